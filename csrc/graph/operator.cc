@@ -1,0 +1,59 @@
+#include "graph/operator.h"
+
+#include <map>
+
+namespace sanderling {
+namespace {
+
+std::map<std::string_view, Operator>& registry() {
+  static std::map<std::string_view, Operator> operators;
+  return operators;
+}
+
+}  // namespace
+
+const TensorType& InferContext::input(size_t i) const {
+  if (!has_input(i)) error("input ", i, " is required and missing");
+  return *inputs_[i];
+}
+
+const Tensor& InferContext::constant(size_t i) const {
+  input(i);
+  const Tensor* tensor = graph_.constant(node_.inputs[i]);
+  if (!tensor)
+    unsupported("input ", i, " ('", graph_.value(node_.inputs[i]).name,
+                "') must be a constant here. Export the model with constant folding, or use the "
+                "onnxruntime backend");
+  return *tensor;
+}
+
+const Quantization& InferContext::input_quantization(size_t i) const {
+  const auto& quantization = graph_.value(node_.inputs[i]).quantization;
+  SANDERLING_ASSERT(quantization.has_value(), node_.op, " input ", i);
+  return *quantization;
+}
+
+const Quantization& InferContext::output_quantization(size_t i) const {
+  const auto& quantization = graph_.value(node_.outputs[i]).quantization;
+  SANDERLING_ASSERT(quantization.has_value(), node_.op, " output ", i);
+  return *quantization;
+}
+
+void InferContext::set_output(size_t i, DType dtype, Shape shape) {
+  if (i < outputs_.size()) outputs_[i] = {dtype, std::move(shape)};
+}
+
+const Operator* find_operator(std::string_view name) {
+  const auto it = registry().find(name);
+  return it == registry().end() ? nullptr : &it->second;
+}
+
+std::vector<std::string_view> operator_names() {
+  std::vector<std::string_view> names;
+  for (const auto& [name, op] : registry()) names.push_back(name);
+  return names;
+}
+
+RegisterOperator::RegisterOperator(const Operator& op) { registry()[op.name] = op; }
+
+}  // namespace sanderling
