@@ -53,13 +53,15 @@ struct DepthwiseF32 {
   float* out;
 };
 
-// y = round_half_even(clamp(float(acc[r][c] + bias[c]) * scale[c], low - zero_point, high - zero_point)) + zero_point.
+// y = round_half_even(clamp(float(acc[r][c] + bias[c]) * scale[c] + offset[c], low - zero_point, high - zero_point)) + zero_point.
+// offset is a bias that has no exact integer form, in output steps; null means that nothing is added.
 struct RequantizeS32U8 {
   int64_t rows, columns;
   const int32_t* acc;
   int64_t acc_stride;
   const int32_t* bias;  // one per column
   const float* scale;   // one per column
+  const float* offset;  // one per column, or null
   int32_t zero_point;
   uint8_t low, high;
   uint8_t* y;
