@@ -48,7 +48,7 @@ const Tensor* Attributes::tensor(const std::string& name) const {
 }
 
 ValueId Graph::add_value(std::string value_name) {
-  values.push_back({std::move(value_name), std::nullopt, std::nullopt});
+  values.push_back({.name = std::move(value_name)});
   return static_cast<ValueId>(values.size() - 1);
 }
 
@@ -127,6 +127,14 @@ void sort_and_prune(Graph& graph) {
   sorted.reserve(order.size());
   for (size_t node : order) sorted.push_back(std::move(graph.nodes[node]));
   graph.nodes = std::move(sorted);
+
+  // Constants that nothing reads any more would only hold memory.
+  const Uses needed(graph);
+  for (size_t id = 0; id < graph.values.size(); ++id) {
+    const auto value = static_cast<ValueId>(id);
+    if (graph.values[id].constant && needed.readers(value).empty() && !graph.is_output(value))
+      graph.values[id].constant.reset();
+  }
 }
 
 }  // namespace sanderling

@@ -27,6 +27,7 @@ struct Value {
   std::string name;                          // the ONNX name, or one made by a pass
   std::optional<Tensor> constant;            // set for initializers and folded results
   std::optional<Quantization> quantization;  // set for tensors of uint8 codes, by the QDQ lowering pass
+  int rank = -1;                             // where a pass has found it out, else -1
 };
 
 using Attribute = std::variant<int64_t, float, std::string, std::vector<int64_t>, std::vector<float>,
@@ -99,8 +100,8 @@ class Uses {
   std::vector<bool> output_;
 };
 
-// Orders nodes so that each follows its producers, and drops those that no output needs. Throws kModel on a cycle or a value
-// that nothing produces.
+// Orders nodes so that each follows its producers, and drops the nodes and constants that no output needs. Throws kModel on a
+// cycle or a value that nothing produces.
 void sort_and_prune(Graph& graph);
 
 }  // namespace sanderling

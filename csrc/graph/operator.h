@@ -150,6 +150,10 @@ struct Operator {
   void (*plan)(PlanContext&) = nullptr;  // optional
   // Output 0 is input 0's bytes under another shape: no step runs, the memory is shared.
   bool view = false;
+  bool (*view_if)(const InferContext&) = nullptr;  // the same, where it depends on the shapes
+  // Output element i depends on nothing but element i of each input (after NumPy broadcasting), so layouts and lookup tables
+  // pass through.
+  bool elementwise = false;
   // Multiply-accumulates for these types, for `sanderling model show`; nullptr means none.
   int64_t (*macs)(const InferContext&, const TensorType& output) = nullptr;
 };

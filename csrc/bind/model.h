@@ -1,0 +1,34 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <pybind11/pybind11.h>
+
+#include "graph/graph.h"
+#include "plan/program.h"
+
+namespace sanderling {
+
+// A model as Python holds it: imported once, lowered once per instruction set, shared by its sessions. Thread-safe.
+class BoundModel {
+ public:
+  explicit BoundModel(Graph imported) : imported_(std::make_shared<const Graph>(std::move(imported))) {}
+
+  std::shared_ptr<const Graph> imported() const;
+  std::shared_ptr<const CompiledModel> compiled(const KernelTable& kernels, bool reference) const;
+
+ private:
+  mutable std::mutex mutex_;
+  std::shared_ptr<const Graph> imported_;
+  mutable std::map<std::pair<std::string, bool>, std::shared_ptr<const CompiledModel>> compiled_;
+};
+
+// The model's own nodes, inferred for these input shapes, as a list of dicts.
+pybind11::list describe_plan(const BoundModel& model, const std::vector<std::vector<int64_t>>& shapes);
+
+}  // namespace sanderling

@@ -1,0 +1,159 @@
+#include "graph/passes/qdq.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "graph/evaluate.h"
+
+namespace sanderling {
+namespace {
+
+// DequantizeLinear's and the product's scales agree to float rounding: both were rounded once or twice from the same number.
+constexpr double kScaleTolerance = 1e-6;
+
+const Node* dequantize_of_constant(const Graph& graph, const Uses& uses, ValueId id) {
+  if (id == kNoValue) return nullptr;
+  const int producer = uses.producer(id);
+  if (producer < 0) return nullptr;
+  const Node& node = graph.nodes[static_cast<size_t>(producer)];
+  if (node.op != "DequantizeLinear" || !graph.constant(node.inputs[0])) return nullptr;
+  return &node;
+}
+
+const Tensor* optional_constant(const Graph& graph, const Node& node, size_t i) {
+  return i < node.inputs.size() ? graph.constant(node.inputs[i]) : nullptr;
+}
+
+bool has_input(const Node& node, size_t i) {
+  return i < node.inputs.size() && node.inputs[i] != kNoValue;
+}
+
+int32_t code_at(const Tensor& tensor, size_t i) {
+  return tensor.dtype() == DType::kInt8 ? tensor.data<int8_t>()[i] : tensor.data<uint8_t>()[i];
+}
+
+bool valid_scales(std::span<const float> scales) {
+  return std::all_of(scales.begin(), scales.end(), [](float s) { return std::isnormal(s) && s > 0; });
+}
+
+// s8 weights less their zero point, if every result still fits int8.
+std::optional<Tensor> centre(const Tensor& weights, const Tensor* zero, int64_t channels, int64_t inner) {
+  Tensor centred(DType::kInt8, weights.shape());
+  auto out = centred.mutable_data<int8_t>();
+  for (size_t i = 0; i < out.size(); ++i) {
+    const size_t channel = i / static_cast<size_t>(inner) % static_cast<size_t>(channels);
+    const size_t zero_count = zero ? static_cast<size_t>(zero->shape().elements()) : 0;
+    const int32_t zero_point = zero ? code_at(*zero, zero_count == 1 ? 0 : channel) : 0;
+    const int32_t code = code_at(weights, i) - zero_point;
+    if (code < -128 || code > 127) return std::nullopt;
+    out[i] = static_cast<int8_t>(code);
+  }
+  return centred;
+}
+
+Tensor transpose(const Tensor& weights) {
+  const int64_t rows = weights.shape()[0], columns = weights.shape()[1];
+  Tensor result(DType::kInt8, Shape{columns, rows});
+  const auto in = weights.data<int8_t>();
+  auto out = result.mutable_data<int8_t>();
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t c = 0; c < columns; ++c)
+      out[static_cast<size_t>(c * rows + r)] = in[static_cast<size_t>(r * columns + c)];
+  return result;
+}
+
+}  // namespace
+
+std::optional<Quantization> tensor_quantization(const Graph& graph, const Node& node, DType implied,
+                                                DType& dtype) {
+  const Tensor* scale = optional_constant(graph, node, 1);
+  const Tensor* zero = optional_constant(graph, node, 2);
+  if (!scale || scale->dtype() != DType::kFloat32 || scale->shape().elements() != 1) return std::nullopt;
+  if (!valid_scales(scale->data<float>())) return std::nullopt;
+  if (has_input(node, 2) && (!zero || zero->shape().elements() != 1)) return std::nullopt;
+  if (node.attributes.integer("block_size", 0) != 0 || node.attributes.has("output_dtype"))
+    return std::nullopt;
+  dtype = zero ? zero->dtype() : implied;
+  if (dtype != DType::kUInt8 && dtype != DType::kInt8) return std::nullopt;
+  const int32_t shift = dtype == DType::kInt8 ? 128 : 0;
+  return Quantization{scale->data<float>()[0], (zero ? code_at(*zero, 0) : 0) + shift};
+}
+
+std::optional<Tensor> to_codes(const Tensor& tensor) {
+  if (tensor.dtype() == DType::kUInt8) return tensor;
+  if (tensor.dtype() != DType::kInt8) return std::nullopt;
+  Tensor codes(DType::kUInt8, tensor.shape());
+  std::transform(tensor.data<int8_t>().begin(), tensor.data<int8_t>().end(),
+                 codes.mutable_data<uint8_t>().begin(),
+                 [](int8_t code) { return static_cast<uint8_t>(code + 128); });
+  return codes;
+}
+
+std::optional<IntegerWeights> integer_weights(const Graph& graph, const Uses& uses, ValueId id,
+                                              int64_t channel_axis) {
+  const Node* node = dequantize_of_constant(graph, uses, id);
+  if (!node) return std::nullopt;
+  const Tensor& weights = *graph.constant(node->inputs[0]);
+  const Tensor* scale = optional_constant(graph, *node, 1);
+  const Tensor* zero = optional_constant(graph, *node, 2);
+  if (weights.dtype() != DType::kInt8 && weights.dtype() != DType::kUInt8) return std::nullopt;
+  const int64_t rank = weights.shape().rank();
+  if (rank <= channel_axis || !scale || scale->dtype() != DType::kFloat32) return std::nullopt;
+  if (has_input(*node, 2) && !zero) return std::nullopt;
+  if (zero && zero->dtype() != weights.dtype()) return std::nullopt;
+  if (node->attributes.integer("block_size", 0) != 0) return std::nullopt;
+
+  const int64_t channels = weights.shape()[channel_axis];
+  const int64_t scales = scale->shape().elements();
+  int64_t axis = node->attributes.integer("axis", 1);
+  if (axis < 0) axis += rank;
+  if (scales != 1 && (scales != channels || axis != channel_axis)) return std::nullopt;
+  if (zero && zero->shape().elements() != scales) return std::nullopt;
+  if (channels == 0 || !valid_scales(scale->data<float>())) return std::nullopt;
+
+  std::optional<Tensor> codes =
+      centre(weights, zero, channels, weights.shape().elements(channel_axis + 1, rank));
+  if (!codes) return std::nullopt;
+  if (channel_axis == 1) {
+    if (rank != 2) return std::nullopt;
+    codes = transpose(*codes);
+  }
+  return IntegerWeights{std::move(*codes), {scale->data<float>().begin(), scale->data<float>().end()}};
+}
+
+std::optional<IntegerBias> integer_bias(const Graph& graph, const Uses& uses, ValueId id,
+                                        float x_scale, const IntegerWeights& weights) {
+  if (id == kNoValue) return IntegerBias{};
+  const int64_t channels = weights.codes.shape()[0];
+  if (const Tensor* tensor = graph.constant(id)) {
+    if (tensor->dtype() != DType::kFloat32 || tensor->shape().elements() != channels) return std::nullopt;
+    return IntegerBias{tensor->reshaped(Shape{channels})};
+  }
+  const Node* node = dequantize_of_constant(graph, uses, id);
+  if (!node) return std::nullopt;
+  const Tensor& codes = *graph.constant(node->inputs[0]);
+  const Tensor* scale = optional_constant(graph, *node, 1);
+  const Tensor* zero = optional_constant(graph, *node, 2);
+  if (!scale || scale->dtype() != DType::kFloat32 || codes.shape().elements() != channels)
+    return std::nullopt;
+  const auto scales = scale->data<float>();
+  bool exact = codes.dtype() == DType::kInt32 && (scales.size() == 1 || scales.size() == static_cast<size_t>(channels));
+  if (zero) {
+    if (zero->dtype() != DType::kInt32) return std::nullopt;
+    const auto zeros = zero->data<int32_t>();
+    exact = exact && std::all_of(zeros.begin(), zeros.end(), [](int32_t z) { return z == 0; });
+  }
+  for (size_t c = 0; exact && c < static_cast<size_t>(channels); ++c) {
+    const double weight_scale = weights.scale[weights.scale.size() == 1 ? 0 : c];
+    const double product = static_cast<double>(x_scale) * weight_scale;
+    exact = std::abs(scales[scales.size() == 1 ? 0 : c] - product) <= kScaleTolerance * product;
+  }
+  if (exact) return IntegerBias{codes.reshaped(Shape{channels})};
+  std::vector<const Tensor*> inputs;
+  for (ValueId input : node->inputs) inputs.push_back(graph.constant(input));
+  const Tensor real = evaluate(graph, *node, inputs)[0];
+  if (real.dtype() != DType::kFloat32) return std::nullopt;
+  return IntegerBias{real.reshaped(Shape{channels})};
+}
+
+}  // namespace sanderling

@@ -1,0 +1,151 @@
+"""A loaded ONNX model: what `load` returns and `Session`, `quantize` take."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sanderling import _core
+from sanderling.errors import InputError
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One input or output of a model.
+
+    Attributes:
+        name: The tensor's name in the ONNX file.
+        dtype: NumPy's name of the element type, such as "float32"; None for an output, which has it only in a plan.
+        shape: Extents; a string is a symbolic dimension and None an unnamed one, both chosen at run time. None for an
+            output.
+    """
+
+    name: str
+    dtype: str | None = None
+    shape: tuple[int | str | None, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One node of a model, inferred for concrete input shapes.
+
+    Attributes:
+        op: ONNX operator type.
+        name: Node name.
+        outputs: (tensor name, dtype, shape) of each output.
+        macs: Multiply-accumulates of one run.
+        weight_bytes: Bytes of the constants that the node reads.
+    """
+
+    op: str
+    name: str
+    outputs: tuple[tuple[str, str, tuple[int, ...]], ...]
+    macs: int
+    weight_bytes: int
+
+
+class Model:
+    """An ONNX model, parsed and checked.
+
+    Raises:
+        ModelError: The bytes are not a sound ONNX model.
+        UnsupportedError: The model needs an operator, dtype or opset that the native engine does not have.
+    """
+
+    def __init__(self, data: bytes, *, path: Path | None = None) -> None:
+        """Parses `data`, the bytes of an ONNX file; `path` says where they are from."""
+        self._bytes = bytes(data)
+        self._path = path
+        self._core = _core.Model(self._bytes)
+
+    @property
+    def bytes(self) -> bytes:
+        """The ONNX file."""
+        return self._bytes
+
+    @property
+    def path(self) -> Path | None:
+        """Where the model was loaded from, if from a file."""
+        return self._path
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """The model's inputs in order."""
+        return tuple(TensorSpec(name, dtype, shape) for name, dtype, shape in self._core.inputs)
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """The model's outputs in order."""
+        return tuple(TensorSpec(name) for name in self._core.output_names)
+
+    @property
+    def operators(self) -> dict[str, int]:
+        """How often each ONNX operator occurs."""
+        return dict(self._core.operators)
+
+    def layers(self, shapes: Mapping[str, Sequence[int]] | None = None) -> list[Layer]:
+        """Lists the model's nodes with shapes and costs.
+
+        Args:
+            shapes: Extents per input name; inputs that are left out get 1 for each dimension chosen at run time.
+
+        Raises:
+            InputError: A name is not an input of the model.
+            ModelError: The shapes do not fit the model.
+        """
+        given = dict(shapes or {})
+        concrete = []
+        for spec in self.inputs:
+            assert spec.shape is not None
+            dims = given.pop(spec.name, None)
+            concrete.append([d if isinstance(d, int) else 1 for d in spec.shape] if dims is None else [*dims])
+        if given:
+            names = ", ".join(repr(spec.name) for spec in self.inputs)
+            raise InputError(f"[layers] the model has no input {sorted(given)[0]!r}, it has {names}")
+        return [
+            Layer(d["op"], d["name"], tuple(d["outputs"]), d["macs"], d["weight_bytes"])
+            for d in self._core.plan(concrete)
+        ]
+
+    def __repr__(self) -> str:
+        inputs = ", ".join(f"{s.name}: {s.dtype}{list(s.shape or ())}" for s in self.inputs)
+        return f"Model({inputs} -> {', '.join(s.name for s in self.outputs)}; {len(self._bytes):,} bytes)"
+
+
+def load(source: str | os.PathLike[str] | bytes | Model) -> Model:
+    """Loads an ONNX model.
+
+    Args:
+        source: A path, the bytes of an ONNX file, or a `Model`, which is returned as it is.
+
+    Raises:
+        InputError: The path cannot be read.
+        ModelError: The bytes are not a sound ONNX model.
+        UnsupportedError: The model needs an operator, dtype or opset that the native engine does not have.
+    """
+    if isinstance(source, Model):
+        return source
+    data, path = read_model(source)
+    return Model(data, path=path)
+
+
+def read_model(source: Any) -> tuple[bytes, Path | None]:
+    """Returns the ONNX bytes behind a path, bytes or a `Model`, without parsing them.
+
+    Raises:
+        InputError: The path cannot be read, or `source` is none of these.
+    """
+    if isinstance(source, Model):
+        return source.bytes, source.path
+    if isinstance(source, bytes | bytearray | memoryview):
+        return bytes(source), None
+    if isinstance(source, str | os.PathLike):
+        path = Path(source)
+        try:
+            return path.read_bytes(), path
+        except OSError as error:
+            raise InputError(f"[load] cannot read {str(path)!r}: {error.strerror}. Check the path") from error
+    raise InputError(f"[load] expected a path, bytes or a Model, got {type(source).__name__}")
