@@ -1,0 +1,3 @@
+static void add_f32(const BinaryF32& p) {
+  binary(p, [](F a, F b) { return add(a, b); });
+}

@@ -1,0 +1,1 @@
+static void gemm_f32(const GemmF32& p) { gemm<GemmDotF32>(p); }

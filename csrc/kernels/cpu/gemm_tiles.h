@@ -1,0 +1,202 @@
+// The one loop nest of both matrix products; `Dot` (GemmDotU8S8, GemmDotF32) says what a step of
+// the inner product is. Weights are packed in panels of kVectors * kLanes columns; a panel is a
+// header of int32 (one per column, only where codes are shifted) and then, for each group of depth,
+// what kSteps * kVectors calls of Dot::weights take.
+#pragma once
+
+#include <stdint.h>
+#include <string.h>
+
+#include "kernels/params.h"
+
+namespace sanderling::SANDERLING_ISA_NAME {
+namespace {
+
+template <typename Dot>
+constexpr int64_t kPanelColumns = int64_t{Dot::kVectors} * kLanes;
+template <typename Dot>
+constexpr int64_t kGroupDepth = int64_t{Dot::kSteps} * Dot::kWidth;
+// Elements of B in one group of one panel, in its header, and in all of it.
+template <typename Dot>
+constexpr int64_t kGroupSize = kPanelColumns<Dot> * kGroupDepth<Dot>;
+template <typename Dot>
+constexpr int64_t kHeaderSize =
+    Dot::kShift == 0
+        ? 0
+        : kPanelColumns<Dot> * int64_t{sizeof(int32_t) / sizeof(typename Dot::Element)};
+template <typename Dot>
+constexpr int64_t panel_size(int64_t depth) {
+  const int64_t groups = (depth + kGroupDepth<Dot> - 1) / kGroupDepth<Dot>;
+  return kHeaderSize<Dot> + groups * kGroupSize<Dot>;
+}
+template <typename Dot>
+constexpr int64_t panel_count(int64_t columns) {
+  return (columns + kPanelColumns<Dot> - 1) / kPanelColumns<Dot>;
+}
+template <typename Dot>
+constexpr size_t packed_bytes(int64_t columns, int64_t depth) {
+  return static_cast<size_t>(panel_count<Dot>(columns) * panel_size<Dot>(depth)) *
+         sizeof(typename Dot::Element);
+}
+
+// weights is [columns][depth]; columns and depths that a panel has too many are zero.
+template <typename Dot>
+inline void pack(const typename Dot::Element* weights, int64_t columns, int64_t depth,
+                 typename Dot::Element* packed) {
+  using Element = typename Dot::Element;
+  memset(packed, 0, packed_bytes<Dot>(columns, depth));
+  for (int64_t column = 0; column < columns; ++column) {
+    const int64_t in_panel = column % kPanelColumns<Dot>;
+    Element* const panel = packed + column / kPanelColumns<Dot> * panel_size<Dot>(depth);
+    const Element* const row = weights + column * depth;
+    for (int64_t k = 0; k < depth; ++k) {
+      const int64_t step = k % Dot::kSteps;
+      const int64_t within = k % kGroupDepth<Dot> / Dot::kSteps;
+      Element* const group = panel + kHeaderSize<Dot> + k / kGroupDepth<Dot> * kGroupSize<Dot>;
+      group[(step * kPanelColumns<Dot> + in_panel) * Dot::kWidth + within] = row[k];
+    }
+    if constexpr (Dot::kShift != 0) {
+      int32_t compensation = 0;
+      for (int64_t k = 0; k < depth; ++k) compensation += Dot::kShift * row[k];
+      memcpy(panel + in_panel * sizeof(compensation), &compensation, sizeof(compensation));
+    }
+  }
+}
+
+// DotU8S8 of simd_<isa>.h, joined with the rest of what gemm_tile asks for.
+struct GemmDotU8S8 : DotU8S8 {
+  using Parameters = GemmU8S8;
+  using Element = int8_t;
+  using Sum = I;
+  static I start(const GemmU8S8&, const int8_t* panel, int vector, int64_t) {
+    if constexpr (kShift == 0) return splat(0);
+    int32_t compensation[kLanes];
+    memcpy(compensation, panel + vector * sizeof(compensation), sizeof(compensation));
+    return load(compensation);
+  }
+  static I finish(const GemmU8S8&, I sum) { return sum; }
+};
+
+struct GemmDotF32 {
+  using Parameters = GemmF32;
+  using Element = float;
+  using Sum = F;
+  using Weights = F;
+  static constexpr int kRows = kFloatRows;
+  static constexpr int kVectors = kFloatVectors;
+  static constexpr int kSteps = 1;
+  static constexpr int kWidth = 1;
+  static constexpr int32_t kShift = 0;
+  template <int kStep>
+  static F spread(const float* a) {
+    return splat(*a);
+  }
+  static F weights(const float* b) { return load(b); }
+  static F add_dot(F sum, F a, F b) { return multiply_add(a, b, sum); }
+  static F start(const GemmF32& p, const float*, int, int64_t column) {
+    if (p.bias == nullptr || column >= p.columns) return splat(0.0f);
+    if (column + kLanes <= p.columns) return load(p.bias + column);
+    return load_first(p.bias + column, p.columns - column);
+  }
+  static F finish(const GemmF32& p, F sum) { return clip(sum, splat(p.low), splat(p.high)); }
+};
+
+// kRows rows by kPanels panels of C. GCC keeps `sum` in registers only if every loop over it is
+// unrolled early.
+template <typename Dot, int kRows, int kPanels>
+inline void gemm_tile(const typename Dot::Parameters& p, int64_t row, int64_t first_panel) {
+  constexpr int kVectors = kPanels * Dot::kVectors;
+  const int64_t stride = panel_size<Dot>(p.depth);
+  const auto* const panel = p.b + first_panel * stride;
+  const int64_t first_column = first_panel * kPanelColumns<Dot>;
+  typename Dot::Sum sum[kRows][kVectors];
+#pragma GCC unroll 32
+  for (int v = 0; v < kVectors; ++v) {
+    const auto start = Dot::start(p, panel + v / Dot::kVectors * stride, v % Dot::kVectors,
+                                  first_column + v * kLanes);
+#pragma GCC unroll 32
+    for (int r = 0; r < kRows; ++r) sum[r][v] = start;
+  }
+
+  const auto* a = p.a + row * p.a_stride;
+  const auto* b = panel + kHeaderSize<Dot>;
+  const auto one_step = [&](auto codes_of) {
+    typename Dot::Weights weights[kVectors];
+#pragma GCC unroll 32
+    for (int v = 0; v < kVectors; ++v) {
+      weights[v] =
+          Dot::weights(b + v / Dot::kVectors * stride + v % Dot::kVectors * (kLanes * Dot::kWidth));
+    }
+#pragma GCC unroll 32
+    for (int r = 0; r < kRows; ++r) {
+      const auto codes = codes_of(a + r * p.a_stride);
+#pragma GCC unroll 32
+      for (int v = 0; v < kVectors; ++v) sum[r][v] = Dot::add_dot(sum[r][v], codes, weights[v]);
+    }
+    b += kPanelColumns<Dot> * Dot::kWidth;
+  };
+  for (int64_t k = 0; k < p.depth; k += kGroupDepth<Dot>) {
+    one_step([](const auto* codes) { return Dot::template spread<0>(codes); });
+    if constexpr (Dot::kSteps == 2) {
+      one_step([](const auto* codes) { return Dot::template spread<1>(codes); });
+    }
+    a += kGroupDepth<Dot>;
+  }
+
+  const int64_t columns = p.columns - first_column;
+#pragma GCC unroll 32
+  for (int r = 0; r < kRows; ++r) {
+    auto* const c = p.c + (row + r) * p.c_stride + first_column;
+#pragma GCC unroll 32
+    for (int v = 0; v < kVectors; ++v) {
+      const int64_t left = columns - v * kLanes;
+      if (left >= kLanes) {
+        store(c + v * kLanes, Dot::finish(p, sum[r][v]));
+      } else if (left > 0) {
+        store_first(c + v * kLanes, Dot::finish(p, sum[r][v]), left);
+      }
+    }
+  }
+}
+
+// The last `rows` < kRows rows of one panel.
+template <typename Dot, int kRows>
+inline void gemm_last_rows(const typename Dot::Parameters& p, int64_t row, int64_t rows,
+                           int64_t panel) {
+  if constexpr (kRows > 1) {
+    if (rows == kRows - 1) {
+      gemm_tile<Dot, kRows - 1, 1>(p, row, panel);
+    } else {
+      gemm_last_rows<Dot, kRows - 1>(p, row, rows, panel);
+    }
+  }
+}
+
+template <typename Dot>
+inline void gemm(const typename Dot::Parameters& p) {
+  const int64_t panels = panel_count<Dot>(p.columns);
+  if (p.rows == 1) {
+    // As many sums as a full tile has, so that the latency of adding to one is hidden.
+    int64_t panel = 0;
+    for (; panel + Dot::kRows <= panels; panel += Dot::kRows)
+      gemm_tile<Dot, 1, Dot::kRows>(p, 0, panel);
+    for (; panel < panels; ++panel) gemm_tile<Dot, 1, 1>(p, 0, panel);
+    return;
+  }
+  // Rows of A that are read once per panel stay in the second-level cache: 128 KiB of the 256 KiB
+  // that the smallest have.
+  const int64_t row_bytes = (p.depth + 1) * static_cast<int64_t>(sizeof(*p.a));
+  const int64_t block = ((128 << 10) / row_bytes / Dot::kRows + 1) * Dot::kRows;
+  for (int64_t first = 0; first < p.rows; first += block) {
+    const int64_t end = first + block < p.rows ? first + block : p.rows;
+    for (int64_t panel = 0; panel < panels; ++panel) {
+      int64_t row = first;
+      for (; row + Dot::kRows <= end; row += Dot::kRows)
+        gemm_tile<Dot, Dot::kRows, 1>(p, row, panel);
+      gemm_last_rows<Dot, Dot::kRows>(p, row, end - row, panel);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace sanderling::SANDERLING_ISA_NAME

@@ -1,0 +1,3 @@
+static void lookup_u8(const uint8_t* x, uint8_t* y, int64_t count, const uint8_t* table) {
+  for (int64_t i = 0; i < count; ++i) y[i] = table[x[i]];
+}

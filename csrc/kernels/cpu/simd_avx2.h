@@ -1,0 +1,116 @@
+// AVX2 and FMA: 8 lanes in 16 registers. What each function means is said in simd_scalar.h.
+#pragma once
+
+#include <immintrin.h>
+#include <stdint.h>
+#include <string.h>
+
+namespace sanderling::SANDERLING_ISA_NAME {
+namespace {
+
+using F = __m256;
+using I = __m256i;
+constexpr int kLanes = 8;
+
+// All ones in the first n lanes.
+inline I first_lanes(int64_t n) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int32_t>(n)),
+                            _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+inline __m128i first_bytes(const void* p, int64_t n) {
+  uint64_t bytes = 0;
+  memcpy(&bytes, p, static_cast<size_t>(n));
+  return _mm_cvtsi64_si128(static_cast<int64_t>(bytes));
+}
+
+inline F splat(float x) { return _mm256_set1_ps(x); }
+inline F load(const float* p) { return _mm256_loadu_ps(p); }
+inline F load_first(const float* p, int64_t n) { return _mm256_maskload_ps(p, first_lanes(n)); }
+inline void store(float* p, F x) { _mm256_storeu_ps(p, x); }
+inline void store_first(float* p, F x, int64_t n) { _mm256_maskstore_ps(p, first_lanes(n), x); }
+
+inline I splat(int32_t x) { return _mm256_set1_epi32(x); }
+inline I load(const int32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+inline I load_first(const int32_t* p, int64_t n) {
+  return _mm256_maskload_epi32(p, first_lanes(n));
+}
+inline void store(int32_t* p, I x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), x); }
+inline void store_first(int32_t* p, I x, int64_t n) {
+  _mm256_maskstore_epi32(p, first_lanes(n), x);
+}
+
+inline I load(const uint8_t* p) {
+  return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+}
+inline I load_first(const uint8_t* p, int64_t n) { return _mm256_cvtepu8_epi32(first_bytes(p, n)); }
+inline I load(const int8_t* p) {
+  return _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+}
+inline I load_first(const int8_t* p, int64_t n) { return _mm256_cvtepi8_epi32(first_bytes(p, n)); }
+inline __m128i narrow(I x) {
+  const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
+  return _mm_packus_epi16(words, words);
+}
+inline void store(uint8_t* p, I x) { _mm_storel_epi64(reinterpret_cast<__m128i*>(p), narrow(x)); }
+inline void store_first(uint8_t* p, I x, int64_t n) {
+  const int64_t bytes = _mm_cvtsi128_si64(narrow(x));
+  memcpy(p, &bytes, static_cast<size_t>(n));
+}
+
+inline F add(F a, F b) { return _mm256_add_ps(a, b); }
+inline F sub(F a, F b) { return _mm256_sub_ps(a, b); }
+inline F mul(F a, F b) { return _mm256_mul_ps(a, b); }
+inline F div(F a, F b) { return _mm256_div_ps(a, b); }
+inline F multiply_add(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
+inline F max_or_second(F a, F b) { return _mm256_max_ps(a, b); }
+inline F min_or_second(F a, F b) { return _mm256_min_ps(a, b); }
+inline F first_if_nan(F a, F b) {
+  return _mm256_blendv_ps(b, a, _mm256_cmp_ps(a, a, _CMP_UNORD_Q));
+}
+inline int count_nan(F x) {
+  return __builtin_popcount(
+      static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(x, x, _CMP_UNORD_Q))));
+}
+
+inline I add(I a, I b) { return _mm256_add_epi32(a, b); }
+inline I sub(I a, I b) { return _mm256_sub_epi32(a, b); }
+inline I mul(I a, I b) { return _mm256_mullo_epi32(a, b); }
+inline F to_float(I x) { return _mm256_cvtepi32_ps(x); }
+inline I round_to_int(F x) { return _mm256_cvtps_epi32(x); }
+// The upper 16 bits of a code's lane are zero, so the pair product of vpmaddwd is the product:
+// cheaper than vpmulld.
+inline I add_product(I sum, I x, I w) { return _mm256_add_epi32(sum, _mm256_madd_epi16(x, w)); }
+
+// Exact: codes and weights widen to 16 bits before they meet (vpmaddubsw would saturate: 2 * 255 *
+// 127 > 32767). A broadcast of four codes serves two steps: its even bytes (masked) and its odd
+// bytes (shifted) are two pairs of 16-bit codes.
+struct DotU8S8 {
+  static constexpr int kRows = 4;  // 4 x 2 sums, 2 weights, codes and the mask: 12 of 16 registers
+  static constexpr int kVectors = 2;
+  static constexpr int kSteps = 2;
+  static constexpr int kWidth = 2;
+  static constexpr int32_t kShift = 0;
+
+  using Codes = __m256i;
+  using Weights = __m256i;
+  template <int kStep>
+  static inline Codes spread(const uint8_t* a) {
+    int32_t four;
+    memcpy(&four, a, sizeof(four));
+    const __m256i codes = _mm256_set1_epi32(four);
+    if constexpr (kStep == 0) return _mm256_and_si256(codes, _mm256_set1_epi16(0xff));
+    return _mm256_srli_epi16(codes, 8);
+  }
+  static inline Weights weights(const int8_t* b) {
+    return _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(b)));
+  }
+  static inline I add_dot(I sum, Codes a, Weights b) {
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b));
+  }
+};
+
+constexpr int kFloatRows = 6;  // 6 x 2 sums, 2 weights, 1 code: 15 of 16 registers
+constexpr int kFloatVectors = 2;
+
+}  // namespace
+}  // namespace sanderling::SANDERLING_ISA_NAME

@@ -1,0 +1,112 @@
+// NEON of Armv8.0-A (no dot product instructions): 4 lanes in 32 registers. What each function
+// means is said in simd_scalar.h.
+#pragma once
+
+#include <arm_neon.h>
+#include <stdint.h>
+#include <string.h>
+
+namespace sanderling::SANDERLING_ISA_NAME {
+namespace {
+
+using F = float32x4_t;
+using I = int32x4_t;
+constexpr int kLanes = 4;
+
+inline F splat(float x) { return vdupq_n_f32(x); }
+inline F load(const float* p) { return vld1q_f32(p); }
+inline F load_first(const float* p, int64_t n) {
+  float lanes[4] = {};
+  memcpy(lanes, p, static_cast<size_t>(n) * sizeof(float));
+  return vld1q_f32(lanes);
+}
+inline void store(float* p, F x) { vst1q_f32(p, x); }
+inline void store_first(float* p, F x, int64_t n) {
+  float lanes[4];
+  vst1q_f32(lanes, x);
+  memcpy(p, lanes, static_cast<size_t>(n) * sizeof(float));
+}
+
+inline I splat(int32_t x) { return vdupq_n_s32(x); }
+inline I load(const int32_t* p) { return vld1q_s32(p); }
+inline I load_first(const int32_t* p, int64_t n) {
+  int32_t lanes[4] = {};
+  memcpy(lanes, p, static_cast<size_t>(n) * sizeof(int32_t));
+  return vld1q_s32(lanes);
+}
+inline void store(int32_t* p, I x) { vst1q_s32(p, x); }
+inline void store_first(int32_t* p, I x, int64_t n) {
+  int32_t lanes[4];
+  vst1q_s32(lanes, x);
+  memcpy(p, lanes, static_cast<size_t>(n) * sizeof(int32_t));
+}
+
+inline uint8x8_t first_bytes(const void* p, int64_t n) {
+  uint32_t bytes = 0;
+  memcpy(&bytes, p, static_cast<size_t>(n));
+  return vreinterpret_u8_u32(vdup_n_u32(bytes));
+}
+inline I widen(uint8x8_t x) { return vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(vmovl_u8(x)))); }
+inline I widen(int8x8_t x) { return vmovl_s16(vget_low_s16(vmovl_s8(x))); }
+inline I load(const uint8_t* p) { return widen(first_bytes(p, 4)); }
+inline I load_first(const uint8_t* p, int64_t n) { return widen(first_bytes(p, n)); }
+inline I load(const int8_t* p) { return widen(vreinterpret_s8_u8(first_bytes(p, 4))); }
+inline I load_first(const int8_t* p, int64_t n) {
+  return widen(vreinterpret_s8_u8(first_bytes(p, n)));
+}
+inline void store_first(uint8_t* p, I x, int64_t n) {
+  const uint16x4_t words = vmovn_u32(vreinterpretq_u32_s32(x));
+  const uint8x8_t bytes = vmovn_u16(vcombine_u16(words, words));
+  const uint32_t four = vget_lane_u32(vreinterpret_u32_u8(bytes), 0);
+  memcpy(p, &four, static_cast<size_t>(n));
+}
+inline void store(uint8_t* p, I x) { store_first(p, x, 4); }
+
+inline F add(F a, F b) { return vaddq_f32(a, b); }
+inline F sub(F a, F b) { return vsubq_f32(a, b); }
+inline F mul(F a, F b) { return vmulq_f32(a, b); }
+inline F div(F a, F b) { return vdivq_f32(a, b); }
+inline F multiply_add(F a, F b, F c) { return vfmaq_f32(c, a, b); }
+// Not vmaxq_f32: it gives NaN if either is NaN, and orders the two zeros.
+inline F max_or_second(F a, F b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
+inline F min_or_second(F a, F b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
+inline F first_if_nan(F a, F b) { return vbslq_f32(vceqq_f32(a, a), b, a); }
+inline int count_nan(F x) {
+  return 4 - static_cast<int>(vaddvq_u32(vshrq_n_u32(vceqq_f32(x, x), 31)));
+}
+
+inline I add(I a, I b) { return vaddq_s32(a, b); }
+inline I sub(I a, I b) { return vsubq_s32(a, b); }
+inline I mul(I a, I b) { return vmulq_s32(a, b); }
+inline F to_float(I x) { return vcvtq_f32_s32(x); }
+inline I round_to_int(F x) { return vcvtnq_s32_f32(x); }
+inline I add_product(I sum, I x, I w) { return vmlaq_s32(sum, x, w); }
+
+// smull + sadalp: 8 products in 16 bits (at most 128 * 128), added in pairs to 32 bits, so nothing
+// saturates. Both factors must be signed, so spread() subtracts 128 from each code (its top bit
+// flipped) and the packed panel gives 128 * weights back.
+struct DotU8S8 {
+  static constexpr int kRows =
+      4;  // 4 x 4 sums, 4 weights, 1 code, 1 product, the flip: 23 of 32 registers
+  static constexpr int kVectors = 4;
+  static constexpr int kSteps = 1;
+  static constexpr int kWidth = 2;
+  static constexpr int32_t kShift = 128;
+
+  using Codes = int8x8_t;
+  using Weights = int8x8_t;
+  template <int kStep>
+  static inline Codes spread(const uint8_t* a) {
+    uint16_t two;
+    memcpy(&two, a, sizeof(two));
+    return vreinterpret_s8_u16(veor_u16(vdup_n_u16(two), vdup_n_u16(0x8080)));
+  }
+  static inline Weights weights(const int8_t* b) { return vld1_s8(b); }
+  static inline I add_dot(I sum, Codes a, Weights b) { return vpadalq_s16(sum, vmull_s8(a, b)); }
+};
+
+constexpr int kFloatRows = 6;  // 6 x 4 sums, 4 weights, 1 code: 29 of 32 registers
+constexpr int kFloatVectors = 4;
+
+}  // namespace
+}  // namespace sanderling::SANDERLING_ISA_NAME

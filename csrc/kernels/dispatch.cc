@@ -1,0 +1,117 @@
+#include <stdlib.h>
+
+#include <algorithm>
+#include <string>
+
+#include "core/error.h"
+#include "kernels/table.h"
+
+#if defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+
+namespace sanderling {
+
+#define ISA(name)                 \
+  namespace name {                \
+  extern const KernelTable table; \
+  }
+#include "built_isas.inc"
+#undef ISA
+
+namespace {
+
+constexpr std::string_view kKnown[] = {
+#define ISA(name, processor, flags) #name,
+#include "kernels/cpu/isas.inc"
+#undef ISA
+};
+
+const std::vector<const KernelTable*>& built_tables() {
+  static const std::vector<const KernelTable*> tables = {
+#define ISA(name) &name::table,
+#include "built_isas.inc"
+#undef ISA
+  };
+  return tables;
+}
+
+// What this CPU, and the operating system's saving of registers (XCR0), allow.
+bool can_run(std::string_view isa) {
+  if (isa == "scalar") return true;
+#if defined(__x86_64__)
+  if (isa == "avx2") return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  if (isa == "avx512_vnni") {
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
+  }
+#elif defined(__aarch64__)
+  if (isa == "neon") return (getauxval(AT_HWCAP) & HWCAP_ASIMD) != 0;
+#endif
+  return false;
+}
+
+template <typename Names>
+std::string joined(const Names& names) {
+  std::string text;
+  for (const std::string_view name : names) {
+    if (!text.empty()) text += ", ";
+    text += name;
+  }
+  return text;
+}
+
+std::vector<std::string_view> names_of(const std::vector<const KernelTable*>& tables) {
+  std::vector<std::string_view> names;
+  for (const KernelTable* table : tables) names.emplace_back(table->isa);
+  return names;
+}
+
+template <typename Names>
+bool contains(const Names& names, std::string_view name) {
+  return std::find(std::begin(names), std::end(names), name) != std::end(names);
+}
+
+}  // namespace
+
+const std::vector<const KernelTable*>& runnable_tables() {
+  static const std::vector<const KernelTable*> tables = [] {
+    std::vector<const KernelTable*> runnable;
+    for (const KernelTable* table : built_tables()) {
+      if (can_run(table->isa)) runnable.push_back(table);
+    }
+    return runnable;
+  }();
+  return tables;
+}
+
+std::vector<std::string_view> built_isas() { return names_of(built_tables()); }
+
+const KernelTable& table_named(std::string_view isa) {
+  for (const KernelTable* table : runnable_tables()) {
+    if (table->isa == isa) return *table;
+  }
+  const std::string runnable = joined(names_of(runnable_tables()));
+  if (!contains(kKnown, isa)) {
+    fail(ErrorCode::kUnsupported, "[kernels] '", isa,
+         "' is not an instruction set that Sanderling knows (", joined(kKnown),
+         "). Name one that runs here: ", runnable, "; or unset SANDERLING_ISA for the fastest.");
+  }
+  if (!contains(built_isas(), isa)) {
+    fail(ErrorCode::kUnsupported, "[kernels] ", isa,
+         " is for another processor and not in this build (built: ", joined(built_isas()),
+         "). Name one that runs here: ", runnable, "; or unset SANDERLING_ISA for the fastest.");
+  }
+  fail(ErrorCode::kUnsupported, "[kernels] ", isa,
+       " is in this build, but this CPU or operating system does not run it. ",
+       "Name one that runs here: ", runnable, "; or unset SANDERLING_ISA for the fastest.");
+}
+
+const KernelTable& default_table() {
+  const char* wanted = getenv("SANDERLING_ISA");
+  if (wanted != nullptr && wanted[0] != '\0') return table_named(wanted);
+  return *runnable_tables().back();
+}
+
+}  // namespace sanderling
