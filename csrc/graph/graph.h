@@ -69,10 +69,24 @@ struct GraphInput {
 struct GraphOutput {
   ValueId value;
   std::string name;
+  // What the file declares, for people to read; the engine goes by what shape inference finds.
+  std::optional<DType> dtype{};
+  std::optional<std::vector<int64_t>> dims{};  // -1 where the extent is not stated
+  std::vector<std::string> symbols{};          // the ONNX dim_param per dimension, "" where it has none
+};
+
+// Where a model comes from.
+struct ModelInfo {
+  std::string producer_name;
+  std::string producer_version;
+  int64_t ir_version = 0;
+  int64_t opset = 0;                            // of the default domain; 0 if the model has no node of it
+  std::map<std::string, std::string> metadata;  // ONNX metadata_props
 };
 
 struct Graph {
   std::string name;
+  ModelInfo info;
   std::vector<Value> values;
   std::vector<Node> nodes;
   std::vector<GraphInput> inputs;    // without initializers

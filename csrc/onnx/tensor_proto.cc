@@ -1,0 +1,308 @@
+#include "onnx/tensor_proto.h"
+
+#include <array>
+#include <cstring>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "onnx/model.h"
+
+namespace sanderling {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "raw_data is copied as it is");
+
+// Field numbers of TensorProto.
+enum TensorField : uint32_t {
+  kDims = 1,
+  kDataType = 2,
+  kSegment = 3,
+  kFloatData = 4,
+  kInt32Data = 5,
+  kStringData = 6,
+  kInt64Data = 7,
+  kRawData = 9,
+  kDoubleData = 10,
+  kUint64Data = 11,
+  kExternalData = 13,
+  kDataLocation = 14,
+};
+
+// By TensorProto.DataType.
+constexpr std::array<const char*, 29> kTypeNames = {
+    "undefined",      "float32",    "uint8",          "int8",       "uint16",    "int16",
+    "int32",          "int64",      "string",         "bool",       "float16",   "float64",
+    "uint32",         "uint64",     "complex64",      "complex128", "bfloat16",  "float8e4m3fn",
+    "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz", "uint4",      "int4",      "float4e2m1",
+    "float8e8m0",     "uint2",      "int2",           "float6e2m3", "float6e3m2"};
+
+const char* field_name(uint32_t field) {
+  switch (field) {
+    case kFloatData:
+      return "float_data";
+    case kInt32Data:
+      return "int32_data";
+    case kStringData:
+      return "string_data";
+    case kInt64Data:
+      return "int64_data";
+    case kRawData:
+      return "raw_data";
+    case kDoubleData:
+      return "double_data";
+    case kUint64Data:
+      return "uint64_data";
+    default:
+      return "no data";
+  }
+}
+
+// The typed field that holds elements of this type when raw_data does not.
+uint32_t typed_field(DType dtype) {
+  switch (dtype) {
+    case DType::kFloat32:
+      return kFloatData;
+    case DType::kFloat64:
+      return kDoubleData;
+    case DType::kInt64:
+      return kInt64Data;
+    case DType::kUInt8:
+    case DType::kInt8:
+    case DType::kInt32:
+    case DType::kBool:
+      return kInt32Data;
+  }
+  fail(ErrorCode::kInternal, "unknown dtype ", static_cast<int>(dtype));
+}
+
+// A first pass over the message: what it claims and how much it holds. It allocates nothing that
+// grows with a claim.
+struct Summary {
+  std::vector<int64_t> dims;
+  size_t rank = 0;
+  int64_t data_type = 0;
+  uint32_t storage = 0;  // the one field that holds elements, 0 if none does
+  size_t count = 0;      // of elements there; bytes for raw_data
+};
+
+class TensorReader {
+ public:
+  TensorReader(const WireMessage& message, std::string_view what)
+      : message_(message), what_(what) {}
+
+  Tensor read() {
+    const Summary summary = summarize();
+    const DType dtype = read_dtype(summary.data_type, what_);
+    const Shape shape = checked_shape(summary);
+    check_count(summary, dtype, shape);
+    Tensor tensor(dtype, shape);
+    if (summary.storage != 0) fill(summary.storage, tensor);
+    return tensor;
+  }
+
+ private:
+  template <typename... Parts>
+  [[noreturn]] void error(const Parts&... parts) const {
+    fail(ErrorCode::kModel, "[onnx] ", what_, " ", parts...);
+  }
+
+  Summary summarize() const {
+    Summary summary;
+    WireField field;
+    for (WireCursor cursor(message_); cursor.next(field);) {
+      switch (field.number()) {
+        case kDims:
+          field.each_integer([&](int64_t dim) {
+            if (++summary.rank <= Shape::kMaxRank) summary.dims.push_back(dim);
+          });
+          break;
+        case kDataType:
+          summary.data_type = field.integer();
+          break;
+        case kSegment:
+          fail(ErrorCode::kUnsupported, "[onnx] ", what_,
+               " is one segment of a tensor in pieces. Save the model anew with a current version "
+               "of onnx");
+        case kExternalData:
+          refuse_external(field.message());
+        case kDataLocation:
+          if (field.integer() == 1) refuse_external({});
+          break;
+        case kFloatData:
+          add(summary, field, field.count_fixed(WireType::kFixed32));
+          break;
+        case kDoubleData:
+          add(summary, field, field.count_fixed(WireType::kFixed64));
+          break;
+        case kInt32Data:
+        case kInt64Data:
+        case kUint64Data:
+          add(summary, field, field.count_integers());
+          break;
+        case kStringData:
+          add(summary, field, 1);
+          break;
+        case kRawData:
+          if (summary.storage == kRawData) error("has raw_data twice");
+          add(summary, field, field.bytes().size());
+          break;
+      }
+    }
+    return summary;
+  }
+
+  void add(Summary& summary, const WireField& field, size_t count) const {
+    if (count == 0) return;
+    if (summary.storage != 0 && summary.storage != field.number())
+      error("stores elements in both ", field_name(summary.storage), " and ",
+            field_name(field.number()));
+    summary.storage = field.number();
+    summary.count += count;
+  }
+
+  [[noreturn]] void refuse_external(const WireMessage& entry) const {
+    std::string_view key;
+    std::string_view value;
+    WireField field;
+    for (WireCursor cursor(entry); cursor.next(field);) {
+      if (field.number() == 1) key = read_name(field);
+      if (field.number() == 2) value = read_name(field);
+    }
+    const std::string place = key == "location" ? cat(" '", value, "'") : std::string();
+    fail(ErrorCode::kUnsupported, "[onnx] ", what_, " keeps its data in another file", place,
+         ", which this version does not read. Save the model as one file: onnx.save(model, path, "
+         "save_as_external_data=False)");
+  }
+
+  Shape checked_shape(const Summary& summary) const {
+    if (summary.rank > Shape::kMaxRank)
+      error("has ", summary.rank, " dimensions; the limit is ", Shape::kMaxRank);
+    try {
+      return Shape(summary.dims);
+    } catch (const Error& problem) {
+      error("cannot be made: ", problem.what());
+    }
+  }
+
+  void check_count(const Summary& summary, DType dtype, const Shape& shape) const {
+    const auto elements = static_cast<size_t>(shape.elements());
+    const size_t bytes = elements * size_of(dtype);
+    if (bytes > OnnxLimits::kMaxTensorBytes)
+      error("has ", bytes, " bytes; the limit is ", OnnxLimits::kMaxTensorBytes);
+    if (summary.storage != 0 && summary.storage != kRawData &&
+        summary.storage != typed_field(dtype))
+      error("is ", name_of(dtype), " but stores its elements in ", field_name(summary.storage),
+            "; ", field_name(typed_field(dtype)), " or raw_data is expected");
+    if (summary.storage == kRawData && summary.count != bytes)
+      error("of type ", name_of(dtype), shape.to_string(), " needs ", bytes,
+            " bytes, its raw_data has ", summary.count);
+    if (summary.storage != kRawData && summary.count != elements)
+      error("of type ", name_of(dtype), shape.to_string(), " needs ", elements,
+            " elements, it has ", summary.count,
+            summary.storage ? cat(" in ", field_name(summary.storage)) : "");
+  }
+
+  // The second pass; the first one has shown that the elements fit.
+  void fill(uint32_t storage, Tensor& tensor) const {
+    size_t i = 0;
+    WireField field;
+    for (WireCursor cursor(message_); cursor.next(field);)
+      if (field.number() == storage) i = fill_from(field, tensor, i);
+    SANDERLING_ASSERT(storage == kRawData || i == static_cast<size_t>(tensor.shape().elements()), i,
+                      " of ", tensor.shape().elements());
+  }
+
+  size_t fill_from(const WireField& field, Tensor& tensor, size_t i) const {
+    if (field.number() == kRawData) {
+      if (!field.bytes().empty()) copy_raw(field.bytes(), tensor);
+      return i;
+    }
+    switch (tensor.dtype()) {
+      case DType::kFloat32:
+        field.each_float([&](float v) { tensor.mutable_data<float>()[i++] = v; });
+        return i;
+      case DType::kFloat64:
+        field.each_double([&](double v) { tensor.mutable_data<double>()[i++] = v; });
+        return i;
+      case DType::kInt64:
+        field.each_integer([&](int64_t v) { tensor.mutable_data<int64_t>()[i++] = v; });
+        return i;
+      case DType::kInt32:
+        field.each_integer(
+            [&](int64_t v) { tensor.mutable_data<int32_t>()[i++] = static_cast<int32_t>(v); });
+        return i;
+      case DType::kUInt8:
+        field.each_integer(
+            [&](int64_t v) { tensor.mutable_data<uint8_t>()[i++] = narrow<uint8_t>(v); });
+        return i;
+      case DType::kInt8:
+        field.each_integer(
+            [&](int64_t v) { tensor.mutable_data<int8_t>()[i++] = narrow<int8_t>(v); });
+        return i;
+      case DType::kBool:
+        field.each_integer([&](int64_t v) { tensor.mutable_data<bool>()[i++] = v != 0; });
+        return i;
+    }
+    return i;
+  }
+
+  // int32_data holds 32-bit numbers; a negative one comes sign-extended to 64 bits.
+  template <typename T>
+  T narrow(int64_t value) const {
+    const auto number = static_cast<int32_t>(value);
+    if (number < std::numeric_limits<T>::min() || number > std::numeric_limits<T>::max())
+      error("is ", name_of(dtype_of<T>()), " but holds the element ", number);
+    return static_cast<T>(number);
+  }
+
+  static void copy_raw(std::span<const std::byte> bytes, Tensor& tensor) {
+    if (tensor.dtype() == DType::kBool) {
+      // A bool with any other byte than 0 or 1 is undefined behaviour in C++.
+      auto* out = static_cast<std::byte*>(tensor.mutable_raw());
+      for (size_t i = 0; i < bytes.size(); ++i)
+        out[i] = bytes[i] == std::byte{0} ? std::byte{0} : std::byte{1};
+      return;
+    }
+    std::memcpy(tensor.mutable_raw(), bytes.data(), bytes.size());
+  }
+
+  const WireMessage message_;
+  const std::string_view what_;
+};
+
+}  // namespace
+
+DType read_dtype(int64_t data_type, std::string_view what) {
+  switch (data_type) {
+    case 1:
+      return DType::kFloat32;
+    case 2:
+      return DType::kUInt8;
+    case 3:
+      return DType::kInt8;
+    case 6:
+      return DType::kInt32;
+    case 7:
+      return DType::kInt64;
+    case 9:
+      return DType::kBool;
+    case 11:
+      return DType::kFloat64;
+  }
+  if (data_type <= 0)
+    fail(ErrorCode::kModel, "[onnx] ", what, " has no element type (TensorProto.DataType ",
+         data_type, ")");
+  const bool known = data_type < static_cast<int64_t>(kTypeNames.size());
+  fail(ErrorCode::kUnsupported, "[onnx] ", what, " has the ONNX type ",
+       known ? kTypeNames[static_cast<size_t>(data_type)] : "unknown", " (TensorProto.DataType ",
+       data_type,
+       "); the native engine has float32, float64, uint8, int8, int32, int64 and bool. Convert the "
+       "model to one of them, or use backend='onnxruntime' or backend='auto'");
+}
+
+Tensor read_tensor(const WireMessage& message, std::string_view what) {
+  return TensorReader(message, what).read();
+}
+
+}  // namespace sanderling
