@@ -1,0 +1,32 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string>
+
+namespace sanderling {
+
+// How often each code of a quantized tensor occurred: exact, 256 counters, blind to position. A
+// code is a byte: that of an int8 tensor is its two's complement, so -128 is 128 and 127 is 127.
+class CodeHistogram {
+ public:
+  static constexpr size_t kCodes = 256;
+
+  void update(std::span<const uint8_t> codes);
+  void merge(const CodeHistogram& other);
+
+  const std::array<uint64_t, kCodes>& counts() const { return counts_; }
+  uint64_t total() const;
+  // The share of the codes at the two ends of the type, 0 when empty: where values were cut off.
+  double saturation_share(bool is_signed = false) const;
+
+  std::string serialize() const;
+  static CodeHistogram deserialize(std::span<const uint8_t> bytes);
+  bool operator==(const CodeHistogram& other) const = default;
+
+ private:
+  std::array<uint64_t, kCodes> counts_{};
+};
+
+}  // namespace sanderling

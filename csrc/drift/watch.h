@@ -1,0 +1,129 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "core/tensor.h"
+#include "drift/class_histogram.h"
+#include "drift/code_histogram.h"
+#include "drift/confidence_histogram.h"
+#include "drift/frozen_bins.h"
+#include "drift/projections.h"
+#include "drift/row_faults.h"
+#include "drift/value_histogram.h"
+
+namespace sanderling {
+
+// How one input is watched; features = elements of a row.
+struct InputWatch {
+  int64_t features = 0;
+  std::shared_ptr<const RowLimits> limits;  // of all features
+  // Bins of every feature; of the sixteen projections where `projections` is set (an input above
+  // 4,096 elements).
+  std::shared_ptr<const FrozenEdges> edges;
+  std::shared_ptr<const Projections> projections;
+  float histogram_low = 0.0f;  // the range of the value histogram that goes with projections
+  float histogram_high = 1.0f;
+};
+
+// How one output is watched: scores [rows, classes].
+struct OutputWatch {
+  int64_t classes = 0;
+};
+
+// What a session watches, by input and output index; nothing at an index is not watched.
+struct WatchSpec {
+  std::vector<std::optional<InputWatch>> inputs;
+  std::vector<std::optional<OutputWatch>> outputs;
+  // The first so many rows are kept as well, to learn a device's own reference from them. A kept
+  // row is the features of each input (or its projections) and the class and confidence of each
+  // output.
+  int64_t keep_rows = 0;
+};
+
+// What was seen of one input since the last take.
+struct InputSketch {
+  FrozenBins bins;
+  RowFaults faults;
+  std::optional<ValueHistogram> values;  // with projections only
+};
+
+// What was seen of one output since the last take.
+struct OutputSketch {
+  ClassHistogram classes;
+  ConfidenceHistogram confidence;
+};
+
+struct WatchWindow {
+  uint64_t rows = 0;  // of the input (without any, the output) seen most often
+  std::vector<std::optional<InputSketch>> inputs;
+  std::vector<std::optional<OutputSketch>> outputs;
+  std::unordered_map<std::string, CodeHistogram> codes;
+};
+
+// The rows kept for a device's own reference.
+struct KeptInput {
+  int64_t features = 0;       // 16 where the input is projected
+  std::vector<float> values;  // [rows, features]
+};
+struct KeptOutput {
+  std::vector<int64_t> classes;   // [rows], -1 for a row without an answer
+  std::vector<float> confidence;  // [rows]
+};
+struct KeptRows {
+  std::vector<std::optional<KeptInput>> inputs;
+  std::vector<std::optional<KeptOutput>> outputs;
+};
+
+// A code histogram that several threads may share.
+class CodeTap {
+ public:
+  void update(std::span<const uint8_t> codes);
+  CodeHistogram look() const;
+  CodeHistogram take();
+
+ private:
+  mutable std::mutex mutex_;
+  CodeHistogram histogram_;
+};
+
+// What a session holds to watch its data. All members may be called from several threads at once;
+// one observation is counted whole, either before or after a take. Observing allocates nothing.
+class Watch {
+ public:
+  // kInput when the parts of `spec` contradict each other.
+  explicit Watch(WatchSpec spec);
+  ~Watch();
+  Watch(const Watch&) = delete;
+  Watch& operator=(const Watch&) = delete;
+
+  // float32; axis 0 is the batch, the rest of a row is flattened. An index that is not watched is
+  // ignored. kInput for another dtype, a scalar, or rows of another size than the reference's.
+  void observe_input(size_t input_index, const TensorView& rows);
+  // float32 scores [rows, classes]; trailing axes of extent 1 are fine.
+  void observe_output(size_t output_index, const TensorView& rows);
+  // The histogram of an interior quantized tensor, made at the first call (when the session is
+  // created); the reference stays valid as long as the watch.
+  CodeTap& codes(const std::string& tensor_name);
+
+  WatchWindow take();        // everything since the last take; the watch starts anew
+  WatchWindow look() const;  // the same without starting anew
+  KeptRows kept() const;     // at most spec.keep_rows rows, from the construction or restart on
+  // Watches by another reference from now on: what was counted and kept is dropped, the code taps
+  // are emptied and stay valid. kInput as in the constructor; then nothing changes.
+  void restart(WatchSpec spec);
+
+ private:
+  struct State;
+  mutable std::mutex mutex_;
+  std::unique_ptr<State> state_;
+  std::unordered_map<std::string, std::unique_ptr<CodeTap>> taps_;
+};
+
+}  // namespace sanderling
