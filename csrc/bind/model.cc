@@ -2,7 +2,6 @@
 
 #include "bind/bind.h"
 #include "bind/model.h"
-#include "core/mapped_file.h"
 #include "graph/operator.h"
 #include "graph/passes/passes.h"
 #include "kernels/table.h"
@@ -13,24 +12,46 @@ namespace py = pybind11;
 namespace sanderling {
 namespace {
 
+py::tuple dims_tuple(const std::vector<int64_t>& dims, const std::vector<std::string>& symbols) {
+  py::list list;
+  for (size_t d = 0; d < dims.size(); ++d) {
+    if (dims[d] >= 0)
+      list.append(dims[d]);
+    else if (symbols[d].empty())
+      list.append(py::none());
+    else
+      list.append(symbols[d]);
+  }
+  return py::tuple(list);
+}
+
+// (name, dtype, shape) of each input; None where the file does not say.
 py::list describe_inputs(const Graph& graph) {
   py::list list;
-  for (const GraphInput& input : graph.inputs) {
-    py::list dims;
-    for (size_t d = 0; d < input.dims.size(); ++d) {
-      if (input.dims[d] >= 0)
-        dims.append(input.dims[d]);
-      else if (input.symbols[d].empty())
-        dims.append(py::none());
-      else
-        dims.append(input.symbols[d]);
-    }
-    list.append(py::make_tuple(graph.value(input.value).name, std::string(name_of(input.dtype)), py::tuple(dims)));
+  for (const GraphInput& input : graph.inputs)
+    list.append(py::make_tuple(graph.value(input.value).name, std::string(name_of(input.dtype)),
+                               dims_tuple(input.dims, input.symbols)));
+  return list;
+}
+
+py::list describe_outputs(const Graph& graph) {
+  py::list list;
+  for (const GraphOutput& output : graph.outputs) {
+    py::object dtype = py::none(), shape = py::none();
+    if (output.dtype) dtype = py::str(std::string(name_of(*output.dtype)));
+    if (output.dims) shape = dims_tuple(*output.dims, output.symbols);
+    list.append(py::make_tuple(output.name, dtype, shape));
   }
   return list;
 }
 
 }  // namespace
+
+std::shared_ptr<BoundModel> import_bytes(const py::bytes& data) {
+  const std::string_view view = data;
+  py::gil_scoped_release release;
+  return std::make_shared<BoundModel>(import_model(std::as_bytes(std::span(view.data(), view.size()))));
+}
 
 std::shared_ptr<const Graph> BoundModel::imported() const {
   const std::lock_guard lock(mutex_);
@@ -50,19 +71,20 @@ std::shared_ptr<const CompiledModel> BoundModel::compiled(const KernelTable& ker
 
 void bind_model(py::module_& m) {
   py::class_<BoundModel, std::shared_ptr<BoundModel>>(m, "Model")
-      .def(py::init([](const py::bytes& bytes) {
-             const std::string_view view = bytes;
-             py::gil_scoped_release release;
-             return std::make_shared<BoundModel>(
-                 import_model(std::as_bytes(std::span(view.data(), view.size()))));
-           }),
-           py::arg("data"))
+      .def(py::init(&import_bytes), py::arg("data"))
       .def_property_readonly("inputs", [](const BoundModel& model) { return describe_inputs(*model.imported()); })
-      .def_property_readonly("output_names",
+      .def_property_readonly("outputs", [](const BoundModel& model) { return describe_outputs(*model.imported()); })
+      .def_property_readonly("info",
                              [](const BoundModel& model) {
-                               std::vector<std::string> names;
-                               for (const auto& output : model.imported()->outputs) names.push_back(output.name);
-                               return names;
+                               const ModelInfo& info = model.imported()->info;
+                               py::dict dict;
+                               dict["producer"] = info.producer_version.empty()
+                                                      ? info.producer_name
+                                                      : cat(info.producer_name, " ", info.producer_version);
+                               dict["ir_version"] = info.ir_version;
+                               dict["opset"] = info.opset;
+                               dict["metadata"] = info.metadata;
+                               return dict;
                              })
       .def_property_readonly("operators",
                              [](const BoundModel& model) {

@@ -4,6 +4,7 @@
 
 #include "bind/bind.h"
 #include "bind/model.h"
+#include "drift/watch.h"
 #include "exec/session.h"
 #include "kernels/table.h"
 
@@ -116,11 +117,12 @@ class BoundCall {
   std::vector<TensorView> in_, out_;
 };
 
-std::shared_ptr<Session> make_session(const BoundModel& model, const std::optional<std::string>& isa, int threads) {
+std::shared_ptr<Session> make_session(const BoundModel& model, const std::optional<std::string>& isa, int threads,
+                                      std::shared_ptr<Watch> watch) {
   py::gil_scoped_release release;
   const bool reference = isa == "reference";
   const KernelTable& kernels = !isa || reference ? default_table() : table_named(*isa);
-  return std::make_shared<Session>(model.compiled(kernels, reference), SessionOptions{.threads = threads});
+  return std::make_shared<Session>(model.compiled(kernels, reference), SessionOptions{threads, std::move(watch)});
 }
 
 py::dict info(const Session& session) {
@@ -142,8 +144,13 @@ void bind_session(py::module_& m) {
 
   py::class_<Session, std::shared_ptr<Session>>(m, "Session")
       .def(py::init(&make_session), py::arg("model"), py::arg("isa") = py::none(), py::arg("threads") = 1,
+           py::arg("watch") = py::none(),
            "isa: an instruction set of runnable_isas(), 'reference' for the operators' reference functions, or None for "
            "the default.")
+      .def(py::init([](const py::bytes& data, const std::optional<std::string>& isa, int threads) {
+             return make_session(*import_bytes(data), isa, threads, nullptr);
+           }),
+           py::arg("data"), py::arg("isa") = py::none(), py::arg("threads") = 1)
       .def_property_readonly("input_names",
                              [](const Session& session) {
                                std::vector<std::string> names;

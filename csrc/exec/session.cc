@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "drift/watch.h"
 #include "kernels/table.h"
 
 namespace sanderling {
@@ -76,6 +77,9 @@ Session::Prepared& Session::prepare(const std::vector<TensorType>& input_types) 
   prepared_.push_front({program, std::vector<void*>(program->operands.size(), nullptr), {}});
   Prepared& prepared = prepared_.front();
   resolve(prepared);
+  if (options_.watch)
+    for (const WatchedCodes& codes : program->codes)
+      prepared.taps.push_back(&options_.watch->codes(model_->graph().value(codes.value).name));
   if (prepared_.size() > kMaxPrograms) prepared_.pop_back();
   return prepared;
 }
@@ -135,6 +139,8 @@ void Session::run(std::span<const TensorView> inputs, std::span<const TensorView
     if (!(outputs[i].type == program.output_types[i]))
       fail(ErrorCode::kInput, "[run] output '", model_->graph().outputs[i].name, "' is ",
            outputs[i].type.to_string(), ", the model writes ", program.output_types[i].to_string());
+  for (size_t i = 0; options_.watch && i < inputs.size(); ++i)
+    if (inputs[i].type.dtype == DType::kFloat32) options_.watch->observe_input(i, inputs[i]);
   check_values(inputs);
 
   for (size_t i = 0; i < program.operands.size(); ++i) {
@@ -143,6 +149,8 @@ void Session::run(std::span<const TensorView> inputs, std::span<const TensorView
     if (operand.kind == Operand::Kind::kOutput) prepared.pointers[i] = outputs[operand.index].data;
   }
   execute(prepared);
+  for (size_t i = 0; options_.watch && i < outputs.size(); ++i)
+    if (outputs[i].type.dtype == DType::kFloat32) options_.watch->observe_output(i, outputs[i]);
 }
 
 void Session::execute(const Prepared& prepared) {
@@ -152,11 +160,22 @@ void Session::execute(const Prepared& prepared) {
                 .scratch = arena_.get() + arena_bytes_,
                 .scratch_stride = scratch_stride_,
                 .workers = &pool_};
-  for (const Step& step : prepared.program->steps) {
-    args.inputs = prepared.pointers.data() + step.first_input;
-    args.outputs = prepared.pointers.data() + step.first_output;
-    step.function(step.parameters, args);
+  const std::vector<Step>& steps = prepared.program->steps;
+  size_t next_codes = 0;
+  for (size_t s = 0; s < steps.size(); ++s) {
+    args.inputs = prepared.pointers.data() + steps[s].first_input;
+    args.outputs = prepared.pointers.data() + steps[s].first_output;
+    steps[s].function(steps[s].parameters, args);
+    if (!prepared.taps.empty()) count_codes(prepared, s, next_codes);
   }
+}
+
+// Codes are counted right after the step that wrote them: later steps may reuse their memory.
+void Session::count_codes(const Prepared& prepared, size_t step, size_t& next) const {
+  const std::vector<WatchedCodes>& codes = prepared.program->codes;
+  for (; next < codes.size() && codes[next].step == static_cast<int>(step); ++next)
+    prepared.taps[next]->update({static_cast<const uint8_t*>(prepared.pointers[codes[next].operand]),
+                                 static_cast<size_t>(codes[next].count)});
 }
 
 size_t Session::arena_bytes() const {

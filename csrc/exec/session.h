@@ -11,8 +11,8 @@
 
 namespace sanderling {
 
-class Watch;          // drift/watch.h
-class CodeHistogram;  // drift/code_histogram.h
+class Watch;    // drift/watch.h
+class CodeTap;  // drift/watch.h
 
 struct SessionOptions {
   int threads = 1;
@@ -35,7 +35,8 @@ class Session {
 
   // Throws kInput when a dtype, rank or fixed extent differs from the graph's, or a batch is empty.
   std::shared_ptr<const Program> program_for(const std::vector<TensorType>& input_types);
-  // Inputs and outputs in the graph's order; outputs must have the program's types. Throws kInput on a NaN among the inputs.
+  // Inputs and outputs in the graph's order; outputs must have the program's types. Throws kInput on a NaN among the inputs,
+  // which are counted by the watch before: a sensor that sends NaN is to be seen.
   void run(std::span<const TensorView> inputs, std::span<const TensorView> outputs);
   // Bytes that this session holds for activations and scratch now.
   size_t arena_bytes() const;
@@ -44,7 +45,7 @@ class Session {
   struct Prepared {
     std::shared_ptr<const Program> program;
     std::vector<void*> pointers;  // one per operand; graph inputs and outputs are filled in at each run
-    std::vector<CodeHistogram*> histograms;  // one per WatchedCodes, when watching
+    std::vector<CodeTap*> taps;   // one per WatchedCodes, when watching
   };
 
   Prepared& prepare(const std::vector<TensorType>& input_types);
@@ -54,6 +55,7 @@ class Session {
   void grow(const Program& program);
   void resolve(Prepared& prepared) const;
   void execute(const Prepared& prepared);
+  void count_codes(const Prepared& prepared, size_t step, size_t& next) const;
 
   std::shared_ptr<const CompiledModel> model_;
   SessionOptions options_;

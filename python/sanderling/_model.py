@@ -18,9 +18,9 @@ class TensorSpec:
 
     Attributes:
         name: The tensor's name in the ONNX file.
-        dtype: NumPy's name of the element type, such as "float32"; None for an output, which has it only in a plan.
+        dtype: NumPy's name of the element type, such as "float32"; None for an output whose type the file leaves open.
         shape: Extents; a string is a symbolic dimension and None an unnamed one, both chosen at run time. None for an
-            output.
+            output whose shape the file leaves open.
     """
 
     name: str
@@ -67,6 +67,11 @@ class Model:
         return self._bytes
 
     @property
+    def core(self) -> _core.Model:
+        """The C++ model, shared by its sessions."""
+        return self._core
+
+    @property
     def path(self) -> Path | None:
         """Where the model was loaded from, if from a file."""
         return self._path
@@ -79,7 +84,12 @@ class Model:
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
         """The model's outputs in order."""
-        return tuple(TensorSpec(name) for name in self._core.output_names)
+        return tuple(TensorSpec(name, dtype, shape) for name, dtype, shape in self._core.outputs)
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """What the file says of its origin: producer, ir_version, opset, metadata."""
+        return dict(self._core.info)
 
     @property
     def operators(self) -> dict[str, int]:

@@ -1,0 +1,201 @@
+"""`Session`: one model, ready to run, on the native engine or another backend."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, cast, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from sanderling import _core
+from sanderling._model import Model, TensorSpec, read_model
+from sanderling.backends import BackendSession, choose
+from sanderling.drift import Reference, Sketches
+from sanderling.errors import InputError
+
+Array = npt.NDArray[Any]
+
+
+class Session:
+    """Runs a model. Safe to call from several threads; native runs release the GIL and take turns.
+
+    Args:
+        model: A path, the bytes of an ONNX file, or a `Model`.
+        backend: "native", the name of an installed backend such as "onnxruntime", or "auto": native if it can run the
+            model, else the first installed backend that can; `info()["why"]` then says why.
+        device: "auto" or "cpu".
+        threads: Threads of one run, 1 to 256.
+        watch: A `drift.Reference`: inputs, outputs and (native only) interior codes are counted against it; `sketches()`
+            returns the counts.
+
+    Raises:
+        InputError: An argument is out of range.
+        ModelError: The model is damaged or inconsistent.
+        UnsupportedError: The backend cannot run the model, is not installed, or has no such device.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | bytes | Model,
+        *,
+        backend: str = "native",
+        device: str = "auto",
+        threads: int = 1,
+        watch: Reference | None = None,
+    ) -> None:
+        if not isinstance(threads, int) or isinstance(threads, bool) or not 1 <= threads <= 256:
+            raise InputError(f"[session] threads is {threads!r}, expected an integer from 1 to 256")
+        self._watch = None if watch is None else _core.Watch(watch.watch_spec())
+        source: bytes | Model = model if isinstance(model, Model) else read_model(model)[0]
+        self._run: BackendSession
+        self._run, self._why = choose(source, backend=backend, device=device, threads=threads, watch=self._watch)
+        self._reference = watch
+        self._inputs = self._run.inputs
+        self._input_names = tuple(spec.name for spec in self._inputs)
+        self._output_names = tuple(spec.name for spec in self._run.outputs)
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """The model's inputs in order."""
+        return self._inputs
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """The model's outputs in order."""
+        return self._run.outputs
+
+    @overload
+    def run(self, inputs: Mapping[str, Any]) -> dict[str, Array]: ...
+    @overload
+    def run(self, inputs: Any) -> Array: ...
+    def run(self, inputs: Any) -> Array | dict[str, Array]:
+        """Runs the model once.
+
+        Args:
+            inputs: An array (NumPy, or anything with `__dlpack__` on the CPU) for a model of one input and one output;
+                or a mapping from every input name to its array. Any batch size; dtypes must match, none is cast.
+
+        Returns:
+            An array for an array, a dict from output name to array for a mapping. New arrays each time.
+
+        Raises:
+            InputError: A name, dtype, shape or count is wrong, an input is empty or has NaN.
+        """
+        if isinstance(inputs, Mapping):
+            results = self._run.run(self._by_name(inputs))
+            return dict(zip(self._output_names, results, strict=True))
+        if len(self._input_names) != 1 or len(self._output_names) != 1:
+            raise InputError(
+                f"[run] an array fits a model of one input and one output, this one has inputs "
+                f"{list(self._input_names)} and outputs {list(self._output_names)}. Pass a mapping by input name"
+            )
+        return self._run.run([to_array(inputs, self._input_names[0])])[0]
+
+    def run_into(self, inputs: Any, outputs: Any) -> None:
+        """Runs the model and writes the results into arrays that the caller owns.
+
+        Args:
+            inputs: As for `run`.
+            outputs: A writable C-contiguous array, or a mapping from every output name to one.
+
+        Raises:
+            InputError: As for `run`, or an output's dtype or shape is not what the model writes.
+        """
+        self._run.run_into(self._input_list(inputs), self._output_list(outputs))
+
+    def bind(self, inputs: Any, outputs: Any) -> Callable[[], None]:
+        """Fixes the arrays of later runs and returns a callable that does one: the fastest path.
+
+        Each call reads `inputs` and writes `outputs` where they are; change their contents in place.
+
+        Raises:
+            InputError: As for `run_into`; also if an input is not C-contiguous.
+        """
+        return self._run.bind(self._input_list(inputs), self._output_list(outputs))
+
+    def info(self) -> dict[str, Any]:
+        """Says what runs: backend, why it was chosen, ISA, threads, bytes of the arena, operators after lowering."""
+        return {"backend": self._run.name, "why": self._why, **self._run.info()}
+
+    def sketches(self, *, reset: bool = False) -> Sketches:
+        """Returns what was seen since the session began, or since the last reset, as mergeable sketches.
+
+        Args:
+            reset: Start counting anew: the end of a window.
+
+        Raises:
+            InputError: The session was made without `watch`.
+        """
+        if self._watch is None or self._reference is None:
+            raise InputError("[sketches] this session watches nothing. Make it with watch=drift.Reference.fit(rows)")
+        return Sketches(self._watch.take() if reset else self._watch.look())
+
+    def close(self) -> None:
+        """Lets go of the model's memory. A closed session cannot run."""
+        self._run = _Closed()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _by_name(self, inputs: Mapping[str, Any]) -> list[Array]:
+        missing = [name for name in self._input_names if name not in inputs]
+        unknown = [name for name in inputs if name not in self._input_names]
+        if missing or unknown:
+            raise InputError(
+                f"[run] inputs {sorted(map(str, inputs))} do not match the model's {sorted(self._input_names)}"
+                + (f"; missing {missing}" if missing else "")
+                + (f"; unknown {unknown}" if unknown else "")
+            )
+        return [to_array(inputs[name], name) for name in self._input_names]
+
+    def _input_list(self, inputs: Any) -> list[Array]:
+        if isinstance(inputs, Mapping):
+            return self._by_name(inputs)
+        if len(self._input_names) != 1:
+            raise InputError(f"[run] the model has inputs {list(self._input_names)}. Pass a mapping by input name")
+        return [to_array(inputs, self._input_names[0])]
+
+    def _output_list(self, outputs: Any) -> list[Array]:
+        if isinstance(outputs, Mapping):
+            if set(outputs) != set(self._output_names):
+                raise InputError(
+                    f"[run_into] outputs {sorted(map(str, outputs))} do not match the model's {sorted(self._output_names)}"
+                )
+            arrays: Sequence[Any] = [outputs[name] for name in self._output_names]
+        else:
+            arrays = [outputs]
+        for name, array in zip(self._output_names, arrays, strict=False):
+            if not isinstance(array, np.ndarray):
+                raise InputError(f"[run_into] output {name!r} is {type(array).__name__}, expected a NumPy array")
+        return list(arrays)
+
+
+class _Closed:
+    """Stands where a closed session's backend was."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise InputError("[session] the session is closed. Make a new one")
+
+
+def to_array(value: Any, name: str) -> Array:
+    """Returns `value` as a NumPy array without casting; sequences become what NumPy makes of them.
+
+    Raises:
+        InputError: NumPy or DLPack cannot take it.
+    """
+    if isinstance(value, np.ndarray):
+        return value
+    try:
+        if hasattr(value, "__dlpack__"):
+            return cast(Array, np.from_dlpack(value))
+        return np.asarray(value)
+    except (TypeError, ValueError, RuntimeError, BufferError) as error:
+        raise InputError(f"[run] input {name!r} of type {type(value).__name__} is not an array: {error}") from error

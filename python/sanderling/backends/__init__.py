@@ -1,0 +1,136 @@
+"""What runs a model: the native engine, or a backend found by the entry-point group `sanderling.backends`.
+
+A backend is a class that a package registers under a name::
+
+    [project.entry-points."sanderling.backends"]
+    mynpu = "mynpu.sanderling:MyNpuBackend"
+
+Its constructor takes (data, device=..., threads=...) with the ONNX bytes and raises UnsupportedError if it cannot run
+them; the object has the members of `BackendSession`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from sanderling import _core
+from sanderling._model import Model, TensorSpec
+from sanderling.backends.native import NativeBackend
+from sanderling.errors import InputError, UnsupportedError
+
+Array = npt.NDArray[Any]
+GROUP = "sanderling.backends"
+
+
+class BackendSession(Protocol):
+    """One model, ready to run. Arrays are in the order of `inputs` and `outputs`."""
+
+    name: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+    def run(self, inputs: list[Array]) -> list[Array]:
+        """Runs once and returns new arrays. Raises InputError for arrays that do not fit."""
+
+    def run_into(self, inputs: list[Array], outputs: list[Array]) -> None:
+        """Runs once and writes into `outputs`."""
+
+    def bind(self, inputs: list[Array], outputs: list[Array]) -> Callable[[], None]:
+        """Returns a callable that runs on these arrays."""
+
+    def info(self) -> dict[str, Any]:
+        """Says what runs where."""
+
+
+def installed() -> list[str]:
+    """Names of the backends that installed packages offer, "native" first; their libraries may still be missing."""
+    return ["native", *sorted({point.name for point in entry_points(group=GROUP)} - {"native"})]
+
+
+def choose(
+    source: bytes | Model, *, backend: str, device: str, threads: int, watch: _core.Watch | None
+) -> tuple[BackendSession, str]:
+    """Makes the session's backend and says why it is this one.
+
+    Raises:
+        InputError: `device` is unknown.
+        UnsupportedError: No such backend, its library is missing, or it cannot run the model; with "auto", none can.
+    """
+    if device not in ("auto", "cpu"):
+        raise InputError(f"[session] device is {device!r}, this build has 'auto' and 'cpu'")
+    if backend == "native":
+        return NativeBackend(source, device=device, threads=threads, watch=watch), "asked for by name"
+    data = source.bytes if isinstance(source, Model) else source
+    if backend != "auto":
+        return _watched(_load(backend)(data, device=device, threads=threads), watch), "asked for by name"
+    try:
+        return NativeBackend(source, device=device, threads=threads, watch=watch), "native runs every operator of the model"
+    except UnsupportedError as error:
+        reasons = [f"native: {error}"]
+    for name in installed()[1:]:
+        try:
+            return _watched(_load(name)(data, device=device, threads=threads), watch), "; ".join(reasons)
+        except UnsupportedError as error:
+            reasons.append(f"{name}: {error}")
+    raise UnsupportedError("[session] no backend can run this model: " + "; ".join(reasons))
+
+
+def _load(name: str) -> Callable[..., BackendSession]:
+    for point in entry_points(group=GROUP):
+        if point.name == name:
+            return point.load()  # type: ignore[no-any-return]
+    raise UnsupportedError(f"[session] no backend {name!r}, installed are {', '.join(map(repr, installed()))}")
+
+
+def _watched(session: BackendSession, watch: _core.Watch | None) -> BackendSession:
+    return session if watch is None else _Watched(session, watch)
+
+
+class _Watched:
+    """Counts what goes in and out of a backend other than native, which counts in C++."""
+
+    def __init__(self, session: BackendSession, watch: _core.Watch) -> None:
+        self._session = session
+        self._watch = watch
+        self.name = session.name
+        self.inputs = session.inputs
+        self.outputs = session.outputs
+
+    def run(self, inputs: list[Array]) -> list[Array]:
+        self._observe_inputs(inputs)
+        outputs = self._session.run(inputs)
+        self._observe_outputs(outputs)
+        return outputs
+
+    def run_into(self, inputs: list[Array], outputs: list[Array]) -> None:
+        self._observe_inputs(inputs)
+        self._session.run_into(inputs, outputs)
+        self._observe_outputs(outputs)
+
+    def bind(self, inputs: list[Array], outputs: list[Array]) -> Callable[[], None]:
+        call = self._session.bind(inputs, outputs)
+
+        def run() -> None:
+            self._observe_inputs(inputs)
+            call()
+            self._observe_outputs(outputs)
+
+        return run
+
+    def info(self) -> dict[str, Any]:
+        return self._session.info()
+
+    def _observe_inputs(self, arrays: list[Array]) -> None:
+        for i, array in enumerate(arrays):
+            if array.dtype == np.float32:
+                self._watch.observe_input(i, np.ascontiguousarray(array))
+
+    def _observe_outputs(self, arrays: list[Array]) -> None:
+        for i, array in enumerate(arrays):
+            if array.dtype == np.float32:
+                self._watch.observe_output(i, np.ascontiguousarray(array))
