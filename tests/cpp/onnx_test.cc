@@ -1,0 +1,657 @@
+// The ONNX reader on bytes that no ONNX library writes: wire-level damage, odd but valid encodings,
+// limits, and the checks of the importer. What well-formed models mean is compared with the onnx
+// package in tests/onnx.
+
+#include <unistd.h>
+
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include "core/mapped_file.h"
+#include "graph/operator.h"
+#include "onnx/import.h"
+#include "onnx/model.h"
+#include "onnx/tensor_proto.h"
+#include "onnx/wire.h"
+
+namespace sanderling {
+namespace {
+
+int failures = 0;
+
+#define CHECK(condition)                                                               \
+  do {                                                                                 \
+    if (!(condition)) {                                                                \
+      ++failures;                                                                      \
+      std::cerr << __FILE__ << ":" << __LINE__ << ": " << #condition << " is false\n"; \
+    }                                                                                  \
+  } while (false)
+
+// Runs `body`, which must throw an Error of this code whose message has all these parts.
+void expect(int line, ErrorCode code, const std::vector<std::string>& parts,
+            const std::function<void()>& body) {
+  try {
+    body();
+  } catch (const Error& error) {
+    const std::string text = error.what();
+    for (const std::string& part : parts)
+      if (text.find(part) == std::string::npos) {
+        ++failures;
+        std::cerr << "line " << line << ": \"" << text << "\" lacks \"" << part << "\"\n";
+      }
+    if (error.code() != code) {
+      ++failures;
+      std::cerr << "line " << line << ": wrong code for \"" << text << "\"\n";
+    }
+    return;
+  }
+  ++failures;
+  std::cerr << "line " << line << ": no error\n";
+}
+
+#define CHECK_FAILS(code, parts, ...) \
+  expect(__LINE__, ErrorCode::code, std::vector<std::string> parts, [&] { __VA_ARGS__; })
+
+// Parentheses around the list of parts of a message, since a macro argument may not hold bare
+// commas.
+#define SAYING(...) {__VA_ARGS__}
+
+// Operators that only this program knows, so that it does not depend on which are registered.
+void nothing(InferContext&) {}
+void nothing_more(const ReferenceContext&) {}
+SANDERLING_OPERATOR(TestOp)({.name = "TestOp",
+                             .since_opset = 9,
+                             .min_inputs = 1,
+                             .max_inputs = 3,
+                             .infer = nothing,
+                             .reference = nothing_more});
+SANDERLING_OPERATOR(TestOwn)({.name = "TestOwn", .infer = nothing, .reference = nothing_more});
+
+// Writes protobuf's wire format.
+class Proto {
+ public:
+  Proto& varint(uint64_t value) {
+    for (; value >= 0x80; value >>= 7) bytes_ += static_cast<char>(value | 0x80);
+    bytes_ += static_cast<char>(value);
+    return *this;
+  }
+  Proto& tag(uint64_t field, uint64_t type) { return varint(field << 3 | type); }
+  Proto& integer(uint64_t field, int64_t value) {
+    return tag(field, 0).varint(static_cast<uint64_t>(value));
+  }
+  Proto& text(uint64_t field, const std::string& value) {
+    tag(field, 2).varint(value.size());
+    bytes_ += value;
+    return *this;
+  }
+  Proto& message(uint64_t field, const Proto& value) { return text(field, value.bytes_); }
+  template <typename T>
+  Proto& raw(T value) {
+    bytes_.append(reinterpret_cast<const char*>(&value), sizeof value);
+    return *this;
+  }
+  const std::string& str() const { return bytes_; }
+  std::span<const std::byte> bytes() const { return std::as_bytes(std::span(bytes_)); }
+
+ private:
+  std::string bytes_;
+};
+
+Proto of_bytes(const std::vector<int>& bytes) {
+  Proto proto;
+  for (int byte : bytes) proto.raw(static_cast<uint8_t>(byte));
+  return proto;
+}
+
+WireMessage wire(const Proto& proto) { return {proto.bytes(), 0, 0}; }
+
+void read_all(const Proto& proto) {
+  WireField field;
+  for (WireCursor cursor(wire(proto)); cursor.next(field);) {
+  }
+}
+
+void test_varints() {
+  WireField field;
+  const auto value = [&](const std::vector<int>& bytes) {
+    std::vector<int> all{8};
+    all.insert(all.end(), bytes.begin(), bytes.end());
+    const Proto proto = of_bytes(all);
+    WireCursor cursor(wire(proto));
+    CHECK(cursor.next(field));
+    CHECK(cursor.done());
+    return field.integer();
+  };
+  CHECK(value({0}) == 0);
+  CHECK(value({0x7F}) == 127);
+  CHECK(value({0x80, 0x01}) == 128);
+  CHECK(value({0x80, 0x80, 0x80, 0x00}) == 0);  // longer than needed, yet valid
+  const std::vector<int> minus_one{0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x01};
+  CHECK(value(minus_one) == -1);
+  std::vector<int> wide = minus_one;
+  wide.back() = 0x02;
+  CHECK_FAILS(kModel, SAYING("more than 64 bits"), value(wide));
+  wide.back() = 0x81;
+  CHECK_FAILS(kModel, SAYING("more than 64 bits"), value(wide));
+  for (size_t kept = 0; kept < minus_one.size(); ++kept)
+    CHECK_FAILS(kModel, SAYING("ends inside a number"),
+                value({minus_one.begin(), minus_one.begin() + static_cast<long>(kept)}));
+}
+
+void test_fields() {
+  for (int type : {3, 4, 6, 7})
+    CHECK_FAILS(kModel, SAYING("wire type"), read_all(Proto().tag(1, static_cast<uint64_t>(type))));
+  CHECK_FAILS(kModel, SAYING("field number 0"), read_all(Proto().tag(0, 0).varint(1)));
+  CHECK_FAILS(kModel, SAYING("field number 536870912"),
+              read_all(Proto().tag(uint64_t{1} << 29, 0).varint(1)));
+  CHECK_FAILS(kModel, SAYING("number of 4 bytes", "only 3"),
+              read_all(Proto().tag(1, 5).raw('a').raw('b').raw('c')));
+  CHECK_FAILS(kModel, SAYING("number of 8 bytes", "only 4"), read_all(Proto().tag(1, 1).raw(1.0f)));
+  CHECK_FAILS(kModel, SAYING("states 4 bytes, of which 3"),
+              read_all(Proto().tag(1, 2).varint(4).raw('a').raw('b').raw('c')));
+  const uint64_t three_gigabytes = uint64_t{3} << 30;
+  CHECK_FAILS(kModel, SAYING("states 3221225472 bytes, of which 1 are there"),
+              read_all(Proto().tag(7, 2).varint(three_gigabytes).raw('x')));
+  CHECK_FAILS(kModel, SAYING("states 18446744073709551615 bytes"),
+              read_all(Proto().tag(7, 2).varint(~uint64_t{0})));
+  read_all(Proto());
+  read_all(Proto()
+               .tag(536870911, 0)
+               .varint(1)
+               .tag(99, 1)
+               .raw(1.0)
+               .tag(98, 5)
+               .raw(1.0f)
+               .text(97, "skipped"));
+
+  // A known field of another wire type.
+  WireField field;
+  const Proto proto = Proto().integer(1, 5);
+  WireCursor cursor(wire(proto));
+  CHECK(cursor.next(field));
+  CHECK_FAILS(kModel, SAYING("is varint where length-delimited"), field.text());
+  CHECK_FAILS(kModel, SAYING("is varint where length-delimited"), field.message());
+  CHECK_FAILS(kModel, SAYING("is varint where 32-bit"), field.float32());
+}
+
+void test_packed() {
+  const Proto proto =
+      Proto().message(1, Proto().varint(1).varint(300).varint(~uint64_t{0})).integer(1, 7);
+  std::vector<int64_t> values;
+  size_t count = 0;
+  WireField field;
+  for (WireCursor cursor(wire(proto)); cursor.next(field);) {
+    count += field.count_integers();
+    field.each_integer([&](int64_t value) { values.push_back(value); });
+  }
+  CHECK(count == 4);
+  CHECK((values == std::vector<int64_t>{1, 300, -1, 7}));
+
+  const Proto ragged = Proto().text(1, "12345");
+  WireCursor cursor(wire(ragged));
+  CHECK(cursor.next(field));
+  CHECK_FAILS(kModel, SAYING("5 bytes", "no multiple of 4"), field.count_fixed(WireType::kFixed32));
+  CHECK_FAILS(kModel, SAYING("number of 4 bytes"), field.each_float([](float) {}));
+}
+
+void test_utf8() {
+  const auto text = [](const std::vector<int>& bytes) {
+    const Proto proto = Proto().message(1, of_bytes(bytes));
+    WireField field;
+    WireCursor cursor(wire(proto));
+    CHECK(cursor.next(field));
+    return field.text().size();
+  };
+  CHECK(text({'a', 0xC3, 0xA9, 0xE2, 0x82, 0xAC, 0xF0, 0x9F, 0x90, 0xA6}) == 10);
+  CHECK(text({0xF4, 0x8F, 0xBF, 0xBF}) == 4);
+  const std::vector<std::vector<int>> bad = {{0x80},
+                                             {0xC0, 0x80},
+                                             {0xC1, 0xBF},
+                                             {0xC3},
+                                             {0xC3, 'a'},
+                                             {0xE0, 0x9F, 0xBF},
+                                             {0xED, 0xA0, 0x80},
+                                             {0xE2, 0x82},
+                                             {0xF0, 0x8F, 0xBF, 0xBF},
+                                             {0xF4, 0x90, 0x80, 0x80},
+                                             {0xF5, 0x80, 0x80, 0x80},
+                                             {0xFF}};
+  for (const auto& bytes : bad) CHECK_FAILS(kModel, SAYING("not UTF-8"), text(bytes));
+}
+
+void test_depth() {
+  Proto proto;
+  for (int i = 0; i < 1000; ++i) proto = Proto().message(1, proto);
+  WireMessage message = wire(proto);
+  int levels = 0;
+  CHECK_FAILS(kModel, SAYING("nest deeper than 32"), {
+    for (;; ++levels) {
+      WireField field;
+      WireCursor cursor(message);
+      CHECK(cursor.next(field));
+      message = field.message();
+    }
+  });
+  CHECK(levels == WireMessage::kMaxDepth);
+}
+
+// TensorProto with these dims and this type.
+Proto tensor(const std::vector<int64_t>& dims, int64_t type) {
+  Proto proto;
+  for (int64_t dim : dims) proto.integer(1, dim);
+  return proto.integer(2, type);
+}
+
+Tensor read(const Proto& proto) { return read_tensor(wire(proto), "initializer 'w'"); }
+
+template <typename T>
+std::vector<T> values(const Tensor& tensor) {
+  return {tensor.data<T>().begin(), tensor.data<T>().end()};
+}
+
+void test_tensor_forms() {
+  CHECK((values<float>(read(tensor({2}, 1).tag(4, 5).raw(1.5f).tag(4, 5).raw(-2.0f))) ==
+         std::vector<float>{1.5f, -2.0f}));
+  CHECK((values<float>(read(tensor({2}, 1).message(4, Proto().raw(1.5f).raw(-2.0f)))) ==
+         std::vector<float>{1.5f, -2.0f}));
+  // Packed in pieces, mixed with single elements, dims packed: all valid protobuf.
+  CHECK((values<float>(read(Proto()
+                                .message(1, Proto().varint(3))
+                                .integer(2, 1)
+                                .message(4, Proto().raw(1.0f))
+                                .tag(4, 5)
+                                .raw(2.0f)
+                                .message(4, Proto().raw(3.0f)))) == std::vector<float>{1, 2, 3}));
+  CHECK((values<double>(read(tensor({1}, 11).tag(10, 1).raw(0.1))) == std::vector<double>{0.1}));
+  CHECK((values<int64_t>(read(tensor({2}, 7).integer(7, -5).integer(7, int64_t{1} << 62))) ==
+         std::vector<int64_t>{-5, int64_t{1} << 62}));
+  CHECK((values<int32_t>(read(tensor({2}, 6).integer(5, -5).integer(5, 0xFFFFFFFF))) ==
+         std::vector<int32_t>{-5, -1}));
+  CHECK((values<int8_t>(read(tensor({2}, 3).integer(5, -128).integer(5, 127))) ==
+         std::vector<int8_t>{-128, 127}));
+  CHECK((values<uint8_t>(read(tensor({2}, 2).integer(5, 0).integer(5, 255))) ==
+         std::vector<uint8_t>{0, 255}));
+  CHECK((values<bool>(read(tensor({2}, 9).integer(5, 0).integer(5, 1))) ==
+         std::vector<bool>{false, true}));
+  const Tensor flags = read(tensor({3}, 9).message(9, of_bytes({0, 1, 0xFF})));
+  CHECK(std::memcmp(flags.raw(), "\0\1\1", 3) == 0);
+  CHECK((values<int32_t>(read(tensor({}, 6).message(9, Proto().raw(int32_t{-7})))) ==
+         std::vector<int32_t>{-7}));
+  CHECK(read(tensor({0, 5}, 1)).shape() == Shape({0, 5}));
+  CHECK(read(tensor({0, 5}, 1).text(9, "")).shape() == Shape({0, 5}));
+  // A form that is there but empty says nothing.
+  CHECK((values<int64_t>(read(tensor({1}, 7).text(4, "").text(9, "").integer(7, 3))) ==
+         std::vector<int64_t>{3}));
+}
+
+void test_tensor_damage() {
+  CHECK_FAILS(kModel, SAYING("initializer 'w'", "float32[2]", "needs 8 bytes", "has 4"),
+              read(tensor({2}, 1).message(9, Proto().raw(1.0f))));
+  CHECK_FAILS(kModel, SAYING("needs 2 elements", "has 1 in float_data"),
+              read(tensor({2}, 1).message(4, Proto().raw(1.0f))));
+  CHECK_FAILS(kModel, SAYING("needs 1 elements", "has 2"),
+              read(tensor({1}, 7).integer(7, 1).integer(7, 2)));
+  CHECK_FAILS(kModel, SAYING("needs 1 elements", "has 0"), read(tensor({}, 1)));
+  CHECK_FAILS(kModel, SAYING("float32", "int64_data", "float_data"),
+              read(tensor({1}, 1).integer(7, 1)));
+  CHECK_FAILS(kModel, SAYING("both int32_data and raw_data"),
+              read(tensor({1}, 2).integer(5, 1).text(9, "x")));
+  CHECK_FAILS(kModel, SAYING("raw_data twice"), read(tensor({2}, 2).text(9, "x").text(9, "y")));
+  CHECK_FAILS(kModel, SAYING("uint8", "256"), read(tensor({1}, 2).integer(5, 256)));
+  CHECK_FAILS(kModel, SAYING("uint8", "-1"), read(tensor({1}, 2).integer(5, -1)));
+  CHECK_FAILS(kModel, SAYING("int8", "-129"), read(tensor({1}, 3).integer(5, -129)));
+  CHECK_FAILS(kModel, SAYING("[-1]", "negative"), read(tensor({-1}, 1)));
+  CHECK_FAILS(kModel, SAYING("9 dimensions", "limit is 8"),
+              read(tensor({1, 1, 1, 1, 1, 1, 1, 1, 1}, 1)));
+  CHECK_FAILS(kModel, SAYING("exceeds the limit"),
+              read(tensor({int64_t{1} << 62, int64_t{1} << 62}, 1)));
+  CHECK_FAILS(kModel, SAYING("limit is 2147483648"), read(tensor({int64_t{1} << 31}, 1)));
+  CHECK_FAILS(kModel, SAYING("needs 1000000000 bytes", "has 1"),
+              read(tensor({1000000000}, 2).text(9, "x")));
+  CHECK_FAILS(kModel, SAYING("no element type"), read(tensor({1}, 0)));
+  CHECK_FAILS(kModel, SAYING("ends inside a number"),
+              read(tensor({1}, 7).message(7, of_bytes({1, 0x80}))));
+
+  CHECK_FAILS(kUnsupported, SAYING("initializer 'w'", "float16"),
+              read(tensor({1}, 10).text(9, "ab")));
+  CHECK_FAILS(kUnsupported, SAYING("bfloat16"), read(tensor({1}, 16).text(9, "ab")));
+  CHECK_FAILS(kUnsupported, SAYING("string"), read(tensor({1}, 8).text(6, "ab")));
+  CHECK_FAILS(kUnsupported, SAYING("int4"), read(tensor({1}, 22).text(9, "a")));
+  CHECK_FAILS(kUnsupported, SAYING("float6e3m2"), read(tensor({1}, 28).text(9, "a")));
+  CHECK_FAILS(kUnsupported, SAYING("unknown", "999"), read(tensor({1}, 999)));
+  CHECK_FAILS(kUnsupported, SAYING("another file", "'weights.bin'"),
+              read(tensor({1}, 1).message(13, Proto().text(1, "location").text(2, "weights.bin"))));
+  CHECK_FAILS(kUnsupported, SAYING("another file"), read(tensor({1}, 1).integer(14, 1)));
+  CHECK_FAILS(kUnsupported, SAYING("segment"), read(tensor({1}, 1).message(3, Proto())));
+}
+
+// ValueInfoProto of a float tensor; no_extent gives a dimension without one, a negative one goes to
+// the file as it is.
+constexpr int64_t kNoExtent = -99;
+Proto value_info(const std::string& name, const std::vector<int64_t>& dims, int64_t type = 1) {
+  Proto shape;
+  for (int64_t dim : dims) shape.message(1, dim == kNoExtent ? Proto() : Proto().integer(1, dim));
+  return Proto().text(1, name).message(
+      2, Proto().message(1, Proto().integer(1, type).message(2, shape)));
+}
+
+Proto node(const std::string& op, const std::vector<std::string>& inputs,
+           const std::vector<std::string>& outputs, const std::string& name = "n") {
+  Proto proto;
+  for (const auto& input : inputs) proto.text(1, input);
+  for (const auto& output : outputs) proto.text(2, output);
+  return proto.text(3, name).text(4, op);
+}
+
+Proto float_initializer(const std::string& name) {
+  return tensor({1}, 1).message(9, Proto().raw(1.0f)).text(8, name);
+}
+
+Proto model_of(const Proto& graph, int64_t opset = 17) {
+  return Proto().integer(1, 8).message(7, graph).message(8, Proto().integer(2, opset));
+}
+
+Graph import(const Proto& proto) { return import_model(proto.bytes()); }
+
+Proto small_graph() {
+  return Proto()
+      .text(2, "g")
+      .message(1, node("TestOp", {"x", "w"}, {"y"}))
+      .message(5, float_initializer("w"))
+      .message(11, value_info("x", {1}))
+      .message(12, value_info("y", {1}));
+}
+
+void test_import() {
+  const Graph small = import(model_of(small_graph())
+                                 .text(2, "maker")
+                                 .text(3, "1.2")
+                                 .message(14, Proto().text(1, "key").text(2, "value"))
+                                 .text(99, "unknown"));
+  CHECK(small.name == "g");
+  CHECK(small.info.producer_name == "maker" && small.info.producer_version == "1.2");
+  CHECK(small.info.opset == 17 && small.info.ir_version == 8);
+  CHECK(small.info.metadata.at("key") == "value");
+  CHECK(small.nodes.size() == 1 && small.nodes[0].opset == 17);
+  CHECK(small.inputs.size() == 1 && small.inputs[0].dims == std::vector<int64_t>{1});
+  CHECK(small.outputs[0].dtype == DType::kFloat32 &&
+        *small.outputs[0].dims == std::vector<int64_t>{1});
+  CHECK(small.constant(small.nodes[0].inputs[1])->data<float>()[0] == 1.0f);
+
+  // An initializer that is listed as an input too, an unnamed node, inputs left out, dimensions of
+  // every kind, nodes in the wrong order, a dead node, the default domain's other name.
+  const Proto symbolic = Proto().text(1, "x").message(
+      2, Proto().message(
+             1, Proto().integer(1, 1).message(2, Proto()
+                                                     .message(1, Proto().text(2, "batch"))
+                                                     .message(1, Proto().integer(1, 0))
+                                                     .message(1, Proto())
+                                                     .message(1, Proto().integer(1, -1)))));
+  const Graph odd = import(
+      Proto()
+          .message(8, Proto().text(1, "ai.onnx").integer(2, 9))
+          .message(7,
+                   Proto()
+                       .message(1, node("TestOp", {"h", "", "w"}, {"y", ""}, "").text(7, "ai.onnx"))
+                       .message(1, node("TestOp", {"x", "", ""}, {"h"}, "first"))
+                       .message(1, node("TestOp", {"x"}, {"dead"}, "dead"))
+                       .message(5, float_initializer("w"))
+                       .message(11, value_info("w", {1}))
+                       .message(11, symbolic)
+                       .message(12, Proto().text(1, "y"))));
+  CHECK(odd.nodes.size() == 2);
+  CHECK(odd.nodes[0].name == "first" && odd.nodes[0].inputs.size() == 1);
+  CHECK(odd.nodes[1].name == "TestOp_0" && odd.nodes[1].outputs.size() == 1);
+  CHECK(odd.nodes[1].inputs.size() == 3 && odd.nodes[1].inputs[1] == kNoValue);
+  CHECK(odd.inputs.size() == 1);
+  CHECK((odd.inputs[0].dims == std::vector<int64_t>{-1, 0, -1, -1}));
+  CHECK((odd.inputs[0].symbols == std::vector<std::string>{"batch", "", "", ""}));
+  CHECK(!odd.outputs[0].dtype && !odd.outputs[0].dims);
+
+  // A graph without nodes that hands an input and a constant on.
+  const Graph through = import(model_of(Proto()
+                                            .message(5, float_initializer("w"))
+                                            .message(11, value_info("x", {}))
+                                            .message(12, value_info("x", {}))
+                                            .message(12, value_info("w", {1}))));
+  CHECK(through.nodes.empty() && through.outputs.size() == 2 && through.inputs[0].dims.empty());
+}
+
+Proto attribute(const std::string& name, int64_t type) {
+  return Proto().text(1, name).integer(20, type);
+}
+
+Graph import_attribute(const Proto& proto) {
+  return import(model_of(Proto()
+                             .message(1, node("TestOp", {"x"}, {"y"}).message(5, proto))
+                             .message(11, value_info("x", {1}))
+                             .message(12, value_info("y", {1}))));
+}
+
+void test_attributes() {
+  const auto of = [](const Proto& proto) { return import_attribute(proto).nodes[0].attributes; };
+  CHECK(of(attribute("a", 1).tag(2, 5).raw(0.5f)).number("a", 0) == 0.5f);
+  CHECK(of(attribute("a", 2).integer(3, -3)).integer("a", 0) == -3);
+  CHECK(of(attribute("a", 2)).integer("a", 9) == 0);  // a writer may leave a zero out
+  CHECK(of(attribute("a", 3).text(4, "text")).text("a", "") == "text");
+  CHECK(of(attribute("a", 4).message(5, tensor({1}, 1).message(9, Proto().raw(2.0f))))
+            .tensor("a")
+            ->data<float>()[0] == 2.0f);
+  CHECK((of(attribute("a", 6).message(7, Proto().raw(1.0f)).tag(7, 5).raw(2.0f)).numbers("a", {}) ==
+         std::vector<float>{1, 2}));
+  CHECK((of(attribute("a", 7).message(8, Proto().varint(1)).integer(8, -2)).integers("a", {}) ==
+         std::vector<int64_t>{1, -2}));
+  CHECK((std::get<std::vector<std::string>>(
+             of(attribute("a", 8).text(9, "p").text(9, "")).all().at("a")) ==
+         std::vector<std::string>{"p", ""}));
+
+  CHECK_FAILS(kUnsupported, SAYING("attribute 'body' of node 'n' (TestOp)", "graph"),
+              import_attribute(attribute("body", 5).message(6, Proto())));
+  CHECK_FAILS(kUnsupported, SAYING("sparse_tensor"), import_attribute(attribute("a", 11)));
+  CHECK_FAILS(kUnsupported, SAYING("attribute 'a' of node 'n'", "float16"),
+              import_attribute(attribute("a", 4).message(5, tensor({1}, 10))));
+  CHECK_FAILS(kModel, SAYING("attribute type 0"),
+              import_attribute(Proto().text(1, "a").integer(3, 1)));
+  CHECK_FAILS(kModel, SAYING("attribute type 77"), import_attribute(attribute("a", 77)));
+  CHECK_FAILS(kModel, SAYING("has none"), import_attribute(attribute("a", 4)));
+  CHECK_FAILS(kModel, SAYING("two tensors"),
+              import_attribute(attribute("a", 4).message(5, Proto()).message(5, Proto())));
+  CHECK_FAILS(kModel, SAYING("has no name"), import_attribute(Proto().integer(20, 2)));
+  CHECK_FAILS(kModel, SAYING("'k'", "function"), import_attribute(attribute("a", 2).text(21, "k")));
+  CHECK_FAILS(kModel, SAYING("not UTF-8"), import_attribute(attribute("a", 3).text(4, "\xFF")));
+  const Proto twice =
+      node("TestOp", {"x"}, {"y"}).message(5, attribute("a", 2)).message(5, attribute("a", 2));
+  CHECK_FAILS(kModel, SAYING("attribute 'a'", "twice"),
+              import(model_of(Proto()
+                                  .message(1, twice)
+                                  .message(11, value_info("x", {1}))
+                                  .message(12, value_info("y", {1})))));
+}
+
+Proto graph_with(const std::vector<Proto>& nodes) {
+  Proto graph = Proto().message(11, value_info("x", {1})).message(12, value_info("y", {1}));
+  for (const Proto& each : nodes) graph.message(1, each);
+  return graph;
+}
+
+void test_import_structure() {
+  CHECK_FAILS(kModel, SAYING("no graph"), import(Proto()));
+  CHECK_FAILS(kModel, SAYING("no graph"),
+              import(Proto().integer(1, 8).message(8, Proto().integer(2, 17))));
+  CHECK_FAILS(kModel, SAYING("second graph"),
+              import(model_of(small_graph()).message(7, small_graph())));
+  CHECK_FAILS(kModel, SAYING("imports no opset"), import(Proto().message(7, small_graph())));
+  CHECK_FAILS(kModel, SAYING("has no outputs"), import(model_of(Proto().text(2, "g"))));
+  CHECK_FAILS(kModel, SAYING("output 'y'", "produced by no node"),
+              import(model_of(graph_with({}))));
+  CHECK_FAILS(kModel, SAYING("output 'y'", "listed twice"),
+              import(model_of(small_graph().message(12, value_info("y", {1})))));
+  CHECK_FAILS(kModel, SAYING("'y' is defined twice", "node 'b'"),
+              import(model_of(graph_with(
+                  {node("TestOp", {"x"}, {"y"}, "a"), node("TestOp", {"x"}, {"y"}, "b")}))));
+  CHECK_FAILS(kModel, SAYING("'x' is defined twice"),
+              import(model_of(graph_with({node("TestOp", {"x"}, {"x"})}))));
+  CHECK_FAILS(kModel, SAYING("'w' is defined twice", "initializer"),
+              import(model_of(small_graph().message(5, float_initializer("w")))));
+  CHECK_FAILS(kModel, SAYING("'x' is defined twice", "input"),
+              import(model_of(small_graph().message(11, value_info("x", {1})))));
+  CHECK_FAILS(kModel, SAYING("[TestOp] node 'n' reads 'z'"),
+              import(model_of(graph_with({node("TestOp", {"z"}, {"y"})}))));
+  CHECK_FAILS(kModel, SAYING("depends on its own output"),
+              import(model_of(graph_with(
+                  {node("TestOp", {"x", "h"}, {"y"}, "a"), node("TestOp", {"y"}, {"h"}, "b")}))));
+  CHECK_FAILS(kModel, SAYING("has 0 inputs", "1 to 3"),
+              import(model_of(graph_with({node("TestOp", {"", ""}, {"y"})}))));
+  CHECK_FAILS(kModel, SAYING("input 0 is required"),
+              import(model_of(graph_with({node("TestOp", {"", "x"}, {"y"})}))));
+  CHECK_FAILS(kModel, SAYING("has 4 inputs", "1 to 3"),
+              import(model_of(graph_with({node("TestOp", {"x", "x", "x", "x"}, {"y"})}))));
+  CHECK_FAILS(kUnsupported, SAYING("gives 2 outputs"),
+              import(model_of(graph_with({node("TestOp", {"x"}, {"y", "z"})}))));
+  CHECK_FAILS(kModel, SAYING("no operator type"),
+              import(model_of(graph_with({node("", {"x"}, {"y"})}))));
+  CHECK_FAILS(kModel, SAYING("initializer ''", "no name"),
+              import(model_of(small_graph().message(5, float_initializer("")))));
+  CHECK_FAILS(
+      kUnsupported, SAYING("'s' is sparse"),
+      import(model_of(small_graph().message(15, Proto().message(1, Proto().text(8, "s"))))));
+  CHECK_FAILS(kUnsupported, SAYING("1 local functions", "'Mine'"),
+              import(model_of(small_graph()).message(25, Proto().text(1, "Mine"))));
+}
+
+void test_import_types() {
+  const auto with_input = [](const Proto& info) {
+    return import(model_of(Proto().message(11, info).message(12, Proto().text(1, "x"))));
+  };
+  CHECK_FAILS(kModel, SAYING("input 'x'", "no type"), with_input(Proto().text(1, "x")));
+  CHECK_FAILS(kModel, SAYING("input 'x'", "no element type"), with_input(value_info("x", {1}, 0)));
+  CHECK_FAILS(kUnsupported, SAYING("input 'x'", "float16"), with_input(value_info("x", {1}, 10)));
+  CHECK_FAILS(
+      kUnsupported, SAYING("input 'x'", "no shape"),
+      with_input(Proto().text(1, "x").message(2, Proto().message(1, Proto().integer(1, 1)))));
+  CHECK_FAILS(kUnsupported, SAYING("input 'x'", "sequence"),
+              with_input(Proto().text(1, "x").message(2, Proto().message(4, Proto()))));
+  CHECK_FAILS(kModel, SAYING("9 dimensions"),
+              with_input(value_info("x", {1, 1, 1, 1, 1, 1, 1, 1, 1})));
+  CHECK_FAILS(kModel, SAYING("input 'x'", "exceeds the limit"),
+              with_input(value_info("x", {int64_t{1} << 40, 2, kNoExtent})));
+  CHECK_FAILS(kModel, SAYING("4097 bytes", "limit is 4096"),
+              with_input(value_info(std::string(4097, 'x'), {1})));
+}
+
+void test_import_versions() {
+  CHECK_FAILS(kUnsupported, SAYING("opset 6", "7 to 28"), import(model_of(small_graph(), 6)));
+  CHECK_FAILS(kUnsupported, SAYING("opset 29", "7 to 28"), import(model_of(small_graph(), 29)));
+  CHECK_FAILS(kUnsupported, SAYING("opset 0"), import(model_of(small_graph(), 0)));
+  CHECK_FAILS(kUnsupported, SAYING("opset -1"), import(model_of(small_graph(), -1)));
+  CHECK_FAILS(kUnsupported, SAYING("[TestOp] node 'n'", "opset 8", "from opset 9"),
+              import(model_of(small_graph(), 8)));
+  CHECK_FAILS(kModel, SAYING("both opset 17 and opset 18"),
+              import(model_of(small_graph()).message(8, Proto().integer(2, 18))));
+  CHECK_FAILS(kModel, SAYING("[TestOp]", "no opset"),
+              import(Proto()
+                         .message(7, small_graph())
+                         .message(8, Proto().text(1, "ai.onnx.ml").integer(2, 3))));
+  CHECK_FAILS(kUnsupported, SAYING("IR version 99", "up to 14"),
+              import(Proto().integer(1, 99).message(7, small_graph())));
+}
+
+void test_import_operators() {
+  const Proto graph =
+      graph_with({node("TestLost", {"x"}, {"a"}, "first"), node("TestOp", {"a"}, {"b"}),
+                  node("TestLost", {"b"}, {"c"}, "second"), node("TestOwn", {"c"}, {"d"}, ""),
+                  node("TestOp", {"d"}, {"y"}, "foreign").text(7, "com.example")});
+  CHECK_FAILS(kUnsupported,
+              SAYING("lacks 3 operators", "opset 17", "TestLost (2 nodes, the first is 'first')",
+                     "TestOwn (1 node, 'd')", "TestOp of domain 'com.example' (1 node, 'foreign')",
+                     "backend='onnxruntime' or backend='auto'"),
+              import(model_of(graph)));
+}
+
+void test_limits() {
+  // Two bytes a node: the count is refused before it costs memory.
+  Proto graph;
+  for (size_t i = 0; i <= OnnxLimits::kMaxNodes; ++i) graph.message(1, Proto());
+  CHECK_FAILS(kModel, SAYING("more than 1048576 nodes"), import(model_of(graph)));
+  Proto names;
+  for (size_t i = 0; i <= OnnxLimits::kMaxItems; ++i) names.text(1, "");
+  CHECK_FAILS(kModel, SAYING("more than 4194304"), import(model_of(Proto().message(1, names))));
+  // A chain too long for recursion.
+  Proto chain = Proto().message(11, value_info("v0", {1})).message(12, value_info("v100000", {1}));
+  for (int i = 0; i < 100000; ++i)
+    chain.message(1, node("TestOp", {"v" + std::to_string(i)}, {"v" + std::to_string(i + 1)}));
+  CHECK(import(model_of(chain)).nodes.size() == 100000);
+}
+
+// Every prefix of a model is a ModelError or, where the cut falls between fields, still a model.
+void test_truncation() {
+  const Proto whole = Proto()
+                          .message(8, Proto().integer(2, 17))
+                          .message(7, small_graph())
+                          .text(2, "maker")
+                          .message(14, Proto().text(1, "key").text(2, "value"));
+  size_t valid = 0;
+  for (size_t kept = 0; kept < whole.bytes().size(); ++kept) {
+    // A copy of the exact size, so that the address sanitizer sees a read past the end.
+    const std::vector<std::byte> cut(whole.bytes().begin(),
+                                     whole.bytes().begin() + static_cast<long>(kept));
+    try {
+      import_model(cut);
+      ++valid;
+    } catch (const Error& error) {
+      CHECK(error.code() == ErrorCode::kModel);
+    }
+  }
+  CHECK(valid == 2);  // behind the graph, and behind the producer
+}
+
+void test_mapped_file() {
+  const auto folder = std::filesystem::temp_directory_path() /
+                      ("sanderling_onnx_test_" + std::to_string(::getpid()));
+  std::filesystem::create_directory(folder);
+  const auto path = folder / "model.onnx";
+  CHECK_FAILS(kInput, SAYING("model.onnx", "does not exist"), MappedFile file(path));
+  CHECK_FAILS(kInput, SAYING("is a folder"), MappedFile file(folder));
+  CHECK_FAILS(kInput, SAYING("no regular file"), MappedFile file("/dev/null"));
+  std::ofstream(path).flush();
+  CHECK_FAILS(kModel, SAYING("is empty"), MappedFile file(path));
+  CHECK_FAILS(kInput, SAYING("does not exist"), MappedFile file(path / "below"));
+  std::ofstream(path) << "bytes";
+  MappedFile first(path);
+  MappedFile second(std::move(first));
+  first = MappedFile(path);
+  CHECK(second.bytes().size() == 5 && std::memcmp(second.bytes().data(), "bytes", 5) == 0);
+  CHECK(first.bytes().size() == 5);
+  std::filesystem::remove_all(folder);
+  CHECK(second.bytes()[4] == std::byte{'s'});  // the mapping outlives the name
+}
+
+}  // namespace
+}  // namespace sanderling
+
+int main() {
+  using namespace sanderling;
+  test_varints();
+  test_fields();
+  test_packed();
+  test_utf8();
+  test_depth();
+  test_tensor_forms();
+  test_tensor_damage();
+  test_import();
+  test_attributes();
+  test_import_structure();
+  test_import_types();
+  test_import_versions();
+  test_import_operators();
+  test_limits();
+  test_truncation();
+  test_mapped_file();
+  if (failures != 0) std::cerr << failures << " checks failed\n";
+  return failures == 0 ? 0 : 1;
+}
