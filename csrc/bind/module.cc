@@ -34,6 +34,7 @@ PYBIND11_MODULE(_core, m) {
       py::set_error(type, error.what());
     }
   });
+  bind_drift(m);
   bind_model(m);
   bind_session(m);
 }

@@ -1,0 +1,109 @@
+"""`sanderling model show|quantize`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sanderling.commands.output import human_bytes, output_option, print_json, read_arrays, table
+from sanderling.errors import InputError
+
+
+@click.group()
+def model() -> None:
+    """Look into ONNX models and make them small."""
+
+
+@model.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--batch", default=1, show_default=True, type=click.IntRange(min=1), help="Rows per run, for shapes and MACs.")
+@output_option
+def show(file: Path, batch: int, output: str) -> None:
+    """Print a model's inputs, operators, shapes and costs.
+
+    \b
+    sanderling model show model.onnx
+    sanderling model show model.onnx --batch 8 -o json
+    """
+    import sanderling
+
+    loaded = sanderling.load(file)
+    shapes = {
+        spec.name: [d if isinstance(d, int) else (batch if i == 0 else 1) for i, d in enumerate(spec.shape or ())]
+        for spec in loaded.inputs
+    }
+    layers = loaded.layers(shapes)
+    session = sanderling.Session(loaded)
+    if output == "json":
+        print_json(
+            {
+                "file": file,
+                "bytes": len(loaded.bytes),
+                "info": loaded.info,
+                "inputs": [vars(spec) for spec in loaded.inputs],
+                "outputs": [vars(spec) for spec in loaded.outputs],
+                "operators": loaded.operators,
+                "layers": [vars(layer) for layer in layers],
+                "lowered": session.info()["operators"],
+            }
+        )
+        return
+    rows = [
+        (
+            layer.op,
+            layer.name,
+            " ".join(f"{dtype}{list(shape)}" for _, dtype, shape in layer.outputs),
+            f"{layer.macs:,}" if layer.macs else None,
+            f"{layer.weight_bytes:,}" if layer.weight_bytes else None,
+        )
+        for layer in layers
+    ]
+    click.echo(f"{file}: {human_bytes(len(loaded.bytes))}, {loaded.info['producer']}, opset {loaded.info['opset']}")
+    for kind, specs in (("input", loaded.inputs), ("output", loaded.outputs)):
+        for spec in specs:
+            shape = "?" if spec.shape is None else [("?" if d is None else d) for d in spec.shape]
+            click.echo(f"{kind:7}{spec.name}: {spec.dtype or '?'} {shape}")
+    click.echo()
+    click.echo(table(["operator", "node", "output", "MACs", "weight bytes"], rows))
+    click.echo()
+    total = sum(layer.macs for layer in layers)
+    weights = sum(layer.weight_bytes for layer in layers)
+    click.echo(f"{len(layers)} nodes, {total:,} MACs for batch {batch}, {human_bytes(weights)} of weights")
+    lowered = ", ".join(f"{name} {count}" for name, count in sorted(session.info()["operators"].items()))
+    click.echo(f"runs as: {lowered}")
+
+
+@model.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("calibration", type=click.Path(path_type=Path))
+@click.argument("result", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Also write the report, as JSON.")
+@output_option
+def quantize(file: Path, calibration: Path, result: Path, report: Path | None, output: str) -> None:
+    """Quantize FILE to int8 with the rows of CALIBRATION and write RESULT, standard ONNX with QDQ nodes.
+
+    CALIBRATION is a .npy of rows as the model takes them (a few hundred real ones), or a .npz by input name. Rows that
+    look like what devices see matter more than many rows.
+
+    \b
+    sanderling model quantize model.onnx rows.npy model-int8.onnx
+    """
+    import sanderling
+
+    loaded = sanderling.load(file)
+    rows = read_arrays(calibration, [spec.name for spec in loaded.inputs])
+    quantized = sanderling.quantize(loaded, rows)
+    if result.exists() and result.samefile(file):
+        raise InputError(f"[quantize] RESULT {str(result)!r} is the model itself. Give another name")
+    quantized.save(result)
+    summary: dict[str, Any] = quantized.report.to_dict()
+    if report is not None:
+        report.write_text(json.dumps(summary, indent=2) + "\n")
+    if output == "json":
+        print_json(summary)
+    else:
+        click.echo(str(quantized.report))
+        click.echo(f"wrote {result}: {human_bytes(len(loaded.bytes))} -> {human_bytes(len(quantized.bytes))}")
