@@ -26,6 +26,10 @@ static void depthwise_f32(const DepthwiseF32& p) {
   for (; channel + 4 * kLanes <= p.channels; channel += 4 * kLanes) {
     depthwise_f32_block<4>(p, channel, AllLanes{});
   }
+  if (channel + 2 * kLanes <= p.channels) {
+    depthwise_f32_block<2>(p, channel, AllLanes{});
+    channel += 2 * kLanes;
+  }
   for_each_vector(p.channels - channel,
                   [&](int64_t i, auto lanes) { depthwise_f32_block<1>(p, channel + i, lanes); });
 }

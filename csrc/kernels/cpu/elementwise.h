@@ -35,7 +35,7 @@ struct FirstLanes {
 
 // Calls body(i, lanes) for each vector of [0, count); the body loads and stores through `lanes`.
 template <typename Body>
-inline void for_each_vector(int64_t count, Body body) {
+inline void for_each_vector(int64_t count, const Body& body) {
   int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) body(i, AllLanes{});
   if (i < count) body(i, FirstLanes{count - i});
@@ -62,20 +62,20 @@ struct ToCodes {
 
 // y[i] = operation(a[i * a_step], b[i * b_step])
 template <bool kWalkA, bool kWalkB, typename Operation>
-inline void binary_walk(const BinaryF32& p, Operation operation) {
+inline void binary_walk(const BinaryF32& p, const Operation& operation) {
   const float* const a = p.a;
   const float* const b = p.b;
   float* const y = p.y;
   const F first_a = splat(*a);
   const F first_b = splat(*b);
-  for_each_vector(p.count, [=](int64_t i, auto lanes) {
+  for_each_vector(p.count, [&](int64_t i, auto lanes) {
     const F x = kWalkA ? lanes.load(a + i) : first_a;
     lanes.store(y + i, operation(x, kWalkB ? lanes.load(b + i) : first_b));
   });
 }
 
 template <typename Operation>
-inline void binary(const BinaryF32& p, Operation operation) {
+inline void binary(const BinaryF32& p, const Operation& operation) {
   if (p.count <= 0) return;
   if (p.a_step == 0) {
     p.b_step == 0 ? binary_walk<false, false>(p, operation)
@@ -87,7 +87,7 @@ inline void binary(const BinaryF32& p, Operation operation) {
 
 // As binary, on codes: operation(a, b) takes int32 lanes and gives the float that ToCodes rounds.
 template <bool kWalkB, typename Operation>
-inline void binary_codes_walk(const BinaryU8& p, Operation operation) {
+inline void binary_codes_walk(const BinaryU8& p, const Operation& operation) {
   const uint8_t* const a = p.a;
   const uint8_t* const b = p.b;
   uint8_t* const y = p.y;
@@ -95,14 +95,14 @@ inline void binary_codes_walk(const BinaryU8& p, Operation operation) {
   const I b_zero = splat(p.b_zero);
   const I first_b = sub(splat(static_cast<int32_t>(*b)), b_zero);
   const ToCodes to_codes(p.low, p.high, p.zero_point);
-  for_each_vector(p.count, [=](int64_t i, auto lanes) {
+  for_each_vector(p.count, [&](int64_t i, auto lanes) {
     const I y_b = kWalkB ? sub(lanes.load(b + i), b_zero) : first_b;
     lanes.store(y + i, to_codes(operation(sub(lanes.load(a + i), a_zero), y_b)));
   });
 }
 
 template <typename Operation>
-inline void binary_codes(const BinaryU8& p, Operation operation) {
+inline void binary_codes(const BinaryU8& p, const Operation& operation) {
   if (p.count <= 0) return;
   p.b_step == 0 ? binary_codes_walk<false>(p, operation) : binary_codes_walk<true>(p, operation);
 }

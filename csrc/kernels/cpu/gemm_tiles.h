@@ -101,11 +101,10 @@ struct GemmDotF32 {
   static F finish(const GemmF32& p, F sum) { return clip(sum, splat(p.low), splat(p.high)); }
 };
 
-// kRows rows by kPanels panels of C. GCC keeps `sum` in registers only if every loop over it is
-// unrolled early.
-template <typename Dot, int kRows, int kPanels>
+// kRows rows by kVectors vectors of columns, from the start of a panel: a part of it, or several.
+// GCC keeps `sum` in registers only if every loop over it is unrolled early.
+template <typename Dot, int kRows, int kVectors>
 inline void gemm_tile(const typename Dot::Parameters& p, int64_t row, int64_t first_panel) {
-  constexpr int kVectors = kPanels * Dot::kVectors;
   const int64_t stride = panel_size<Dot>(p.depth);
   const auto* const panel = p.b + first_panel * stride;
   const int64_t first_column = first_panel * kPanelColumns<Dot>;
@@ -120,25 +119,25 @@ inline void gemm_tile(const typename Dot::Parameters& p, int64_t row, int64_t fi
 
   const auto* a = p.a + row * p.a_stride;
   const auto* b = panel + kHeaderSize<Dot>;
-  const auto one_step = [&](auto codes_of) {
+  const auto step = [&](auto spread) {
     typename Dot::Weights weights[kVectors];
 #pragma GCC unroll 32
     for (int v = 0; v < kVectors; ++v) {
-      weights[v] =
-          Dot::weights(b + v / Dot::kVectors * stride + v % Dot::kVectors * (kLanes * Dot::kWidth));
+      const int in_panel = v % Dot::kVectors * (kLanes * Dot::kWidth);
+      weights[v] = Dot::weights(b + v / Dot::kVectors * stride + in_panel);
     }
 #pragma GCC unroll 32
     for (int r = 0; r < kRows; ++r) {
-      const auto codes = codes_of(a + r * p.a_stride);
+      const auto codes = spread(a + r * p.a_stride);
 #pragma GCC unroll 32
       for (int v = 0; v < kVectors; ++v) sum[r][v] = Dot::add_dot(sum[r][v], codes, weights[v]);
     }
     b += kPanelColumns<Dot> * Dot::kWidth;
   };
   for (int64_t k = 0; k < p.depth; k += kGroupDepth<Dot>) {
-    one_step([](const auto* codes) { return Dot::template spread<0>(codes); });
+    step([](const auto* codes) { return Dot::template spread<0>(codes); });
     if constexpr (Dot::kSteps == 2) {
-      one_step([](const auto* codes) { return Dot::template spread<1>(codes); });
+      step([](const auto* codes) { return Dot::template spread<1>(codes); });
     }
     a += kGroupDepth<Dot>;
   }
@@ -152,48 +151,70 @@ inline void gemm_tile(const typename Dot::Parameters& p, int64_t row, int64_t fi
       const int64_t left = columns - v * kLanes;
       if (left >= kLanes) {
         store(c + v * kLanes, Dot::finish(p, sum[r][v]));
-      } else if (left > 0) {
+      } else if (v == kVectors - 1) {
         store_first(c + v * kLanes, Dot::finish(p, sum[r][v]), left);
       }
     }
   }
 }
 
-// The last `rows` < kRows rows of one panel.
-template <typename Dot, int kRows>
-inline void gemm_last_rows(const typename Dot::Parameters& p, int64_t row, int64_t rows,
+// gemm_tile<Dot, kRows, n> for a count n <= kMost that is known at run time only: of rows, or of
+// vectors of one row.
+template <typename Dot, int kMost, int kVectors>
+inline void gemm_some_rows(const typename Dot::Parameters& p, int64_t row, int64_t rows,
                            int64_t panel) {
-  if constexpr (kRows > 1) {
-    if (rows == kRows - 1) {
-      gemm_tile<Dot, kRows - 1, 1>(p, row, panel);
+  if constexpr (kMost > 0) {
+    if (rows == kMost) {
+      gemm_tile<Dot, kMost, kVectors>(p, row, panel);
     } else {
-      gemm_last_rows<Dot, kRows - 1>(p, row, rows, panel);
+      gemm_some_rows<Dot, kMost - 1, kVectors>(p, row, rows, panel);
     }
+  }
+}
+template <typename Dot, int kMost>
+inline void gemm_some_vectors(const typename Dot::Parameters& p, int64_t vectors, int64_t panel) {
+  if constexpr (kMost > 0) {
+    if (vectors == kMost) {
+      gemm_tile<Dot, 1, kMost>(p, 0, panel);
+    } else {
+      gemm_some_vectors<Dot, kMost - 1>(p, vectors, panel);
+    }
+  }
+}
+
+// Rows [first, end) of one panel, of which `vectors` <= kMost are wanted.
+template <typename Dot, int kMost>
+inline void gemm_panel(const typename Dot::Parameters& p, int64_t first, int64_t end,
+                       int64_t vectors, int64_t panel) {
+  if constexpr (kMost > 0) {
+    if (vectors < kMost) return gemm_panel<Dot, kMost - 1>(p, first, end, vectors, panel);
+    int64_t row = first;
+    for (; row + Dot::kRows <= end; row += Dot::kRows) {
+      gemm_tile<Dot, Dot::kRows, kMost>(p, row, panel);
+    }
+    gemm_some_rows<Dot, Dot::kRows - 1, kMost>(p, row, end - row, panel);
   }
 }
 
 template <typename Dot>
 inline void gemm(const typename Dot::Parameters& p) {
-  const int64_t panels = panel_count<Dot>(p.columns);
+  constexpr int64_t kVectors = Dot::kVectors;
+  const int64_t vectors = (p.columns + kLanes - 1) / kLanes;
   if (p.rows == 1) {
-    // As many sums as a full tile has, so that the latency of adding to one is hidden.
-    int64_t panel = 0;
-    for (; panel + Dot::kRows <= panels; panel += Dot::kRows)
-      gemm_tile<Dot, 1, Dot::kRows>(p, 0, panel);
-    for (; panel < panels; ++panel) gemm_tile<Dot, 1, 1>(p, 0, panel);
-    return;
+    // Eight sums at a time hide the latency of adding to one: 4 cycles on 2 units.
+    constexpr int kAtOnce = 8;
+    int64_t v = 0;
+    for (; v + kAtOnce <= vectors; v += kAtOnce) gemm_tile<Dot, 1, kAtOnce>(p, 0, v / kVectors);
+    return gemm_some_vectors<Dot, kAtOnce - 1>(p, vectors - v, v / kVectors);
   }
-  // Rows of A that are read once per panel stay in the second-level cache: 128 KiB of the 256 KiB
-  // that the smallest have.
+  // The rows of A that every panel reads again fill half of a second-level cache of 256 KiB.
   const int64_t row_bytes = (p.depth + 1) * static_cast<int64_t>(sizeof(*p.a));
   const int64_t block = ((128 << 10) / row_bytes / Dot::kRows + 1) * Dot::kRows;
   for (int64_t first = 0; first < p.rows; first += block) {
     const int64_t end = first + block < p.rows ? first + block : p.rows;
-    for (int64_t panel = 0; panel < panels; ++panel) {
-      int64_t row = first;
-      for (; row + Dot::kRows <= end; row += Dot::kRows)
-        gemm_tile<Dot, Dot::kRows, 1>(p, row, panel);
-      gemm_last_rows<Dot, Dot::kRows>(p, row, end - row, panel);
+    for (int64_t v = 0; v < vectors; v += kVectors) {
+      const int64_t wanted = vectors - v < kVectors ? vectors - v : kVectors;
+      gemm_panel<Dot, kVectors>(p, first, end, wanted, v / kVectors);
     }
   }
 }

@@ -17,9 +17,21 @@ inline I first_lanes(int64_t n) {
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int32_t>(n)),
                             _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
+// The first n < 8 bytes, the last read first. Branches, since memcpy of n bytes would be a call.
 inline __m128i first_bytes(const void* p, int64_t n) {
+  const char* end = static_cast<const char*>(p) + n;
   uint64_t bytes = 0;
-  memcpy(&bytes, p, static_cast<size_t>(n));
+  if (n & 1) bytes = static_cast<uint8_t>(*--end);
+  if (n & 2) {
+    uint16_t two;
+    memcpy(&two, end -= 2, sizeof(two));
+    bytes = bytes << 16 | two;
+  }
+  if (n & 4) {
+    uint32_t four;
+    memcpy(&four, end -= 4, sizeof(four));
+    bytes = bytes << 32 | four;
+  }
   return _mm_cvtsi64_si128(static_cast<int64_t>(bytes));
 }
 
@@ -53,8 +65,18 @@ inline __m128i narrow(I x) {
 }
 inline void store(uint8_t* p, I x) { _mm_storel_epi64(reinterpret_cast<__m128i*>(p), narrow(x)); }
 inline void store_first(uint8_t* p, I x, int64_t n) {
-  const int64_t bytes = _mm_cvtsi128_si64(narrow(x));
-  memcpy(p, &bytes, static_cast<size_t>(n));
+  uint64_t bytes = static_cast<uint64_t>(_mm_cvtsi128_si64(narrow(x)));
+  if (n & 4) {
+    memcpy(p, &bytes, 4);
+    p += 4;
+    bytes >>= 32;
+  }
+  if (n & 2) {
+    memcpy(p, &bytes, 2);
+    p += 2;
+    bytes >>= 16;
+  }
+  if (n & 1) *p = static_cast<uint8_t>(bytes);
 }
 
 inline F add(F a, F b) { return _mm256_add_ps(a, b); }
