@@ -1,4 +1,4 @@
-"""Real handwritten digits as twelve camera streams: split, streams, faults and changes of the world.
+"""Real handwritten digits as twelve camera streams: split, streams, faults, changes of the world.
 
 The images are scikit-learn's (`load_digits`: 1,797 images of 8 by 8 pixels from the UCI test set
 "Optical Recognition of Handwritten Digits"), so nothing is fetched. The committed weights were
