@@ -30,7 +30,7 @@ def test_part_sizes_and_every_digit_is_everywhere() -> None:
 
 def test_parts_are_the_rows_that_their_indices_name() -> None:
     rows, parts = digits.load(), digits.split(3)
-    np.testing.assert_array_equal(parts.cameras[4].frames, rows.frames[parts.indices["camera 4"]])
+    np.testing.assert_array_equal(parts.cameras[4].frames, rows.frames[parts.indices["camera 5"]])
     np.testing.assert_array_equal(parts.held_out.labels, rows.labels[parts.indices["held-out"]])
 
 

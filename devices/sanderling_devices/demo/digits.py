@@ -101,7 +101,7 @@ def split(seed: int) -> Split:
         held_out=_take(rows, held_out),
         indices={
             "reference": reference,
-            **{f"camera {number}": part for number, part in enumerate(cameras)},
+            **{f"camera {number}": part for number, part in enumerate(cameras, start=1)},
             "held-out": held_out,
         },
     )
@@ -156,7 +156,7 @@ class CameraStream:
         Args:
             rows: the camera's own rows.
             seed: the run's seed.
-            camera: the camera's number: cameras of one run draw from independent generators.
+            camera: any number: cameras of one run draw from independent generators.
         """
         self._rows = rows
         self._generator = np.random.default_rng([seed, 1, camera])
