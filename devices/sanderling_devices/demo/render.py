@@ -38,6 +38,8 @@ COLOURS: Final = {QUIET: "green", MOVED: "yellow"}
 FAULT_COLOUR: Final = "bold red"
 PACE_S: Final = 0.15
 """How long a window stays on a terminal: the machine judges one faster than an eye can."""
+PANEL_WIDTH: Final = 13  # two borders, two spaces and "saturated"
+CAMERAS_PER_ROW: Final = 6  # so that a terminal of 80 columns shows them whole
 SHADES: Final = " .:-=+*#%@"
 
 
@@ -185,26 +187,22 @@ class Screen:
 
 
 def _cameras(event: WindowClosed) -> RenderableType:
-    from rich.columns import Columns
+    from rich.console import Group
     from rich.panel import Panel
+    from rich.table import Table as Grid
+    from rich.text import Text
 
     panels = []
     for number, (state, frame) in enumerate(
         zip(event.window.cameras, event.frames, strict=True), start=1
     ):
         colour = COLOURS.get(state, FAULT_COLOUR)
-        subtitle = "" if state == QUIET else state
-        panels.append(
-            Panel(
-                picture(frame),
-                title=f"{number}",
-                subtitle=subtitle,
-                border_style=colour,
-                width=digits.SIDE + 5,
-            )
-        )
-    title = f"window {event.window.number}   {_verdict(event)}"
-    return Columns(panels, title=title, padding=(0, 0))
+        inside = Group(picture(frame), Text(state, style=colour))
+        panels.append(Panel(inside, title=f"{number}", border_style=colour, width=PANEL_WIDTH))
+    grid = Grid.grid()
+    for start in range(0, len(panels), CAMERAS_PER_ROW):
+        grid.add_row(*panels[start : start + CAMERAS_PER_ROW])
+    return Group(Text(f"window {event.window.number:3}  {_verdict(event)}", style="bold"), grid)
 
 
 def _pictures(pictures: Pictures) -> RenderableType:
