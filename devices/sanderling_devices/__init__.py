@@ -1,0 +1,1 @@
+"""What Sanderling brings for devices: today, the demo of one machine with twelve cameras."""
