@@ -56,9 +56,7 @@ def test_stream_draws_only_its_own_rows_and_repeats_with_its_seed() -> None:
 
 def test_stream_does_not_depend_on_how_it_is_read() -> None:
     pieces = make_stream()
-    np.testing.assert_array_equal(
-        np.concatenate([pieces.read(3), pieces.read(200)]), make_stream().read(203)
-    )
+    np.testing.assert_array_equal(np.concatenate([pieces.read(3), pieces.read(200)]), make_stream().read(203))
 
 
 def test_cameras_with_the_same_rows_draw_independently() -> None:

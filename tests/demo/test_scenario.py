@@ -154,12 +154,8 @@ def false_alarm(at: int, state: str = QUIET, verdict: str = QUIET) -> Judge:
 
 
 @pytest.mark.parametrize(("at", "act"), [(1, 2), (10, 2), (11, 3), (14, 3), (19, 3)])
-@pytest.mark.parametrize(
-    ("state", "verdict"), [(MOVED, QUIET), ("stuck", QUIET), (QUIET, WORLD), (QUIET, "device")]
-)
-def test_any_alarm_that_nothing_caused_fails_its_act(
-    at: int, act: int, state: str, verdict: str
-) -> None:
+@pytest.mark.parametrize(("state", "verdict"), [(MOVED, QUIET), ("stuck", QUIET), (QUIET, WORLD), (QUIET, "device")])
+def test_any_alarm_that_nothing_caused_fails_its_act(at: int, act: int, state: str, verdict: str) -> None:
     result, _ = play(Settings(), FakeStage(false_alarm(at, state, verdict)))
     assert passed(result) == [number != act for number in range(1, 5)]
     assert result.false_alarms == 1
@@ -188,9 +184,7 @@ def test_fault_with_another_name_fails_act_3(name: str) -> None:
 
 
 def test_fault_on_the_neighbour_fails_act_3() -> None:
-    def off_by_one(
-        number: int, broken: dict[int, str], change: str | None
-    ) -> tuple[list[str], str]:
+    def off_by_one(number: int, broken: dict[int, str], change: str | None) -> tuple[list[str], str]:
         return honest(number, {k % 12 + 1: v for k, v in broken.items()}, change)
 
     result, _ = play(Settings(), FakeStage(off_by_one))
@@ -207,9 +201,7 @@ def test_unnoticed_or_late_change_fails_act_4() -> None:
     assert "not found within 4 windows" in result.acts[3].reason
 
 
-@pytest.mark.parametrize(
-    ("states", "verdict"), [({}, "device"), (dict.fromkeys(range(1, 13), "stuck"), WORLD)]
-)
+@pytest.mark.parametrize(("states", "verdict"), [({}, "device"), (dict.fromkeys(range(1, 13), "stuck"), WORLD)])
 def test_change_with_another_name_fails_act_4(states: dict[int, str], verdict: str) -> None:
     def confused(number: int, broken: dict[int, str], change: str | None) -> tuple[list[str], str]:
         if change is None:

@@ -14,9 +14,7 @@ onnx = pytest.importorskip("onnx", reason="reading the committed network needs e
 
 
 def accuracy(model: bytes, rows: digits.Rows) -> float:
-    reference = pytest.importorskip("onnx.reference").ReferenceEvaluator(
-        onnx.load_from_string(model)
-    )
+    reference = pytest.importorskip("onnx.reference").ReferenceEvaluator(onnx.load_from_string(model))
     (probabilities,) = reference.run(None, {"image": rows.frames})
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
     return float((probabilities.argmax(axis=1) == rows.labels).mean())

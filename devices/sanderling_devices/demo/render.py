@@ -116,12 +116,7 @@ def picture_lines(pictures: Pictures) -> Iterable[str]:
         yield f"  {name}, read as {', '.join(str(digit) for digit in read)}:"
         index = np.rint(frames[:, 0] / digits.BRIGHTEST * (len(SHADES) - 1)).astype(int)
         for row in range(digits.SIDE):
-            yield (
-                "    "
-                + "   ".join(
-                    "".join(SHADES[shade] * 2 for shade in image[row]) for image in index
-                ).rstrip()
-            )
+            yield ("    " + "   ".join("".join(SHADES[shade] * 2 for shade in image[row]) for image in index).rstrip())
 
 
 class Screen:
@@ -174,9 +169,7 @@ class Screen:
             self._live.start()
         if event.note or event.window.verdict != QUIET or set(event.window.cameras) != {QUIET}:
             note = f"  ← {event.note}" if event.note else ""
-            self._live.console.print(
-                f"window {event.window.number:3}  {_verdict(event)}{note}", highlight=False
-            )
+            self._live.console.print(f"window {event.window.number:3}  {_verdict(event)}{note}", highlight=False)
         self._live.update(_cameras(event), refresh=True)
         time.sleep(self._pace_s)
 
@@ -193,9 +186,7 @@ def _cameras(event: WindowClosed) -> RenderableType:
     from rich.text import Text
 
     panels = []
-    for number, (state, frame) in enumerate(
-        zip(event.window.cameras, event.frames, strict=True), start=1
-    ):
+    for number, (state, frame) in enumerate(zip(event.window.cameras, event.frames, strict=True), start=1):
         colour = COLOURS.get(state, FAULT_COLOUR)
         inside = Group(picture(frame), Text(state, style=colour))
         panels.append(Panel(inside, title=f"{number}", border_style=colour, width=PANEL_WIDTH))

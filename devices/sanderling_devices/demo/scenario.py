@@ -157,20 +157,13 @@ class _Play:
                 if state == fault and self._result.fault_delay[fault] is None:
                     self._result.fault_delay[fault] = delay
                 elif state not in (fault, QUIET):
-                    problems.append(
-                        f"window {window.number}: camera {camera} is {fault}, "
-                        f"but was called {state}"
-                    )
+                    problems.append(f"window {window.number}: camera {camera} is {fault}, but was called {state}")
             if self._result.fault_delay[fault] is None:
-                problems.append(
-                    f"camera {camera} was {fault} for {FAULT_WINDOWS} windows unnoticed"
-                )
+                problems.append(f"camera {camera} was {fault} for {FAULT_WINDOWS} windows unnoticed")
         self._stage.break_sensor(camera, None)
         problems += self._quiet_windows(FAULT_WINDOWS, f"camera {camera} repaired")
         delays = ", ".join(
-            f"{fault} after {_windows(n)}"
-            for fault, n in self._result.fault_delay.items()
-            if n is not None
+            f"{fault} after {_windows(n)}" for fault, n in self._result.fault_delay.items() if n is not None
         )
         self._end(3, problems, f"camera {camera} and no other: {delays}; quiet after the repair")
 

@@ -33,10 +33,7 @@ def tables(result: Result) -> list[Table]:
         Table(
             "Acts",
             ("act", "", "why"),
-            tuple(
-                (f"{act.number} {act.title}", "yes" if act.passed else "NO", act.reason)
-                for act in result.acts
-            ),
+            tuple((f"{act.number} {act.title}", "yes" if act.passed else "NO", act.reason) for act in result.acts),
         )
     )
     return made
@@ -55,17 +52,9 @@ def _models(figures: ModelFigures) -> Table:
         )
         for world, shares in figures.accuracy.items()
     ]
-    rows.append(
-        row(
-            "reads as float does", {name: f"{part:.1%}" for name, part in figures.agreement.items()}
-        )
-    )
-    rows.append(
-        row("p50 of one frame", {name: f"{us:.1f} us" for name, us in figures.latency_us.items()})
-    )
-    rows.append(
-        row("ONNX file", {name: f"{size:,} bytes" for name, size in figures.size_bytes.items()})
-    )
+    rows.append(row("reads as float does", {name: f"{part:.1%}" for name, part in figures.agreement.items()}))
+    rows.append(row("p50 of one frame", {name: f"{us:.1f} us" for name, us in figures.latency_us.items()}))
+    rows.append(row("ONNX file", {name: f"{size:,} bytes" for name, size in figures.size_bytes.items()}))
     return Table(
         f"Model, {figures.rows} held-out images",
         ("", *(RUNNERS[runner] for runner in runners)),
@@ -75,10 +64,7 @@ def _models(figures: ModelFigures) -> Table:
 
 def _watching(result: Result, cost: WatchCost | None) -> Table:
     rows = [("windows with a false alarm", f"{result.false_alarms} of {len(result.windows)}")]
-    rows += [
-        (f"camera {result.broken_camera} {fault}", _named(delay))
-        for fault, delay in result.fault_delay.items()
-    ]
+    rows += [(f"camera {result.broken_camera} {fault}", _named(delay)) for fault, delay in result.fault_delay.items()]
     if result.settings.change:
         rows.append((f"world changed by {result.settings.change}", _named(result.change_delay)))
     if cost is not None:

@@ -52,9 +52,7 @@ def train() -> torch.nn.Sequential:
     torch.use_deterministic_algorithms(True)
     modules: list[tuple[str, nn.Module]] = []
     for name, inputs, outputs, kernel, groups, pooled in LAYERS:
-        convolution = nn.Conv2d(
-            inputs, outputs, kernel, padding=kernel // 2, groups=groups, bias=False
-        )
+        convolution = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, groups=groups, bias=False)
         modules += [
             (name, convolution),
             (f"{name}_bn", nn.BatchNorm2d(outputs)),
@@ -80,9 +78,7 @@ def train() -> torch.nn.Sequential:
     for _ in range(EPOCHS):
         for batch in torch.randperm(len(rows)).split(BATCH):
             optimizer.zero_grad()
-            nn.functional.cross_entropy(
-                network(frames[batch]), labels[batch], label_smoothing=0.05
-            ).backward()
+            nn.functional.cross_entropy(network(frames[batch]), labels[batch], label_smoothing=0.05).backward()
             optimizer.step()
             schedule.step()
     return network.eval()
@@ -116,10 +112,7 @@ def to_onnx(network: torch.nn.Sequential) -> onnx.ModelProto:
                 "BatchNormalization",
                 [
                     name,
-                    *(
-                        weight(f"{name}_bn.{part}")
-                        for part in ("weight", "bias", "running_mean", "running_var")
-                    ),
+                    *(weight(f"{name}_bn.{part}") for part in ("weight", "bias", "running_mean", "running_var")),
                 ],
                 [f"{name}_bn"],
                 f"{name}_bn",
@@ -151,9 +144,7 @@ def to_onnx(network: torch.nn.Sequential) -> onnx.ModelProto:
         ),
         helper.make_node("Softmax", ["logits"], ["probabilities"], "softmax", axis=1),
     ]
-    image = helper.make_tensor_value_info(
-        "image", TensorProto.FLOAT, ["batch", 1, digits.SIDE, digits.SIDE]
-    )
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 1, digits.SIDE, digits.SIDE])
     probabilities = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", 10])
     graph = helper.make_graph(nodes, "digits_cnn", [image], [probabilities], weights)
     model = helper.make_model(
@@ -165,9 +156,7 @@ def to_onnx(network: torch.nn.Sequential) -> onnx.ModelProto:
 
 def main(arguments: list[str] | None = None) -> None:
     """Trains and writes the file."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=MODEL_PATH, help="default: %(default)s")
     output: Path = parser.parse_args(arguments).output
     data: bytes = to_onnx(train()).SerializeToString()
