@@ -238,7 +238,9 @@ class Lowering {
 
   bool lower_node(const Node& node, ValueId output, ClampRange range) {
     if (node.op == "Conv") return lower_conv(Node(node), output, range);
-    if (node.op == "Gemm" || node.op == "MatMul") return lower_gemm(Node(node), output, range);
+    if (node.op == "Gemm") return lower_gemm(Node(node), node.inputs.size() > 2 ? node.inputs[2] : kNoValue, output, range);
+    if (node.op == "MatMul") return lower_gemm(Node(node), kNoValue, output, range);
+    if (node.op == "Add" && lower_biased_product(Node(node), output, range)) return true;
     if (!graph_.value(output).quantization) return false;
     if (node.op == "Add" || node.op == "Sub" || node.op == "Mul") return lower_binary(Node(node), output, range);
     const bool clamped = range.low != -kInfinity || range.high != kInfinity;
@@ -278,7 +280,20 @@ class Lowering {
     return true;
   }
 
-  bool lower_gemm(const Node& node, ValueId output, ClampRange range) {
+  // MatMul and an Add of a constant vector: a linear layer on tensors of rank 3 and more, as exporters write it.
+  bool lower_biased_product(const Node& add, ValueId output, ClampRange range) {
+    const int rank = graph_.value(add.outputs[0]).rank;
+    for (size_t side = 0; side < 2; ++side) {
+      const Node* product = producer(add.inputs[side]);
+      if (product && product->op == "MatMul" && uses_.read_once(add.inputs[side]) && rank >= 0 &&
+          graph_.value(add.inputs[side]).rank == rank &&
+          lower_gemm(Node(*product), add.inputs[1 - side], output, range))
+        return true;
+    }
+    return false;
+  }
+
+  bool lower_gemm(const Node& node, ValueId bias_id, ValueId output, ClampRange range) {
     const ValueId x = codes_of(node.inputs[0]);
     if (x == kNoValue || graph_.constant(x)) return false;
     int64_t channel_axis = 1;
@@ -292,7 +307,6 @@ class Lowering {
     }
     auto weights = integer_weights(graph_, uses_, node.inputs[1], channel_axis);
     if (!weights || weights->codes.shape().rank() != 2 || weights->codes.shape()[1] > kMaxIntegerDepth) return false;
-    const ValueId bias_id = node.op == "Gemm" && node.inputs.size() > 2 ? node.inputs[2] : kNoValue;
     auto bias = integer_bias(graph_, uses_, bias_id, graph_.value(x).quantization->scale, *weights);
     if (!bias) return false;
     add_weighted("QGemm", node, x, std::move(*weights), std::move(*bias), output, range);
@@ -346,11 +360,15 @@ class Lowering {
   // Convolutions and products that no QuantizeLinear follows still run on codes and yield float32.
   void lower_float_outputs() {
     const size_t originals = graph_.nodes.size();
-    for (size_t n = 0; n < originals; ++n) {
-      const Node node = graph_.nodes[n];
-      if (node.op != "Conv" && node.op != "Gemm" && node.op != "MatMul") continue;
-      if (lower_node(node, node.outputs[0], {-kInfinity, kInfinity})) graph_.nodes[n].outputs[0] = retired();
-    }
+    const auto lower_all = [&](std::initializer_list<const char*> operators) {
+      for (size_t n = 0; n < originals; ++n) {
+        const Node node = graph_.nodes[n];
+        if (is_one_of(node.op, operators) && lower_node(node, node.outputs[0], {-kInfinity, kInfinity}))
+          graph_.nodes[n].outputs[0] = retired();
+      }
+    };
+    lower_all({"Add"});  // a product with its bias, before the product alone
+    lower_all({"Conv", "Gemm", "MatMul"});
   }
 
   // A value that nothing reads, so that the node which makes it is pruned.

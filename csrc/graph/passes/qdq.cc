@@ -32,6 +32,11 @@ int32_t code_at(const Tensor& tensor, size_t i) {
   return tensor.dtype() == DType::kInt8 ? tensor.data<int8_t>()[i] : tensor.data<uint8_t>()[i];
 }
 
+// One number per channel along the last axis, which is how a bias is broadcast; [channels, 1] would go along the rows.
+bool is_bias(const Shape& shape, int64_t channels) {
+  return shape.elements() == channels && (shape.rank() == 0 || shape[shape.rank() - 1] == channels);
+}
+
 bool valid_scales(std::span<const float> scales) {
   return std::all_of(scales.begin(), scales.end(), [](float s) { return std::isnormal(s) && s > 0; });
 }
@@ -126,7 +131,7 @@ std::optional<IntegerBias> integer_bias(const Graph& graph, const Uses& uses, Va
   if (id == kNoValue) return IntegerBias{};
   const int64_t channels = weights.codes.shape()[0];
   if (const Tensor* tensor = graph.constant(id)) {
-    if (tensor->dtype() != DType::kFloat32 || tensor->shape().elements() != channels) return std::nullopt;
+    if (tensor->dtype() != DType::kFloat32 || !is_bias(tensor->shape(), channels)) return std::nullopt;
     return IntegerBias{tensor->reshaped(Shape{channels})};
   }
   const Node* node = dequantize_of_constant(graph, uses, id);
@@ -134,7 +139,7 @@ std::optional<IntegerBias> integer_bias(const Graph& graph, const Uses& uses, Va
   const Tensor& codes = *graph.constant(node->inputs[0]);
   const Tensor* scale = optional_constant(graph, *node, 1);
   const Tensor* zero = optional_constant(graph, *node, 2);
-  if (!scale || scale->dtype() != DType::kFloat32 || codes.shape().elements() != channels)
+  if (!scale || scale->dtype() != DType::kFloat32 || !is_bias(codes.shape(), channels))
     return std::nullopt;
   const auto scales = scale->data<float>();
   bool exact = codes.dtype() == DType::kInt32 && (scales.size() == 1 || scales.size() == static_cast<size_t>(channels));
