@@ -16,35 +16,43 @@ constexpr int kLanes = 4;
 inline F splat(float x) { return vdupq_n_f32(x); }
 inline F load(const float* p) { return vld1q_f32(p); }
 inline F load_first(const float* p, int64_t n) {
-  float lanes[4] = {};
-  memcpy(lanes, p, static_cast<size_t>(n) * sizeof(float));
-  return vld1q_f32(lanes);
+  F x = vsetq_lane_f32(p[0], vdupq_n_f32(0), 0);
+  if (n > 1) x = vsetq_lane_f32(p[1], x, 1);
+  return n > 2 ? vsetq_lane_f32(p[2], x, 2) : x;
 }
 inline void store(float* p, F x) { vst1q_f32(p, x); }
 inline void store_first(float* p, F x, int64_t n) {
-  float lanes[4];
-  vst1q_f32(lanes, x);
-  memcpy(p, lanes, static_cast<size_t>(n) * sizeof(float));
+  p[0] = vgetq_lane_f32(x, 0);
+  if (n > 1) p[1] = vgetq_lane_f32(x, 1);
+  if (n > 2) p[2] = vgetq_lane_f32(x, 2);
 }
 
 inline I splat(int32_t x) { return vdupq_n_s32(x); }
 inline I load(const int32_t* p) { return vld1q_s32(p); }
 inline I load_first(const int32_t* p, int64_t n) {
-  int32_t lanes[4] = {};
-  memcpy(lanes, p, static_cast<size_t>(n) * sizeof(int32_t));
-  return vld1q_s32(lanes);
+  I x = vsetq_lane_s32(p[0], vdupq_n_s32(0), 0);
+  if (n > 1) x = vsetq_lane_s32(p[1], x, 1);
+  return n > 2 ? vsetq_lane_s32(p[2], x, 2) : x;
 }
 inline void store(int32_t* p, I x) { vst1q_s32(p, x); }
 inline void store_first(int32_t* p, I x, int64_t n) {
-  int32_t lanes[4];
-  vst1q_s32(lanes, x);
-  memcpy(p, lanes, static_cast<size_t>(n) * sizeof(int32_t));
+  p[0] = vgetq_lane_s32(x, 0);
+  if (n > 1) p[1] = vgetq_lane_s32(x, 1);
+  if (n > 2) p[2] = vgetq_lane_s32(x, 2);
 }
 
+// The first n <= 4 bytes. Branches, since memcpy of n bytes would be a call.
 inline uint8x8_t first_bytes(const void* p, int64_t n) {
-  uint32_t bytes = 0;
-  memcpy(&bytes, p, static_cast<size_t>(n));
-  return vreinterpret_u8_u32(vdup_n_u32(bytes));
+  const auto* const bytes = static_cast<const uint8_t*>(p);
+  uint32_t four = 0;
+  if (n == 4) {
+    memcpy(&four, bytes, sizeof(four));
+  } else {
+    four = bytes[0];
+    if (n > 1) four |= static_cast<uint32_t>(bytes[1]) << 8;
+    if (n > 2) four |= static_cast<uint32_t>(bytes[2]) << 16;
+  }
+  return vreinterpret_u8_u32(vdup_n_u32(four));
 }
 inline I widen(uint8x8_t x) { return vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(vmovl_u8(x)))); }
 inline I widen(int8x8_t x) { return vmovl_s16(vget_low_s16(vmovl_s8(x))); }
@@ -58,7 +66,13 @@ inline void store_first(uint8_t* p, I x, int64_t n) {
   const uint16x4_t words = vmovn_u32(vreinterpretq_u32_s32(x));
   const uint8x8_t bytes = vmovn_u16(vcombine_u16(words, words));
   const uint32_t four = vget_lane_u32(vreinterpret_u32_u8(bytes), 0);
-  memcpy(p, &four, static_cast<size_t>(n));
+  if (n == 4) {
+    memcpy(p, &four, sizeof(four));
+    return;
+  }
+  p[0] = static_cast<uint8_t>(four);
+  if (n > 1) p[1] = static_cast<uint8_t>(four >> 8);
+  if (n > 2) p[2] = static_cast<uint8_t>(four >> 16);
 }
 inline void store(uint8_t* p, I x) { store_first(p, x, 4); }
 
