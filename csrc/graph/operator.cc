@@ -39,6 +39,10 @@ const Quantization& InferContext::output_quantization(size_t i) const {
   return *quantization;
 }
 
+const std::optional<Quantization>& InferContext::quantization_of_output(size_t i) const {
+  return graph_.value(node_.outputs[i]).quantization;
+}
+
 void InferContext::set_output(size_t i, DType dtype, Shape shape) {
   if (i < outputs_.size()) outputs_[i] = {dtype, std::move(shape)};
 }

@@ -34,6 +34,8 @@ class InferContext {
   // The scale and zero point of the codes in input or output i; asserts that the lowering pass set them.
   const Quantization& input_quantization(size_t i) const;
   const Quantization& output_quantization(size_t i) const;
+  // The same where the operator may yield codes or real numbers; nothing means real.
+  const std::optional<Quantization>& quantization_of_output(size_t i) const;
   void set_output(size_t i, DType dtype, Shape shape);
 
   // Fails as kModel with "[op] node 'name': " before the message.
