@@ -13,7 +13,7 @@ endif()
 
 # GCC 12 undoes the order in which the tiles are written, runs out of registers and spills the sums: up to half the speed.
 # PRE and GCSE hoist loads out of the unrolled steps; reassociation and TER gather the products before they are added.
-# tests/test_spills.py counts what is left. Clang has none of these flags and does not need them.
+# tests/test_kernel_objects.py counts what is left. Clang has none of these flags and does not need them.
 set(SANDERLING_KERNEL_FLAGS $<$<NOT:$<CONFIG:Debug>>:-O3> -fno-math-errno)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   list(APPEND SANDERLING_KERNEL_FLAGS -fno-tree-pre -fno-gcse -fno-tree-reassoc -fno-tree-ter)

@@ -105,7 +105,9 @@ struct GemmDotF32 {
 // GCC keeps `sum` in registers only if every loop over it is unrolled early.
 template <typename Dot, int kRows, int kVectors>
 inline void gemm_tile(const typename Dot::Parameters& p, int64_t row, int64_t first_panel) {
-  const int64_t stride = panel_size<Dot>(p.depth);
+  const int64_t depth = p.depth;
+  const int64_t a_stride = p.a_stride;
+  const int64_t stride = panel_size<Dot>(depth);
   const auto* const panel = p.b + first_panel * stride;
   const int64_t first_column = first_panel * kPanelColumns<Dot>;
   typename Dot::Sum sum[kRows][kVectors];
@@ -117,24 +119,31 @@ inline void gemm_tile(const typename Dot::Parameters& p, int64_t row, int64_t fi
     for (int r = 0; r < kRows; ++r) sum[r][v] = start;
   }
 
-  const auto* a = p.a + row * p.a_stride;
+  const auto* a = p.a + row * a_stride;
   const auto* b = panel + kHeaderSize<Dot>;
+  const auto weights_of = [&](int v) {
+    const int in_panel = v % Dot::kVectors * (kLanes * Dot::kWidth);
+    return Dot::weights(b + v / Dot::kVectors * stride + in_panel);
+  };
   const auto step = [&](auto spread) {
-    typename Dot::Weights weights[kVectors];
+    if constexpr (kRows == 1) {  // each weight has one use: no register for it
+      const auto codes = spread(a);
 #pragma GCC unroll 32
-    for (int v = 0; v < kVectors; ++v) {
-      const int in_panel = v % Dot::kVectors * (kLanes * Dot::kWidth);
-      weights[v] = Dot::weights(b + v / Dot::kVectors * stride + in_panel);
-    }
+      for (int v = 0; v < kVectors; ++v) sum[0][v] = Dot::add_dot(sum[0][v], codes, weights_of(v));
+    } else {
+      typename Dot::Weights weights[kVectors];
 #pragma GCC unroll 32
-    for (int r = 0; r < kRows; ++r) {
-      const auto codes = spread(a + r * p.a_stride);
+      for (int v = 0; v < kVectors; ++v) weights[v] = weights_of(v);
 #pragma GCC unroll 32
-      for (int v = 0; v < kVectors; ++v) sum[r][v] = Dot::add_dot(sum[r][v], codes, weights[v]);
+      for (int r = 0; r < kRows; ++r) {
+        const auto codes = spread(a + r * a_stride);
+#pragma GCC unroll 32
+        for (int v = 0; v < kVectors; ++v) sum[r][v] = Dot::add_dot(sum[r][v], codes, weights[v]);
+      }
     }
     b += kPanelColumns<Dot> * Dot::kWidth;
   };
-  for (int64_t k = 0; k < p.depth; k += kGroupDepth<Dot>) {
+  for (int64_t k = 0; k < depth; k += kGroupDepth<Dot>) {
     step([](const auto* codes) { return Dot::template spread<0>(codes); });
     if constexpr (Dot::kSteps == 2) {
       step([](const auto* codes) { return Dot::template spread<1>(codes); });

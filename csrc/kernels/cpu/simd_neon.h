@@ -119,7 +119,7 @@ struct DotU8S8 {
   static inline I add_dot(I sum, Codes a, Weights b) { return vpadalq_s16(sum, vmull_s8(a, b)); }
 };
 
-constexpr int kFloatRows = 6;  // 6 x 4 sums, 4 weights, 1 code: 29 of 32 registers
+constexpr int kFloatRows = 5;  // 5 x 4 sums, 4 weights, 5 codes: 29 of 32 registers
 constexpr int kFloatVectors = 4;
 
 }  // namespace

@@ -1,0 +1,139 @@
+"""Gates on the compiled kernels: no spilled sums in the matrix products, no symbols that the linker could mix up.
+
+The objects are those of a Release build by GCC or Clang: in the folder SANDERLING_BUILD_DIR, else the newest in build/*.
+"""
+
+import os
+import re
+import shutil
+import struct
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+ISAS = re.findall(r"^ISA\((\w+),", (ROOT / "csrc/kernels/cpu/isas.inc").read_text(), re.MULTILINE)
+
+# References to the stack by a vector register that one tile may contain. A sum that is kept in memory costs two (a load
+# and a store), in each step of the inner loop; a tile that GCC 12 spills in earnest has 30 and more, and half the speed.
+BUDGET = 4
+
+X86_64, AARCH64 = 62, 183  # e_machine of the ELF header
+VECTOR_ON_STACK = {
+    X86_64: re.compile(r"\bv\w+ .*(?:%[xyz]mm\d+.*\(%r[sb]p|\(%r[sb]p.*%[xyz]mm\d+)"),
+    # q registers only: the lower halves d8 to d15 are saved for the caller, once per call.
+    AARCH64: re.compile(r"\b(?:ld|st)\w+\s+\{?[qv]\d+.*\[(?:sp|x29)"),
+}
+FUNCTION = re.compile(r"^[0-9a-f]+ <(.*)>:$")
+
+
+def machine_of(path: Path) -> int:
+    """The ELF machine number of an object file."""
+    machine: int = struct.unpack_from("<H", path.read_bytes()[:20], 18)[0]
+    return machine
+
+
+def tool(name: str, machine: int) -> str:
+    """The path of a binutils program that reads objects of `machine`; skips the test where there is none."""
+    prefix = {X86_64: "x86_64-linux-gnu-", AARCH64: "aarch64-linux-gnu-"}[machine]
+    native = {"x86_64": X86_64, "aarch64": AARCH64}.get(os.uname().machine)
+    names = [prefix + name] + ([name] if machine == native else [])
+    found = next((path for path in map(shutil.which, names) if path), None)
+    if found is None:
+        pytest.skip(f"none of {', '.join(names)} was found: install binutils to check the kernels")
+    return found
+
+
+def is_release(folder: Path) -> bool:
+    """Whether a CMake build folder optimizes and is free of sanitizers."""
+    cache = folder / "CMakeCache.txt"
+    text = cache.read_text() if cache.exists() else ""
+    build_type = re.search(r"^CMAKE_BUILD_TYPE:\w+=(.*)$", text, re.MULTILINE)
+    sanitize = re.search(r"^SANDERLING_SANITIZE:\w+=(.+)$", text, re.MULTILINE)
+    return build_type is not None and build_type[1] in ("", "Release") and sanitize is None
+
+
+def kernel_objects() -> dict[str, Path]:
+    """The newest object of each instruction set, by its name."""
+    given = os.environ.get("SANDERLING_BUILD_DIR")
+    folders = [Path(given)] if given else [f for f in (ROOT / "build").glob("*") if is_release(f)]
+    pattern = "CMakeFiles/sanderling_isa_*.dir/csrc/kernels/cpu/isa_unit.cc.o"
+    objects = [path for folder in folders for path in folder.glob(pattern)]
+    objects.sort(key=lambda path: path.stat().st_mtime)
+    return {path.parents[3].name.removeprefix("sanderling_isa_").removesuffix(".dir"): path for path in objects}
+
+
+def functions(listing: str) -> Iterator[tuple[str, list[str]]]:
+    """The functions of an objdump listing: name and instruction lines."""
+    name = ""
+    lines: list[str] = []
+    for line in listing.splitlines():
+        if match := FUNCTION.match(line):
+            if name:
+                yield name, lines
+            name, lines = match[1], []
+        else:
+            lines.append(line)
+    if name:
+        yield name, lines
+
+
+def spills(listing: str, machine: int) -> dict[str, int]:
+    """Stack references by vector registers in each function that is part of a matrix product."""
+    return {
+        name: sum(1 for line in lines if VECTOR_ON_STACK[machine].search(line))
+        for name, lines in functions(listing)
+        if "gemm" in name
+    }
+
+
+def require_object(isa: str) -> Path:
+    """The object of one instruction set; skips the test where it was not built."""
+    path = kernel_objects().get(isa)
+    if path is None:
+        pytest.skip(f"no Release build with the {isa} kernels: set SANDERLING_BUILD_DIR, or build into build/NAME")
+    return path
+
+
+@pytest.mark.parametrize("isa", [isa for isa in ISAS if isa != "scalar"])  # scalar has no vectors to spill
+def test_sums_of_the_matrix_products_stay_in_registers(isa: str) -> None:
+    path = require_object(isa)
+    machine = machine_of(path)
+    command = [tool("objdump", machine), "-d", "-C", "--no-show-raw-insn", str(path)]
+    listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    counts = spills(listing, machine)
+    assert any("gemm_u8s8s32" in name for name in counts), f"{path} has no gemm_u8s8s32"
+    over = {name: count for name, count in counts.items() if count > BUDGET}
+    assert not over, f"{isa}: stack references by vector registers, over {BUDGET}: {over}"
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_an_isa_unit_defines_nothing_but_its_table(isa: str) -> None:
+    """A shared inline function would let the linker keep a copy that the host cannot run."""
+    path = require_object(isa)
+    command = [tool("nm", machine_of(path)), "-C", "--defined-only", "--extern-only", "-f", "posix", str(path)]
+    listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert [line.split(" ")[0] for line in listing.splitlines()] == [f"sanderling::{isa}::table"]
+
+
+@pytest.mark.parametrize(
+    ("line", "machine", "spilled"),
+    [
+        ("  4c01:\tvmovdqa %ymm7,-0x58(%rsp)", X86_64, True),
+        ("  4c01:\tvpaddd 0x68(%rsp),%ymm4,%ymm15", X86_64, True),
+        ("  4c01:\tvmovaps %zmm1,-0x70(%rbp)", X86_64, True),
+        ("  4c01:\tvpaddd (%rcx),%ymm4,%ymm15", X86_64, False),
+        ("  4c01:\tmov    0x10(%rsp),%rax", X86_64, False),
+        ("  3224:\tstr\tq10, [sp, #64]", AARCH64, True),
+        ("  3274:\tldp\tq10, q1, [sp, #64]", AARCH64, True),
+        ("  3140:\tstp\td8, d9, [sp, #-96]!", AARCH64, False),
+        ("  5388:\tldp\tq3, q2, [x4]", AARCH64, False),
+    ],
+)
+def test_the_gate_sees_what_it_must(line: str, machine: int, spilled: bool) -> None:
+    """Instructions as objdump prints them."""
+    listing = f"0000000000004c00 <void gemm_tile<1, 8>(long)>:\n{line}\n"
+    assert spills(listing, machine) == {"void gemm_tile<1, 8>(long)": int(spilled)}
