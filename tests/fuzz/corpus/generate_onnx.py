@@ -34,9 +34,7 @@ def model(
         [helper.make_tensor_value_info(*info) for info in outputs],
         list(initializers),
     )
-    made = helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="generate"
-    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="generate")
     made.ir_version = IR_VERSION
     for key, value in metadata.items():
         entry = made.metadata_props.add()
@@ -74,9 +72,7 @@ def convolution() -> onnx.ModelProto:
     """Conv, BatchNormalization, pooling and a shape in int64."""
     return model(
         [
-            helper.make_node(
-                "Conv", ["x", "w"], ["c"], kernel_shape=[3, 3], pads=[1, 1, 1, 1], group=1
-            ),
+            helper.make_node("Conv", ["x", "w"], ["c"], kernel_shape=[3, 3], pads=[1, 1, 1, 1], group=1),
             helper.make_node("BatchNormalization", ["c", "s", "s", "s", "v"], ["n"], epsilon=1e-3),
             helper.make_node("MaxPool", ["n"], ["p"], kernel_shape=[2, 2], strides=[2, 2]),
             helper.make_node("Reshape", ["p", "shape"], ["y"]),
@@ -168,16 +164,10 @@ def rearrange() -> onnx.ModelProto:
 def refused() -> onnx.ModelProto:
     """What must be refused: a subgraph, a function, sparse and external tensors, a domain."""
     made = perceptron()
-    branch = helper.make_graph(
-        [], "b", [], [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])]
-    )
-    made.graph.node.append(
-        helper.make_node("If", ["x"], ["z"], then_branch=branch, else_branch=branch)
-    )
+    branch = helper.make_graph([], "b", [], [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])])
+    made.graph.node.append(helper.make_node("If", ["x"], ["z"], then_branch=branch, else_branch=branch))
     made.graph.node.append(helper.make_node("Gelu", ["x"], ["g"], domain="com.example"))
-    made.functions.append(
-        helper.make_function("local", "F", ["a"], ["a"], [], [helper.make_opsetid("", OPSET)])
-    )
+    made.functions.append(helper.make_function("local", "F", ["a"], ["a"], [], [helper.make_opsetid("", OPSET)]))
     made.graph.sparse_initializer.append(
         helper.make_sparse_tensor(weights("s", 1), weights("si", 1, dtype=np.int64), [4])
     )
