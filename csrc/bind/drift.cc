@@ -278,11 +278,14 @@ std::shared_ptr<WatchSpec> make_spec(const std::vector<std::shared_ptr<InputWatc
 py::list window_inputs(const WatchWindow& window) {
   py::list list;
   for (const auto& input : window.inputs) {
-    if (input) {
-      list.append(py::make_tuple(input->bins, input->faults, input->values));
-    } else {
+    if (!input) {
       list.append(py::none());
+      continue;
     }
+    const auto width = static_cast<py::ssize_t>(input->bins.features());
+    const auto rows = static_cast<py::ssize_t>(input->kept.size()) / width;
+    list.append(py::make_tuple(input->bins, input->faults, input->values,
+                               copy_of<float>(input->kept).reshape({rows, width})));
   }
   return list;
 }
@@ -290,37 +293,15 @@ py::list window_inputs(const WatchWindow& window) {
 py::list window_outputs(const WatchWindow& window) {
   py::list list;
   for (const auto& output : window.outputs) {
-    if (output) {
-      list.append(py::make_tuple(output->classes, output->confidence));
-    } else {
+    if (!output) {
       list.append(py::none());
-    }
-  }
-  return list;
-}
-
-py::tuple kept_arrays(const Watch& watch) {
-  const KeptRows kept = watch.kept();
-  py::list inputs;
-  for (const auto& input : kept.inputs) {
-    if (!input) {
-      inputs.append(py::none());
       continue;
     }
-    const auto rows = static_cast<py::ssize_t>(input->values.size()) / input->features;
-    inputs.append(
-        copy_of<float>(input->values).reshape({rows, static_cast<py::ssize_t>(input->features)}));
+    list.append(py::make_tuple(output->classes, output->confidence,
+                               copy_of<int64_t>(output->kept_classes),
+                               copy_of<float>(output->kept_confidences)));
   }
-  py::list outputs;
-  for (const auto& output : kept.outputs) {
-    if (output) {
-      outputs.append(
-          py::make_tuple(copy_of<int64_t>(output->classes), copy_of<float>(output->confidence)));
-    } else {
-      outputs.append(py::none());
-    }
-  }
-  return py::make_tuple(inputs, outputs);
+  return list;
 }
 
 template <void (Watch::*kObserve)(size_t, const TensorView&)>
@@ -341,10 +322,13 @@ void bind_watch(py::module_& m) {
            "output.");
   Class<WatchWindow>(m, "WatchWindow")
       .def_readonly("rows", &WatchWindow::rows)
-      .def_property_readonly("inputs", &window_inputs,
-                             "Per input (FrozenBins, RowFaults, ValueHistogram | None) or None.")
+      .def_property_readonly(
+          "inputs", &window_inputs,
+          "Per input (FrozenBins, RowFaults, ValueHistogram | None, kept float32[rows, "
+          "features]) or None.")
       .def_property_readonly("outputs", &window_outputs,
-                             "Per output (ClassHistogram, ConfidenceHistogram) or None.")
+                             "Per output (ClassHistogram, ConfidenceHistogram, kept classes, kept "
+                             "confidences) or None.")
       .def_readonly("codes", &WatchWindow::codes);
   Class<Watch>(m, "Watch")
       .def(py::init([](const WatchSpec& spec) { return std::make_shared<Watch>(spec); }),
@@ -353,9 +337,6 @@ void bind_watch(py::module_& m) {
       .def("observe_output", &observe<&Watch::observe_output>, py::arg("index"), py::arg("rows"))
       .def("take", &Watch::take, py::call_guard<py::gil_scoped_release>())
       .def("look", &Watch::look, py::call_guard<py::gil_scoped_release>())
-      .def("kept", &kept_arrays,
-           "(per input float32[rows, features] or None, per output (int64[rows], float32[rows]) or "
-           "None).")
       .def("restart", &Watch::restart, py::arg("spec"), py::call_guard<py::gil_scoped_release>());
 }
 

@@ -1,5 +1,6 @@
 #include "drift/projections.h"
 
+#include <bit>
 #include <cmath>
 
 #include "core/error.h"
@@ -7,8 +8,6 @@
 
 namespace sanderling {
 namespace {
-
-static_assert(Projections::kCount == wide::kLanes);
 
 // SplitMix64 (Steele, Lea, Flood 2014): element i gets the low 16 bits of the i-th output.
 uint64_t split_mix(uint64_t state) {
@@ -19,35 +18,38 @@ uint64_t split_mix(uint64_t state) {
 }
 constexpr uint64_t kSplitMixStep = 0x9E3779B97F4A7C15u;
 
-// Lane k of the sign mask is the top bit alone where bit k of `signs` is set: the XOR that negates
-// a float.
-[[gnu::always_inline]] inline void sum_rows(const float* row, const uint16_t* signs,
-                                            size_t elements, float* out) {
-  constexpr wide::Ints kBit = {1,       1 << 1,  1 << 2,  1 << 3, 1 << 4,  1 << 5,
-                               1 << 6,  1 << 7,  1 << 8,  1 << 9, 1 << 10, 1 << 11,
-                               1 << 12, 1 << 13, 1 << 14, 1 << 15};
-  wide::Floats sum = {};
+// The sums of kLanes directions, from `direction` on. XOR with the top bit negates a float.
+template <size_t kLanes>
+[[gnu::always_inline]] inline void sum_lanes(const float* row, const uint16_t* signs,
+                                             size_t elements, size_t direction, float* out) {
+  using Ints = typename wide::Vector<kLanes>::Ints;
+  using Floats = typename wide::Vector<kLanes>::Floats;
+  Ints bit;
+  for (size_t lane = 0; lane < kLanes; ++lane) bit[lane] = 1 << (direction + lane);
+  Floats sum = {};
   for (size_t i = 0; i < elements; ++i) {
     const float value = row[i] - row[i] == 0.0f ? row[i] : 0.0f;
-    const wide::Floats spread = value - wide::Floats{};
-    const wide::Ints mask = ((kBit & static_cast<int32_t>(signs[i])) != 0) & INT32_MIN;
-    wide::Ints bits;
-    std::memcpy(&bits, &spread, sizeof(bits));
-    bits ^= mask;
-    wide::Floats term;
-    std::memcpy(&term, &bits, sizeof(term));
+    const Ints minus = ((bit & static_cast<int32_t>(signs[i])) != 0) & INT32_MIN;
+    const Ints all = Ints{} + std::bit_cast<int32_t>(value);
+    const Ints signed_value = all ^ minus;
+    Floats term;
+    wide::load(term, &signed_value);
     sum += term;
   }
-  std::memcpy(out, &sum, sizeof(sum));
+  std::memcpy(out + direction, &sum, sizeof(sum));
 }
 
 void sum_baseline(const float* row, const uint16_t* signs, size_t elements, float* out) {
-  sum_rows(row, signs, elements, out);
+  for (size_t direction = 0; direction < Projections::kCount; direction += wide::kBaselineLanes) {
+    sum_lanes<wide::kBaselineLanes>(row, signs, elements, direction, out);
+  }
 }
 
 SANDERLING_AVX2 void sum_avx2(const float* row, const uint16_t* signs, size_t elements,
                               float* out) {
-  sum_rows(row, signs, elements, out);
+  for (size_t direction = 0; direction < Projections::kCount; direction += wide::kAvx2Lanes) {
+    sum_lanes<wide::kAvx2Lanes>(row, signs, elements, direction, out);
+  }
 }
 
 }  // namespace

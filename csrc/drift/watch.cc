@@ -24,22 +24,30 @@ void check(const InputWatch& input, size_t index) {
   }
 }
 
-InputSketch empty_sketch(const InputWatch& input) {
-  InputSketch sketch{FrozenBins(input.edges), RowFaults(input.limits), std::nullopt};
+InputSketch empty_sketch(const InputWatch& input, size_t keep_rows) {
+  InputSketch sketch{FrozenBins(input.edges), RowFaults(input.limits), std::nullopt, {}};
   if (input.projections != nullptr) {
     sketch.values.emplace(input.edges->id(), input.histogram_low, input.histogram_high);
   }
+  sketch.kept.reserve(keep_rows * input.edges->features());
+  return sketch;
+}
+
+OutputSketch empty_sketch(const OutputWatch& output, size_t keep_rows) {
+  OutputSketch sketch{ClassHistogram(static_cast<size_t>(output.classes)), {}, {}, {}};
+  sketch.kept_classes.reserve(keep_rows);
+  sketch.kept_confidences.reserve(keep_rows);
   return sketch;
 }
 
 WatchWindow empty_window(const WatchSpec& spec) {
   WatchWindow window;
+  const auto keep_rows = static_cast<size_t>(spec.keep_rows);
   for (const auto& input : spec.inputs) {
-    window.inputs.push_back(input ? std::optional(empty_sketch(*input)) : std::nullopt);
+    window.inputs.push_back(input ? std::optional(empty_sketch(*input, keep_rows)) : std::nullopt);
   }
   for (const auto& output : spec.outputs) {
-    window.outputs.push_back(output ? std::optional(OutputSketch{
-                                          ClassHistogram(static_cast<size_t>(output->classes)), {}})
+    window.outputs.push_back(output ? std::optional(empty_sketch(*output, keep_rows))
                                     : std::nullopt);
   }
   return window;
@@ -71,42 +79,32 @@ std::pair<size_t, size_t> extents(const TensorView& view, const char* what, size
 struct Watch::State {
   WatchSpec spec;
   WatchWindow window;
-  KeptRows kept;
 
   explicit State(WatchSpec given) : spec(std::move(given)) {
-    if (spec.keep_rows < 0)
-      fail(ErrorCode::kInput, "[watch] keep_rows is ", spec.keep_rows, ", give 0 or more.");
+    if (spec.keep_rows < 0) {
+      fail(ErrorCode::kInput, "[watch] keep_rows is ", spec.keep_rows, ". Give 0 or more.");
+    }
     for (size_t i = 0; i < spec.inputs.size(); ++i) {
       if (spec.inputs[i]) check(*spec.inputs[i], i);
     }
+    for (size_t i = 0; i < spec.outputs.size(); ++i) {
+      if (spec.outputs[i] && spec.outputs[i]->classes < 1) {
+        fail(ErrorCode::kInput, "[watch] output ", i, " has ", spec.outputs[i]->classes,
+             " classes. Give 1 or more.");
+      }
+    }
     window = empty_window(spec);
-    const auto rows = static_cast<size_t>(spec.keep_rows);
-    for (const auto& input : spec.inputs) {
-      kept.inputs.emplace_back();
-      if (!input) continue;
-      const auto width = static_cast<int64_t>(input->edges->features());
-      kept.inputs.back().emplace(KeptInput{width, {}});
-      kept.inputs.back()->values.reserve(rows * static_cast<size_t>(width));
-    }
-    for (const auto& output : spec.outputs) {
-      kept.outputs.emplace_back();
-      if (!output) continue;
-      kept.outputs.back().emplace();
-      kept.outputs.back()->classes.reserve(rows);
-      kept.outputs.back()->confidence.reserve(rows);
-    }
   }
 
   void observe_input(size_t index, std::span<const float> values, size_t features) {
     const InputWatch& input = *spec.inputs[index];
     InputSketch& sketch = *window.inputs[index];
-    KeptInput& keep = *kept.inputs[index];
-    const auto limit = static_cast<size_t>(spec.keep_rows * keep.features);
+    const size_t limit = static_cast<size_t>(spec.keep_rows) * input.edges->features();
     sketch.faults.update(values);
     if (input.projections == nullptr) {
       sketch.bins.update(values);
-      const size_t more = std::min(values.size(), limit - keep.values.size());
-      keep.values.insert(keep.values.end(), values.begin(),
+      const size_t more = std::min(values.size(), limit - sketch.kept.size());
+      sketch.kept.insert(sketch.kept.end(), values.begin(),
                          values.begin() + static_cast<std::ptrdiff_t>(more));
       return;
     }
@@ -114,21 +112,21 @@ struct Watch::State {
     for (size_t begin = 0; begin < values.size(); begin += features) {
       const auto projected = input.projections->project(values.subspan(begin, features));
       sketch.bins.update(projected);
-      if (keep.values.size() < limit)
-        keep.values.insert(keep.values.end(), projected.begin(), projected.end());
+      if (sketch.kept.size() < limit) {
+        sketch.kept.insert(sketch.kept.end(), projected.begin(), projected.end());
+      }
     }
   }
 
   void observe_output(size_t index, std::span<const float> scores, size_t classes) {
     OutputSketch& sketch = *window.outputs[index];
-    KeptOutput& keep = *kept.outputs[index];
     for (size_t begin = 0; begin < scores.size(); begin += classes) {
       const RowDecision decision = decide(scores.subspan(begin, classes));
       sketch.classes.update(decision.class_index);
       sketch.confidence.update(decision.confidence);
-      if (keep.classes.size() >= static_cast<size_t>(spec.keep_rows)) continue;
-      keep.classes.push_back(decision.class_index);
-      keep.confidence.push_back(decision.confidence);
+      if (sketch.kept_classes.size() >= static_cast<size_t>(spec.keep_rows)) continue;
+      sketch.kept_classes.push_back(decision.class_index);
+      sketch.kept_confidences.push_back(decision.confidence);
     }
   }
 };
@@ -199,11 +197,6 @@ WatchWindow Watch::look() const {
   for (const auto& [name, tap] : taps_) window.codes.emplace(name, tap->look());
   count_rows(window);
   return window;
-}
-
-KeptRows Watch::kept() const {
-  const std::lock_guard lock(mutex_);
-  return state_->kept;
 }
 
 void Watch::restart(WatchSpec spec) {

@@ -41,9 +41,8 @@ struct OutputWatch {
 struct WatchSpec {
   std::vector<std::optional<InputWatch>> inputs;
   std::vector<std::optional<OutputWatch>> outputs;
-  // The first so many rows are kept as well, to learn a device's own reference from them. A kept
-  // row is the features of each input (or its projections) and the class and confidence of each
-  // output.
+  // So many rows of a window are kept as they are, to learn a device's own reference from them: the
+  // elements of each input (or its projections), the class and confidence of each output.
   int64_t keep_rows = 0;
 };
 
@@ -52,12 +51,15 @@ struct InputSketch {
   FrozenBins bins;
   RowFaults faults;
   std::optional<ValueHistogram> values;  // with projections only
+  std::vector<float> kept;               // [rows, features of bins], at most keep_rows
 };
 
 // What was seen of one output since the last take.
 struct OutputSketch {
   ClassHistogram classes;
   ConfidenceHistogram confidence;
+  std::vector<int64_t> kept_classes;    // [rows], -1 for a row without an answer
+  std::vector<float> kept_confidences;  // [rows]
 };
 
 struct WatchWindow {
@@ -65,20 +67,6 @@ struct WatchWindow {
   std::vector<std::optional<InputSketch>> inputs;
   std::vector<std::optional<OutputSketch>> outputs;
   std::unordered_map<std::string, CodeHistogram> codes;
-};
-
-// The rows kept for a device's own reference.
-struct KeptInput {
-  int64_t features = 0;       // 16 where the input is projected
-  std::vector<float> values;  // [rows, features]
-};
-struct KeptOutput {
-  std::vector<int64_t> classes;   // [rows], -1 for a row without an answer
-  std::vector<float> confidence;  // [rows]
-};
-struct KeptRows {
-  std::vector<std::optional<KeptInput>> inputs;
-  std::vector<std::optional<KeptOutput>> outputs;
 };
 
 // A code histogram that several threads may share.
@@ -114,8 +102,7 @@ class Watch {
 
   WatchWindow take();        // everything since the last take; the watch starts anew
   WatchWindow look() const;  // the same without starting anew
-  KeptRows kept() const;     // at most spec.keep_rows rows, from the construction or restart on
-  // Watches by another reference from now on: what was counted and kept is dropped, the code taps
+  // Watches by another reference from now on: what was counted is dropped, the code taps
   // are emptied and stay valid. kInput as in the constructor; then nothing changes.
   void restart(WatchSpec spec);
 
