@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
 Array = npt.NDArray[Any]
 Shape = Sequence[int | str | None]
@@ -121,8 +121,8 @@ class Codes:
 
     def real(self) -> npt.NDArray[np.float64]:
         """The exact real values."""
-        scale, zero = np.float64(self.scale), np.int64(self.zero_point)
-        if np.ndim(scale) == 1:
+        scale, zero = np.asarray(self.scale, np.float64), np.asarray(self.zero_point, np.int64)
+        if scale.ndim == 1:
             along = [1] * self.codes.ndim
             along[self.axis] = -1
             scale, zero = np.reshape(scale, along), np.reshape(zero, along)
@@ -189,7 +189,7 @@ def qdq_node(
     for name, tensor in tensors.items():
         stored |= {f"{name}_scale": tensor.scale, f"{name}_zero": tensor.zero_point}
         parameters = [f"{name}_scale", f"{name}_zero"]
-        axis = {"axis": tensor.axis} if np.ndim(tensor.scale) == 1 else {}
+        axis: dict[str, Any] = {"axis": tensor.axis} if np.ndim(tensor.scale) == 1 else {}
         if name in constants:
             stored[f"{name}_codes"] = tensor.codes
         else:

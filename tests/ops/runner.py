@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
+import onnxruntime  # type: ignore[import-untyped]
 from onnx_models import Array, QdqModel
-from tolerances import EQUAL_SHARE, POOLED_ELEMENTS, TIE_MARGIN, float_bound
-
 from sanderling import _core
+from tolerances import EQUAL_SHARE, POOLED_ELEMENTS, TIE_MARGIN, float_bound
 
 REFERENCE = "reference"
 THREADS = 3  # the second thread count of each case; odd, so that shares are uneven
@@ -48,9 +48,9 @@ class Case:
         steps: For codes: exact values in codes before rounding, by output name; takes the place of `expected` there.
         same_bits: Integer outputs must have the same bits on every ISA. False only where a float operator that an ISA
             may sum in its own order stands before a QuantizeLinear.
-        onnxruntime: Compare with ONNX Runtime as well. For codes only where that is fair: on a host with AVX-512 VNNI,
-            or if `saturation_free`.
-        saturation_free: The model has no product of uint8 and int8 whose pairwise sums pass int16.
+        onnxruntime: Compare with ONNX Runtime as well: with its optimizations off, so that it computes QDQ models in
+            float; and with all of them where that is fair, on a host with AVX-512 VNNI or if `saturation_free`.
+        saturation_free: The model has no product of uint8 and int8, whose pairwise sums pass int16 without VNNI.
     """
 
     name: str
@@ -126,8 +126,10 @@ def check(case: Case) -> Agreement:
         if where.startswith(REFERENCE):
             agreement = found
     _compare_bits(case, results)
-    if case.onnxruntime and (case.steps is None or case.saturation_free or _has_vnni()):
-        _compare_onnxruntime(case, expected)
+    if case.onnxruntime:
+        _compare_onnxruntime(case, expected, "ORT_DISABLE_ALL")
+        if case.saturation_free or _has_vnni():
+            _compare_onnxruntime(case, expected, "ORT_ENABLE_ALL")
     _write(case, results, expected)
     return agreement
 
@@ -203,17 +205,15 @@ def _has_vnni() -> bool:
     return info.exists() and "avx512_vnni" in info.read_text()
 
 
-def _compare_onnxruntime(case: Case, expected: Mapping[str, Array]) -> None:
-    import onnxruntime
-
+def _compare_onnxruntime(case: Case, expected: Mapping[str, Array], level: str) -> None:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
     session = onnxruntime.InferenceSession(case.model.SerializeToString(), options, ["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     outputs = dict(zip(names, session.run(None, dict(case.inputs)), strict=True))
-    _compare(case, "ONNX Runtime", outputs, expected)
+    _compare(case, f"ONNX Runtime {level}", outputs, expected)
 
 
 def _write(case: Case, results: Mapping[str, Mapping[str, Array]], expected: Mapping[str, Array]) -> None:
