@@ -1,0 +1,59 @@
+// What Add, Sub, Mul and Div share: any numeric dtype with broadcasting by the reference, float32
+// by a kernel.
+#pragma once
+
+#include "kernels/table.h"
+#include "ops/broadcast.h"
+#include "ops/element_types.h"
+#include "ops/parallel.h"
+
+namespace sanderling {
+
+inline void infer_binary(InferContext& context) {
+  require_number(context, 0);
+  require_same_dtype(context, 0, 1);
+  context.set_output(0, context.input(0).dtype, broadcast_inputs(context));
+}
+
+// y = operation(a, b) for each pair of elements.
+template <typename Operation>
+void reference_binary(const ReferenceContext& context, Operation operation) {
+  visit_number(context.input(0).dtype, [&](auto zero) {
+    using T = decltype(zero);
+    const Shape& shape = context.output(0).shape;
+    const T* a = context.in<T>(0);
+    const T* b = context.in<T>(1);
+    for (int64_t i = 0; i < shape.elements(); ++i)
+      context.out<T>(0)[i] = operation(a[broadcast_offset(shape, context.input(0).shape, i)],
+                                       b[broadcast_offset(shape, context.input(1).shape, i)]);
+  });
+}
+
+struct BinaryStep {
+  void (*kernel)(const BinaryF32&);
+  BroadcastWalk walk;
+};
+
+inline void run_binary(const BinaryStep& step, const StepArgs& args) {
+  const auto* a = static_cast<const float*>(args.inputs[0]);
+  const auto* b = static_cast<const float*>(args.inputs[1]);
+  auto* y = static_cast<float*>(args.outputs[0]);
+  for_each_range(
+      *args.workers, step.walk.elements(), kStreamGrain, [&](int64_t begin, int64_t end) {
+        step.walk(begin, end, [&](int64_t at_y, int64_t at_a, int64_t at_b, int64_t count) {
+          step.kernel({.count = count,
+                       .a = a + at_a,
+                       .a_step = step.walk.a_step(),
+                       .b = b + at_b,
+                       .b_step = step.walk.b_step(),
+                       .y = y + at_y});
+        });
+      });
+}
+
+inline void plan_binary(PlanContext& context, void (*kernel)(const BinaryF32&)) {
+  if (context.input(0).dtype != DType::kFloat32) return;
+  context.emit(run_binary, BinaryStep{kernel, {context.input(0).shape, context.input(1).shape}});
+}
+
+}  // namespace sanderling
