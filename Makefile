@@ -46,7 +46,10 @@ test-all: test cross sanitize ## also: slow tests, every ISA under emulation, Ar
 test-cpp: setup ## the C++ tests that need no Python
 	cmake -S . -B $(BUILD)/cpp -G Ninja -DSANDERLING_PYTHON=OFF -DSANDERLING_TESTS=ON
 	cmake --build $(BUILD)/cpp
-	ctest --test-dir $(BUILD)/cpp --output-on-failure
+	ctest --test-dir $(BUILD)/cpp --output-on-failure -LE fuzz
+
+fuzz: test-cpp ## a minute of hostile bytes for every parser, under the address sanitizer
+	ctest --test-dir $(BUILD)/cpp --verbose -L fuzz
 
 lint: setup ## formatters in check mode, ruff, mypy, and the arrows between rooms
 	$(BIN)/ruff check --quiet .

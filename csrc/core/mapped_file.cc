@@ -26,7 +26,7 @@ struct Descriptor {
 }  // namespace
 
 MappedFile::MappedFile(const std::filesystem::path& path) {
-  const std::string name = "'" + path.string() + "'";
+  const std::string name = cat("'", path.string(), "'");
   // O_NONBLOCK: opening a named pipe must not wait for its writer.
   const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   if (file.fd < 0) {

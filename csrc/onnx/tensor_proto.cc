@@ -257,6 +257,8 @@ class TensorReader {
   }
 
   static void copy_raw(std::span<const std::byte> bytes, Tensor& tensor) {
+    // The slack behind a tensor would hide a small overflow from the address sanitizer.
+    SANDERLING_ASSERT(bytes.size() == tensor.type().bytes(), bytes.size());
     if (tensor.dtype() == DType::kBool) {
       // A bool with any other byte than 0 or 1 is undefined behaviour in C++.
       auto* out = static_cast<std::byte*>(tensor.mutable_raw());

@@ -1,65 +1,21 @@
-// The ONNX reader on bytes that no ONNX library writes: wire-level damage, odd but valid encodings,
-// limits, and the checks of the importer. What well-formed models mean is compared with the onnx
-// package in tests/onnx.
+// The ONNX reader on bytes that no ONNX library writes, and the checks of the importer. What
+// well-formed models mean is compared with the onnx package in tests/onnx.
+
+#include "onnx_test.h"
 
 #include <unistd.h>
 
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <functional>
-#include <iostream>
-#include <string>
-#include <vector>
 
 #include "core/mapped_file.h"
 #include "graph/operator.h"
 #include "onnx/import.h"
 #include "onnx/model.h"
-#include "onnx/tensor_proto.h"
-#include "onnx/wire.h"
 
-namespace sanderling {
+namespace sanderling::test {
 namespace {
-
-int failures = 0;
-
-#define CHECK(condition)                                                               \
-  do {                                                                                 \
-    if (!(condition)) {                                                                \
-      ++failures;                                                                      \
-      std::cerr << __FILE__ << ":" << __LINE__ << ": " << #condition << " is false\n"; \
-    }                                                                                  \
-  } while (false)
-
-// Runs `body`, which must throw an Error of this code whose message has all these parts.
-void expect(int line, ErrorCode code, const std::vector<std::string>& parts,
-            const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    const std::string text = error.what();
-    for (const std::string& part : parts)
-      if (text.find(part) == std::string::npos) {
-        ++failures;
-        std::cerr << "line " << line << ": \"" << text << "\" lacks \"" << part << "\"\n";
-      }
-    if (error.code() != code) {
-      ++failures;
-      std::cerr << "line " << line << ": wrong code for \"" << text << "\"\n";
-    }
-    return;
-  }
-  ++failures;
-  std::cerr << "line " << line << ": no error\n";
-}
-
-#define CHECK_FAILS(code, parts, ...) \
-  expect(__LINE__, ErrorCode::code, std::vector<std::string> parts, [&] { __VA_ARGS__; })
-
-// Parentheses around the list of parts of a message, since a macro argument may not hold bare
-// commas.
-#define SAYING(...) {__VA_ARGS__}
 
 // Operators that only this program knows, so that it does not depend on which are registered.
 void nothing(InferContext&) {}
@@ -71,264 +27,6 @@ SANDERLING_OPERATOR(TestOp)({.name = "TestOp",
                              .infer = nothing,
                              .reference = nothing_more});
 SANDERLING_OPERATOR(TestOwn)({.name = "TestOwn", .infer = nothing, .reference = nothing_more});
-
-// Writes protobuf's wire format.
-class Proto {
- public:
-  Proto& varint(uint64_t value) {
-    for (; value >= 0x80; value >>= 7) bytes_ += static_cast<char>(value | 0x80);
-    bytes_ += static_cast<char>(value);
-    return *this;
-  }
-  Proto& tag(uint64_t field, uint64_t type) { return varint(field << 3 | type); }
-  Proto& integer(uint64_t field, int64_t value) {
-    return tag(field, 0).varint(static_cast<uint64_t>(value));
-  }
-  Proto& text(uint64_t field, const std::string& value) {
-    tag(field, 2).varint(value.size());
-    bytes_ += value;
-    return *this;
-  }
-  Proto& message(uint64_t field, const Proto& value) { return text(field, value.bytes_); }
-  template <typename T>
-  Proto& raw(T value) {
-    bytes_.append(reinterpret_cast<const char*>(&value), sizeof value);
-    return *this;
-  }
-  const std::string& str() const { return bytes_; }
-  std::span<const std::byte> bytes() const { return std::as_bytes(std::span(bytes_)); }
-
- private:
-  std::string bytes_;
-};
-
-Proto of_bytes(const std::vector<int>& bytes) {
-  Proto proto;
-  for (int byte : bytes) proto.raw(static_cast<uint8_t>(byte));
-  return proto;
-}
-
-WireMessage wire(const Proto& proto) { return {proto.bytes(), 0, 0}; }
-
-void read_all(const Proto& proto) {
-  WireField field;
-  for (WireCursor cursor(wire(proto)); cursor.next(field);) {
-  }
-}
-
-void test_varints() {
-  WireField field;
-  const auto value = [&](const std::vector<int>& bytes) {
-    std::vector<int> all{8};
-    all.insert(all.end(), bytes.begin(), bytes.end());
-    const Proto proto = of_bytes(all);
-    WireCursor cursor(wire(proto));
-    CHECK(cursor.next(field));
-    CHECK(cursor.done());
-    return field.integer();
-  };
-  CHECK(value({0}) == 0);
-  CHECK(value({0x7F}) == 127);
-  CHECK(value({0x80, 0x01}) == 128);
-  CHECK(value({0x80, 0x80, 0x80, 0x00}) == 0);  // longer than needed, yet valid
-  const std::vector<int> minus_one{0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x01};
-  CHECK(value(minus_one) == -1);
-  std::vector<int> wide = minus_one;
-  wide.back() = 0x02;
-  CHECK_FAILS(kModel, SAYING("more than 64 bits"), value(wide));
-  wide.back() = 0x81;
-  CHECK_FAILS(kModel, SAYING("more than 64 bits"), value(wide));
-  for (size_t kept = 0; kept < minus_one.size(); ++kept)
-    CHECK_FAILS(kModel, SAYING("ends inside a number"),
-                value({minus_one.begin(), minus_one.begin() + static_cast<long>(kept)}));
-}
-
-void test_fields() {
-  for (int type : {3, 4, 6, 7})
-    CHECK_FAILS(kModel, SAYING("wire type"), read_all(Proto().tag(1, static_cast<uint64_t>(type))));
-  CHECK_FAILS(kModel, SAYING("field number 0"), read_all(Proto().tag(0, 0).varint(1)));
-  CHECK_FAILS(kModel, SAYING("field number 536870912"),
-              read_all(Proto().tag(uint64_t{1} << 29, 0).varint(1)));
-  CHECK_FAILS(kModel, SAYING("number of 4 bytes", "only 3"),
-              read_all(Proto().tag(1, 5).raw('a').raw('b').raw('c')));
-  CHECK_FAILS(kModel, SAYING("number of 8 bytes", "only 4"), read_all(Proto().tag(1, 1).raw(1.0f)));
-  CHECK_FAILS(kModel, SAYING("states 4 bytes, of which 3"),
-              read_all(Proto().tag(1, 2).varint(4).raw('a').raw('b').raw('c')));
-  const uint64_t three_gigabytes = uint64_t{3} << 30;
-  CHECK_FAILS(kModel, SAYING("states 3221225472 bytes, of which 1 are there"),
-              read_all(Proto().tag(7, 2).varint(three_gigabytes).raw('x')));
-  CHECK_FAILS(kModel, SAYING("states 18446744073709551615 bytes"),
-              read_all(Proto().tag(7, 2).varint(~uint64_t{0})));
-  read_all(Proto());
-  read_all(Proto()
-               .tag(536870911, 0)
-               .varint(1)
-               .tag(99, 1)
-               .raw(1.0)
-               .tag(98, 5)
-               .raw(1.0f)
-               .text(97, "skipped"));
-
-  // A known field of another wire type.
-  WireField field;
-  const Proto proto = Proto().integer(1, 5);
-  WireCursor cursor(wire(proto));
-  CHECK(cursor.next(field));
-  CHECK_FAILS(kModel, SAYING("is varint where length-delimited"), field.text());
-  CHECK_FAILS(kModel, SAYING("is varint where length-delimited"), field.message());
-  CHECK_FAILS(kModel, SAYING("is varint where 32-bit"), field.float32());
-}
-
-void test_packed() {
-  const Proto proto =
-      Proto().message(1, Proto().varint(1).varint(300).varint(~uint64_t{0})).integer(1, 7);
-  std::vector<int64_t> values;
-  size_t count = 0;
-  WireField field;
-  for (WireCursor cursor(wire(proto)); cursor.next(field);) {
-    count += field.count_integers();
-    field.each_integer([&](int64_t value) { values.push_back(value); });
-  }
-  CHECK(count == 4);
-  CHECK((values == std::vector<int64_t>{1, 300, -1, 7}));
-
-  const Proto ragged = Proto().text(1, "12345");
-  WireCursor cursor(wire(ragged));
-  CHECK(cursor.next(field));
-  CHECK_FAILS(kModel, SAYING("5 bytes", "no multiple of 4"), field.count_fixed(WireType::kFixed32));
-  CHECK_FAILS(kModel, SAYING("number of 4 bytes"), field.each_float([](float) {}));
-}
-
-void test_utf8() {
-  const auto text = [](const std::vector<int>& bytes) {
-    const Proto proto = Proto().message(1, of_bytes(bytes));
-    WireField field;
-    WireCursor cursor(wire(proto));
-    CHECK(cursor.next(field));
-    return field.text().size();
-  };
-  CHECK(text({'a', 0xC3, 0xA9, 0xE2, 0x82, 0xAC, 0xF0, 0x9F, 0x90, 0xA6}) == 10);
-  CHECK(text({0xF4, 0x8F, 0xBF, 0xBF}) == 4);
-  const std::vector<std::vector<int>> bad = {{0x80},
-                                             {0xC0, 0x80},
-                                             {0xC1, 0xBF},
-                                             {0xC3},
-                                             {0xC3, 'a'},
-                                             {0xE0, 0x9F, 0xBF},
-                                             {0xED, 0xA0, 0x80},
-                                             {0xE2, 0x82},
-                                             {0xF0, 0x8F, 0xBF, 0xBF},
-                                             {0xF4, 0x90, 0x80, 0x80},
-                                             {0xF5, 0x80, 0x80, 0x80},
-                                             {0xFF}};
-  for (const auto& bytes : bad) CHECK_FAILS(kModel, SAYING("not UTF-8"), text(bytes));
-}
-
-void test_depth() {
-  Proto proto;
-  for (int i = 0; i < 1000; ++i) proto = Proto().message(1, proto);
-  WireMessage message = wire(proto);
-  int levels = 0;
-  CHECK_FAILS(kModel, SAYING("nest deeper than 32"), {
-    for (;; ++levels) {
-      WireField field;
-      WireCursor cursor(message);
-      CHECK(cursor.next(field));
-      message = field.message();
-    }
-  });
-  CHECK(levels == WireMessage::kMaxDepth);
-}
-
-// TensorProto with these dims and this type.
-Proto tensor(const std::vector<int64_t>& dims, int64_t type) {
-  Proto proto;
-  for (int64_t dim : dims) proto.integer(1, dim);
-  return proto.integer(2, type);
-}
-
-Tensor read(const Proto& proto) { return read_tensor(wire(proto), "initializer 'w'"); }
-
-template <typename T>
-std::vector<T> values(const Tensor& tensor) {
-  return {tensor.data<T>().begin(), tensor.data<T>().end()};
-}
-
-void test_tensor_forms() {
-  CHECK((values<float>(read(tensor({2}, 1).tag(4, 5).raw(1.5f).tag(4, 5).raw(-2.0f))) ==
-         std::vector<float>{1.5f, -2.0f}));
-  CHECK((values<float>(read(tensor({2}, 1).message(4, Proto().raw(1.5f).raw(-2.0f)))) ==
-         std::vector<float>{1.5f, -2.0f}));
-  // Packed in pieces, mixed with single elements, dims packed: all valid protobuf.
-  CHECK((values<float>(read(Proto()
-                                .message(1, Proto().varint(3))
-                                .integer(2, 1)
-                                .message(4, Proto().raw(1.0f))
-                                .tag(4, 5)
-                                .raw(2.0f)
-                                .message(4, Proto().raw(3.0f)))) == std::vector<float>{1, 2, 3}));
-  CHECK((values<double>(read(tensor({1}, 11).tag(10, 1).raw(0.1))) == std::vector<double>{0.1}));
-  CHECK((values<int64_t>(read(tensor({2}, 7).integer(7, -5).integer(7, int64_t{1} << 62))) ==
-         std::vector<int64_t>{-5, int64_t{1} << 62}));
-  CHECK((values<int32_t>(read(tensor({2}, 6).integer(5, -5).integer(5, 0xFFFFFFFF))) ==
-         std::vector<int32_t>{-5, -1}));
-  CHECK((values<int8_t>(read(tensor({2}, 3).integer(5, -128).integer(5, 127))) ==
-         std::vector<int8_t>{-128, 127}));
-  CHECK((values<uint8_t>(read(tensor({2}, 2).integer(5, 0).integer(5, 255))) ==
-         std::vector<uint8_t>{0, 255}));
-  CHECK((values<bool>(read(tensor({2}, 9).integer(5, 0).integer(5, 1))) ==
-         std::vector<bool>{false, true}));
-  const Tensor flags = read(tensor({3}, 9).message(9, of_bytes({0, 1, 0xFF})));
-  CHECK(std::memcmp(flags.raw(), "\0\1\1", 3) == 0);
-  CHECK((values<int32_t>(read(tensor({}, 6).message(9, Proto().raw(int32_t{-7})))) ==
-         std::vector<int32_t>{-7}));
-  CHECK(read(tensor({0, 5}, 1)).shape() == Shape({0, 5}));
-  CHECK(read(tensor({0, 5}, 1).text(9, "")).shape() == Shape({0, 5}));
-  // A form that is there but empty says nothing.
-  CHECK((values<int64_t>(read(tensor({1}, 7).text(4, "").text(9, "").integer(7, 3))) ==
-         std::vector<int64_t>{3}));
-}
-
-void test_tensor_damage() {
-  CHECK_FAILS(kModel, SAYING("initializer 'w'", "float32[2]", "needs 8 bytes", "has 4"),
-              read(tensor({2}, 1).message(9, Proto().raw(1.0f))));
-  CHECK_FAILS(kModel, SAYING("needs 2 elements", "has 1 in float_data"),
-              read(tensor({2}, 1).message(4, Proto().raw(1.0f))));
-  CHECK_FAILS(kModel, SAYING("needs 1 elements", "has 2"),
-              read(tensor({1}, 7).integer(7, 1).integer(7, 2)));
-  CHECK_FAILS(kModel, SAYING("needs 1 elements", "has 0"), read(tensor({}, 1)));
-  CHECK_FAILS(kModel, SAYING("float32", "int64_data", "float_data"),
-              read(tensor({1}, 1).integer(7, 1)));
-  CHECK_FAILS(kModel, SAYING("both int32_data and raw_data"),
-              read(tensor({1}, 2).integer(5, 1).text(9, "x")));
-  CHECK_FAILS(kModel, SAYING("raw_data twice"), read(tensor({2}, 2).text(9, "x").text(9, "y")));
-  CHECK_FAILS(kModel, SAYING("uint8", "256"), read(tensor({1}, 2).integer(5, 256)));
-  CHECK_FAILS(kModel, SAYING("uint8", "-1"), read(tensor({1}, 2).integer(5, -1)));
-  CHECK_FAILS(kModel, SAYING("int8", "-129"), read(tensor({1}, 3).integer(5, -129)));
-  CHECK_FAILS(kModel, SAYING("[-1]", "negative"), read(tensor({-1}, 1)));
-  CHECK_FAILS(kModel, SAYING("9 dimensions", "limit is 8"),
-              read(tensor({1, 1, 1, 1, 1, 1, 1, 1, 1}, 1)));
-  CHECK_FAILS(kModel, SAYING("exceeds the limit"),
-              read(tensor({int64_t{1} << 62, int64_t{1} << 62}, 1)));
-  CHECK_FAILS(kModel, SAYING("limit is 2147483648"), read(tensor({int64_t{1} << 31}, 1)));
-  CHECK_FAILS(kModel, SAYING("needs 1000000000 bytes", "has 1"),
-              read(tensor({1000000000}, 2).text(9, "x")));
-  CHECK_FAILS(kModel, SAYING("no element type"), read(tensor({1}, 0)));
-  CHECK_FAILS(kModel, SAYING("ends inside a number"),
-              read(tensor({1}, 7).message(7, of_bytes({1, 0x80}))));
-
-  CHECK_FAILS(kUnsupported, SAYING("initializer 'w'", "float16"),
-              read(tensor({1}, 10).text(9, "ab")));
-  CHECK_FAILS(kUnsupported, SAYING("bfloat16"), read(tensor({1}, 16).text(9, "ab")));
-  CHECK_FAILS(kUnsupported, SAYING("string"), read(tensor({1}, 8).text(6, "ab")));
-  CHECK_FAILS(kUnsupported, SAYING("int4"), read(tensor({1}, 22).text(9, "a")));
-  CHECK_FAILS(kUnsupported, SAYING("float6e3m2"), read(tensor({1}, 28).text(9, "a")));
-  CHECK_FAILS(kUnsupported, SAYING("unknown", "999"), read(tensor({1}, 999)));
-  CHECK_FAILS(kUnsupported, SAYING("another file", "'weights.bin'"),
-              read(tensor({1}, 1).message(13, Proto().text(1, "location").text(2, "weights.bin"))));
-  CHECK_FAILS(kUnsupported, SAYING("another file"), read(tensor({1}, 1).integer(14, 1)));
-  CHECK_FAILS(kUnsupported, SAYING("segment"), read(tensor({1}, 1).message(3, Proto())));
-}
 
 // ValueInfoProto of a float tensor; no_extent gives a dimension without one, a negative one goes to
 // the file as it is.
@@ -632,26 +330,20 @@ void test_mapped_file() {
 }
 
 }  // namespace
-}  // namespace sanderling
+}  // namespace sanderling::test
 
 int main() {
-  using namespace sanderling;
-  test_varints();
-  test_fields();
-  test_packed();
-  test_utf8();
-  test_depth();
-  test_tensor_forms();
-  test_tensor_damage();
-  test_import();
-  test_attributes();
-  test_import_structure();
-  test_import_types();
-  test_import_versions();
-  test_import_operators();
-  test_limits();
-  test_truncation();
-  test_mapped_file();
-  if (failures != 0) std::cerr << failures << " checks failed\n";
-  return failures == 0 ? 0 : 1;
+  using namespace sanderling::test;
+  test_wire();
+  test_tensors();
+  run("import", test_import);
+  run("attributes", test_attributes);
+  run("import_structure", test_import_structure);
+  run("import_types", test_import_types);
+  run("import_versions", test_import_versions);
+  run("import_operators", test_import_operators);
+  run("limits", test_limits);
+  run("truncation", test_truncation);
+  run("mapped_file", test_mapped_file);
+  return finish();
 }

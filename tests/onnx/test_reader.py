@@ -1,4 +1,4 @@
-"""The ONNX reader against the onnx package: what it reads is what onnx reads, and what it refuses it refuses by name."""
+"""The ONNX reader against the onnx package: it reads what onnx reads, and what it refuses it refuses by name."""
 
 from __future__ import annotations
 
@@ -198,7 +198,8 @@ def test_the_fuzz_corpus_is_what_it_should_be(path: Path) -> None:
             sanderling.load(path)
         return
     model = onnx.load(path)
-    onnx.checker.check_model(model) if path.stem != "rearrange" else None  # its nodes are out of order on purpose
+    if path.stem != "rearrange":  # its nodes are out of order on purpose
+        onnx.checker.check_model(model)
     assert [spec.name for spec in sanderling.load(path).inputs] == [value.name for value in model.graph.input]
 
 
@@ -241,10 +242,10 @@ def test_damaged_bytes_never_raise_anything_else() -> None:
                 mutant[rng.integers(len(mutant))] = rng.integers(256)
             try:
                 model = sanderling.load(bytes(mutant))
-                assert model.outputs  # names reach Python as str
-                _ = model.operators, model.info
-            except (sanderling.ModelError, sanderling.UnsupportedError) as error:
-                assert str(error).startswith("[")
+            except (sanderling.ModelError, sanderling.UnsupportedError):
+                continue
+            assert model.outputs  # names reach Python as str
+            assert model.info["opset"] <= 28
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 10, 100, 10_000])
