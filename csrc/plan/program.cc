@@ -149,8 +149,15 @@ class Planner {
     for (size_t id = 0; id < graph_.values.size(); ++id)
       if (graph_.values[id].constant)
         home[id] = {Operand::Kind::kConstant, 0, graph_.values[id].constant->raw()};
-    for (size_t i = 0; i < graph_.inputs.size(); ++i)
-      home[static_cast<size_t>(graph_.inputs[i].value)] = {Operand::Kind::kInput, i, nullptr};
+    // Integer kernels read past the end of codes (kSlackBytes), which a caller's array does not allow: codes that come in from
+    // outside are copied into the arena first.
+    std::vector<size_t> copied_inputs;
+    for (size_t i = 0; i < graph_.inputs.size(); ++i) {
+      if (graph_.value(graph_.inputs[i].value).quantization)
+        copied_inputs.push_back(i);
+      else
+        home[static_cast<size_t>(graph_.inputs[i].value)] = {Operand::Kind::kInput, i, nullptr};
+    }
     std::vector<std::pair<size_t, ValueId>> copies;  // graph outputs that no step can write itself
     for (size_t i = 0; i < graph_.outputs.size(); ++i) {
       const ValueId id = graph_.outputs[i].value;
@@ -174,6 +181,7 @@ class Planner {
       }
       buffers[static_cast<size_t>(buffer_of[r])].last_step = step;
     };
+    for (size_t i : copied_inputs) touch(graph_.inputs[i].value, 0);
     for (size_t s = 0; s < steps_.size(); ++s) {
       for (ValueId id : steps_[s].inputs) touch(id, static_cast<int>(s));
       for (ValueId id : steps_[s].outputs) touch(id, static_cast<int>(s));
@@ -187,6 +195,8 @@ class Planner {
     const auto operand = [&](ValueId id) {
       return id == kNoValue ? Operand{} : home[static_cast<size_t>(root(id))];
     };
+    for (size_t i : copied_inputs)
+      copy({Operand::Kind::kInput, i, nullptr}, operand(graph_.inputs[i].value), program_->input_types[i].bytes());
     for (PlannedStep& step : steps_) {
       const auto first_input = static_cast<uint32_t>(program_->operands.size());
       for (ValueId id : step.inputs) program_->operands.push_back(operand(id));
@@ -200,13 +210,16 @@ class Planner {
       program_->steps.push_back({step.function, step.parameters.get(), step.node, first_input, first_output});
       program_->owned.push_back(std::move(step.parameters));
     }
-    for (const auto& [output, id] : copies) {
-      const auto first = static_cast<uint32_t>(program_->operands.size());
-      program_->operands.push_back(operand(id));
-      program_->operands.push_back({Operand::Kind::kOutput, output, nullptr});
-      program_->owned.push_back(std::make_shared<const CopyStep>(CopyStep{type(id).bytes()}));
-      program_->steps.push_back({CopyStep::run, program_->owned.back().get(), -1, first, first + 1});
-    }
+    for (const auto& [output, id] : copies)
+      copy(operand(id), {Operand::Kind::kOutput, output, nullptr}, type(id).bytes());
+  }
+
+  void copy(const Operand& from, const Operand& to, size_t bytes) {
+    const auto first = static_cast<uint32_t>(program_->operands.size());
+    program_->operands.push_back(from);
+    program_->operands.push_back(to);
+    program_->owned.push_back(std::make_shared<const CopyStep>(CopyStep{bytes}));
+    program_->steps.push_back({CopyStep::run, program_->owned.back().get(), -1, first, first + 1});
   }
 
   const CompiledModel& model_;
