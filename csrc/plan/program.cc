@@ -163,7 +163,10 @@ class Planner {
       const ValueId id = graph_.outputs[i].value;
       program_->output_types.push_back(type(id));
       Operand& place = home[static_cast<size_t>(root(id))];
-      if (place.kind == Operand::Kind::kAbsent)
+      const bool copied = std::any_of(copied_inputs.begin(), copied_inputs.end(), [&](size_t input) {
+        return graph_.inputs[input].value == root(id);
+      });
+      if (place.kind == Operand::Kind::kAbsent && !copied)
         place = {Operand::Kind::kOutput, i, nullptr};
       else
         copies.emplace_back(i, id);
