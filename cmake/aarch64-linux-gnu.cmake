@@ -10,5 +10,11 @@ set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
 set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
 set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
 
-set(SANDERLING_QEMU_CPU cortex-a72 CACHE STRING "Processor that qemu-aarch64-static emulates in tests")
-set(CMAKE_CROSSCOMPILING_EMULATOR "qemu-aarch64-static;-cpu;${SANDERLING_QEMU_CPU}")
+set(SANDERLING_QEMU_CPU
+    cortex-a72
+    CACHE STRING
+    "Processor that qemu-aarch64-static emulates in tests"
+)
+set(CMAKE_CROSSCOMPILING_EMULATOR
+    "qemu-aarch64-static;-cpu;${SANDERLING_QEMU_CPU}"
+)
