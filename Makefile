@@ -8,7 +8,7 @@ BUILD := build
 export PATH := $(abspath $(BIN)):$(PATH)
 export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
 
-.PHONY: help setup build tiny test test-all test-isas test-cpp fuzz lint fix types cross bench sanitize demo clean
+.PHONY: help setup build demo tiny test test-all test-cpp test-isas fuzz lint fix cross sanitize clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -40,7 +40,7 @@ tiny: build ## ten seconds that prove an install
 test: build lint test-cpp fuzz ## what CI runs: linters, C++ tests, a minute of fuzzing, the fast suite
 	$(BIN)/python -m pytest -q -m "not slow" -rs
 
-test-all: test cross sanitize ## also: slow tests, every ISA under emulation, Arm under qemu, sanitizers
+test-all: test test-isas cross sanitize ## also: slow tests, every ISA, emulated AVX-512 and Arm, sanitizers
 	$(BIN)/python -m pytest -q -m slow -rs
 
 test-cpp: setup ## the C++ tests that need no Python
@@ -50,6 +50,32 @@ test-cpp: setup ## the C++ tests that need no Python
 
 fuzz: test-cpp ## a minute of hostile bytes for every parser, under the address sanitizer
 	ctest --test-dir $(BUILD)/cpp --verbose -L fuzz
+
+test-isas: test-cpp build ## the AVX-512 unit emulated where SIMDe is there, then the suite once per ISA of this host
+	@test "$$(id -u)" != 0 || ! command -v apt-get >/dev/null || \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq libsimde-dev >/dev/null || true
+	cmake -S . -B $(BUILD)/emulated -G Ninja -DSANDERLING_PYTHON=OFF -DSANDERLING_TESTS=ON -DSANDERLING_TEST_EMULATED=ON
+	cmake --build $(BUILD)/emulated --target kernels_test
+	$(BUILD)/emulated/tests/cpp/kernels_test
+	for isa in $$($(BIN)/python -c "from sanderling import _core; print(*_core.runnable_isas())"); do \
+	  echo "SANDERLING_ISA=$$isa"; \
+	  SANDERLING_ISA=$$isa $(BIN)/python -m pytest -q -m "not slow" tests/api tests/graph tests/quantize tests/test_tiny.py || exit 1; \
+	done
+
+cross: build ## replay the operator cases and kernel tests on Arm under qemu (installs both as root where apt is)
+	rm -rf $(BUILD)/cases
+	SANDERLING_WRITE_CASES=$(abspath $(BUILD)/cases) $(BIN)/python -m pytest -q -m "not slow" tests/ops
+	tests/cpp/cross.sh $(BUILD)/cases $(BUILD)/aarch64
+
+sanitize: build ## the C++ tests and operator cases under ASan with UBSan, then under TSan
+	@test -s $(BUILD)/cases/cases.txt || \
+	  SANDERLING_WRITE_CASES=$(abspath $(BUILD)/cases) $(BIN)/python -m pytest -q -m "not slow" tests/ops
+	for sanitizer in address,undefined thread; do \
+	  cmake -S . -B $(BUILD)/$${sanitizer%%,*} -G Ninja -DSANDERLING_PYTHON=OFF -DSANDERLING_TESTS=ON \
+	    -DCMAKE_BUILD_TYPE=RelWithDebInfo -DSANDERLING_SANITIZE=$$sanitizer || exit 1; \
+	  cmake --build $(BUILD)/$${sanitizer%%,*} --target kernels_test onnx_test run_cases || exit 1; \
+	  (cd $(BUILD)/$${sanitizer%%,*}/tests/cpp && ./onnx_test && ./kernels_test && ./run_cases $(abspath $(BUILD)/cases)) || exit 1; \
+	done
 
 lint: setup ## formatters in check mode, ruff, mypy, and the arrows between rooms
 	$(BIN)/ruff check --quiet .
