@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
+#include "ops/activation_range.h"
 #include "ops/axes.h"
 #include "ops/parallel.h"
 
@@ -22,7 +22,7 @@ inline int32_t quantized(float x, float scale, int32_t zero_point, int32_t lowes
   return static_cast<int32_t>(std::nearbyint(clamped)) + zero_point;
 }
 
-inline uint8_t code_of(float x, const Quantization& quantization) {
+inline uint8_t nearest_code(float x, const Quantization& quantization) {
   return static_cast<uint8_t>(quantized(x, quantization.scale, quantization.zero_point, 0, 255));
 }
 
@@ -36,9 +36,8 @@ struct CodeRange {
   uint8_t low, high;
 };
 inline CodeRange code_range(const InferContext& context, const Quantization& quantization) {
-  constexpr float kInfinity = std::numeric_limits<float>::infinity();
-  return {code_of(context.attributes().number("low", -kInfinity), quantization),
-          code_of(context.attributes().number("high", kInfinity), quantization)};
+  const ActivationRange range = activation_range(context);
+  return {nearest_code(range.low, quantization), nearest_code(range.high, quantization)};
 }
 
 // Which scale (and zero point) of a QuantizeLinear or DequantizeLinear node goes with which element

@@ -1,3 +1,5 @@
+#include <limits>
+
 #include "kernels/table.h"
 #include "ops/element_types.h"
 #include "ops/quantization.h"

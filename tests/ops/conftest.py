@@ -1,1 +1,6 @@
-"""Puts this folder on the import path (by standing in it), so that tests can say `from runner import ...`."""
+"""Lets the tests of this folder say `from runner import ...`."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))

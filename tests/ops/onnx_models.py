@@ -130,20 +130,50 @@ class Codes:
 
 
 @dataclass(frozen=True)
-class QdqModel:
-    """A QDQ-wrapped node with what is needed to judge its codes; `runner.qdq_case` makes a case of it.
+class Steps:
+    """A quantized result as exact arithmetic has it, before it is rounded to codes.
 
     Attributes:
-        model: Its inputs are those of `inputs`, its output is "y", codes.
+        exact: real / scale + zero_point (float64), neither rounded nor saturated.
+        scale: Of the output.
+        zero_point: Of the output.
+        dtype: uint8 or int8, of the codes.
+    """
+
+    exact: npt.NDArray[np.float64]
+    scale: np.float32
+    zero_point: int
+    dtype: np.dtype[Any]
+
+    def codes(self) -> npt.NDArray[np.int64]:
+        """QuantizeLinear's last step: round half to even, saturate."""
+        info = np.iinfo(self.dtype)
+        return np.clip(np.rint(self.exact), info.min, info.max).astype(np.int64)
+
+    def real(self, codes: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """DequantizeLinear of codes."""
+        return np.asarray((codes - self.zero_point).astype(np.float32) * self.scale, np.float32)
+
+    def codes_of(self, real: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+        """The codes behind a DequantizeLinear's output; AssertionError where a number is not one of them."""
+        codes = np.rint(real.astype(np.float64) / self.scale).astype(np.int64) + self.zero_point
+        np.testing.assert_array_equal(self.real(codes), real, err_msg="not the real value of any code")
+        return codes
+
+
+@dataclass(frozen=True)
+class QdqModel:
+    """A QDQ-wrapped node with what is needed to judge it; `runner.qdq_case` makes a case of it.
+
+    Attributes:
+        model: Its inputs are those of `inputs`, its output is "y", float32 from a last DequantizeLinear.
         inputs: float32 or code arrays.
-        steps: The exact value of each output element in codes, before rounding and saturation (float64).
-        dtype: Of the codes.
+        steps: Of "y".
     """
 
     model: onnx.ModelProto
     inputs: dict[str, Array]
-    steps: npt.NDArray[np.float64]
-    dtype: np.dtype[Any]
+    steps: Steps
 
 
 def qdq_node(
@@ -163,7 +193,7 @@ def qdq_node(
     symbolic_batch: bool = False,
     **attributes: Any,
 ) -> QdqModel:
-    """DequantizeLinear on each tensor - `op` - (after) - QuantizeLinear.
+    """DequantizeLinear on each tensor - `op` - (after) - QuantizeLinear - DequantizeLinear.
 
     Args:
         op: The operator.
@@ -206,8 +236,10 @@ def qdq_node(
     nodes.append(helper.make_node(op, node_inputs, [node_output], name="node", **attributes))
     nodes.extend(after)
     stored |= {"y_scale": np.float32(y_scale), "y_zero": np.asarray(y_zero_point, y_dtype)}  # type: ignore[dict-item]
-    nodes.append(helper.make_node("QuantizeLinear", ["real_y", "y_scale", "y_zero"], ["y"]))
-    model = model_of(nodes, specs, {"y": y_dtype}, stored, opset)
+    nodes.append(helper.make_node("QuantizeLinear", ["real_y", "y_scale", "y_zero"], ["y_codes"]))
+    nodes.append(helper.make_node("DequantizeLinear", ["y_codes", "y_scale", "y_zero"], ["y"]))
+    model = model_of(nodes, specs, {"y": np.float32}, stored, opset)
     real = reference(*(tensor.real() for tensor in tensors.values()))
-    steps = np.asarray(real / np.float64(np.float32(y_scale)) + y_zero_point, np.float64)
-    return QdqModel(model, inputs, steps, np.dtype(y_dtype))
+    scale = np.float32(y_scale)
+    exact = np.asarray(real / np.float64(scale) + y_zero_point, np.float64)
+    return QdqModel(model, inputs, Steps(exact, scale, y_zero_point, np.dtype(y_dtype)))
