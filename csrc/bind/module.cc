@@ -36,5 +36,6 @@ PYBIND11_MODULE(_core, m) {
   });
   bind_drift(m);
   bind_model(m);
+  bind_quantize(m);
   bind_session(m);
 }
