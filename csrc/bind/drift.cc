@@ -1,4 +1,5 @@
 #include <pybind11/stl.h>
+#include <pybind11/typing.h>
 
 #include <algorithm>
 #include <optional>
@@ -57,8 +58,9 @@ void bind_sketch(py::class_<Sketch, std::shared_ptr<Sketch>>& c) {
       "deserialize", [](const py::bytes& bytes) { return Sketch::deserialize(span_of(bytes)); },
       py::arg("bytes"));
   c.def("copy", [](const Sketch& sketch) { return Sketch(sketch); });
-  c.def("__eq__", [](const Sketch& a, const Sketch& b) { return a == b; }, py::is_operator());
-  c.attr("__hash__") = py::none();
+  c.def("__eq__", [](const Sketch& sketch, const py::object& other) {
+    return py::isinstance<Sketch>(other) && sketch == other.cast<const Sketch&>();
+  });  // pybind11 takes the hash away with it
 }
 
 template <typename Sketch>
@@ -253,12 +255,12 @@ void bind_faults(py::module_& m) {
           "missing", [](const RowFaults& faults) { return copy_of<uint32_t>(faults.missing()); });
 }
 
-std::shared_ptr<InputWatch> make_input_watch(int64_t features, std::shared_ptr<RowLimits> limits,
-                                             std::shared_ptr<FrozenEdges> edges,
-                                             std::shared_ptr<Projections> projections,
-                                             float histogram_low, float histogram_high) {
+std::shared_ptr<InputWatch> make_input_watch(
+    int64_t features, std::shared_ptr<RowLimits> limits, std::shared_ptr<FrozenEdges> edges,
+    std::optional<std::shared_ptr<Projections>> projections, float histogram_low,
+    float histogram_high) {
   return std::make_shared<InputWatch>(InputWatch{features, std::move(limits), std::move(edges),
-                                                 std::move(projections), histogram_low,
+                                                 projections.value_or(nullptr), histogram_low,
                                                  histogram_high});
 }
 
@@ -275,7 +277,12 @@ std::shared_ptr<WatchSpec> make_spec(const std::vector<std::shared_ptr<InputWatc
   return spec;
 }
 
-py::list window_inputs(const WatchWindow& window) {
+using InputParts = py::typing::Tuple<FrozenBins, RowFaults, py::typing::Optional<ValueHistogram>,
+                                     py::array_t<float>>;
+using OutputParts = py::typing::Tuple<ClassHistogram, ConfidenceHistogram, py::array_t<int64_t>,
+                                      py::array_t<float>>;
+
+py::typing::List<py::typing::Optional<InputParts>> window_inputs(const WatchWindow& window) {
   py::list list;
   for (const auto& input : window.inputs) {
     if (!input) {
@@ -290,7 +297,7 @@ py::list window_inputs(const WatchWindow& window) {
   return list;
 }
 
-py::list window_outputs(const WatchWindow& window) {
+py::typing::List<py::typing::Optional<OutputParts>> window_outputs(const WatchWindow& window) {
   py::list list;
   for (const auto& output : window.outputs) {
     if (!output) {
@@ -314,7 +321,7 @@ void observe(Watch& watch, size_t index, const py::array& rows) {
 void bind_watch(py::module_& m) {
   Class<InputWatch>(m, "InputWatch")
       .def(py::init(&make_input_watch), py::arg("features"), py::arg("limits"), py::arg("edges"),
-           py::arg("projections") = nullptr, py::arg("histogram_low") = 0.0f,
+           py::arg("projections") = py::none(), py::arg("histogram_low") = 0.0f,
            py::arg("histogram_high") = 1.0f);
   Class<WatchSpec>(m, "WatchSpec")
       .def(py::init(&make_spec), py::arg("inputs"), py::arg("outputs"), py::arg("keep_rows") = 0,
