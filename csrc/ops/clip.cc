@@ -30,15 +30,15 @@ void infer(InferContext& context) {
   context.set_output(0, context.input(0).dtype, context.input(0).shape);
 }
 
-// A bound, or the value that bounds nothing if the node has none: infinities pass an absent bound.
+// A bound, or what ONNX has for an absent one: the ends of the type, which an infinity passes.
 template <typename T>
 T bound(const ReferenceContext& context, size_t i) {
   using Limits = std::numeric_limits<T>;
-  const T none = i == 1 ? (Limits::has_infinity ? -Limits::infinity() : Limits::lowest())
-                        : (Limits::has_infinity ? Limits::infinity() : Limits::max());
+  const T none = i == 1 ? Limits::lowest() : Limits::max();
   if (bounds_are_inputs(context)) return context.has_input(i) ? *context.in<T>(i) : none;
-  return static_cast<T>(
-      context.attributes().number(i == 1 ? "min" : "max", static_cast<float>(none)));
+  const char* name = i == 1 ? "min" : "max";
+  return context.attributes().has(name) ? static_cast<T>(context.attributes().number(name, 0.0f))
+                                        : none;
 }
 
 // NaN stays NaN; where the bounds cross, all else becomes max, as ONNX says.
@@ -76,14 +76,14 @@ void run(const Step& step, const StepArgs& args) {
 void plan(PlanContext& context) {
   if (context.input(0).dtype != DType::kFloat32) return;
   const bool inputs = bounds_are_inputs(context);
-  constexpr float kInfinity = std::numeric_limits<float>::infinity();
-  context.emit(run,
-               Step{.kernels = &context.kernels(),
-                    .count = context.input(0).shape.elements(),
-                    .low = inputs ? -kInfinity : context.attributes().number("min", -kInfinity),
-                    .high = inputs ? kInfinity : context.attributes().number("max", kInfinity),
-                    .has_low = inputs && context.has_input(1),
-                    .has_high = inputs && context.has_input(2)});
+  const Attributes none;
+  const Attributes& attributes = inputs ? none : context.attributes();
+  context.emit(run, Step{.kernels = &context.kernels(),
+                         .count = context.input(0).shape.elements(),
+                         .low = attributes.number("min", std::numeric_limits<float>::lowest()),
+                         .high = attributes.number("max", std::numeric_limits<float>::max()),
+                         .has_low = inputs && context.has_input(1),
+                         .has_high = inputs && context.has_input(2)});
 }
 
 SANDERLING_OPERATOR(clip)({.name = "Clip",

@@ -26,7 +26,7 @@ def model_of(
     nodes: Sequence[onnx.NodeProto],
     inputs: Mapping[str, tuple[npt.DTypeLike, Shape]],
     outputs: Mapping[str, npt.DTypeLike],
-    constants: Mapping[str, Array] | None = None,
+    constants: Mapping[str, Any] | None = None,
     opset: int = NEWEST_OPSET,
 ) -> onnx.ModelProto:
     """A model of these nodes.
@@ -52,7 +52,7 @@ def one_node(
     op: str,
     inputs: Mapping[str, Array],
     *,
-    constants: Mapping[str, Array] | None = None,
+    constants: Mapping[str, Any] | None = None,
     order: Sequence[str] | None = None,
     output_dtype: npt.DTypeLike = np.float32,
     opset: int = NEWEST_OPSET,

@@ -1,0 +1,34 @@
+import numpy as np
+import pytest
+from binary_cases import batched, float_cases, integer_cases
+from onnx_models import one_node
+from runner import Case, check, check_refused
+from sanderling.errors import ModelError
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        *float_cases("Add", np.add, opset=7),
+        *integer_cases("Add", np.add),
+        *batched("Add", np.add),
+    ],
+    ids=str,
+)
+def test_add(case: Case) -> None:
+    check(case)
+
+
+def test_shapes_that_do_not_broadcast() -> None:
+    inputs = {"a": np.zeros((2, 3), np.float32), "b": np.zeros((2, 4), np.float32)}
+    check_refused(one_node("Add", inputs), inputs, ModelError, r"\[2, 3\] and \[2, 4\].*3 against 4", "Add")
+
+
+def test_dtypes_that_differ() -> None:
+    inputs = {"a": np.zeros(3, np.float32), "b": np.zeros(3, np.int32)}
+    check_refused(one_node("Add", inputs), inputs, ModelError, "int32.*float32", "Add")
+
+
+def test_bool() -> None:
+    inputs = {"a": np.zeros(3, np.bool_), "b": np.zeros(3, np.bool_)}
+    check_refused(one_node("Add", inputs), inputs, ModelError, "bool", "Add")

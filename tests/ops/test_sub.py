@@ -1,0 +1,34 @@
+import numpy as np
+import pytest
+from binary_cases import batched, float_cases, integer_cases
+from onnx_models import one_node
+from runner import Case, check, check_refused
+from sanderling.errors import ModelError
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        *float_cases("Sub", np.subtract, opset=7),
+        *integer_cases("Sub", np.subtract),
+        *batched("Sub", np.subtract),
+    ],
+    ids=str,
+)
+def test_sub(case: Case) -> None:
+    check(case)
+
+
+def test_shapes_that_do_not_broadcast() -> None:
+    inputs = {"a": np.zeros((2, 3), np.float32), "b": np.zeros((2, 4), np.float32)}
+    check_refused(one_node("Sub", inputs), inputs, ModelError, r"\[2, 3\] and \[2, 4\].*3 against 4", "Sub")
+
+
+def test_dtypes_that_differ() -> None:
+    inputs = {"a": np.zeros(3, np.float32), "b": np.zeros(3, np.int32)}
+    check_refused(one_node("Sub", inputs), inputs, ModelError, "int32.*float32", "Sub")
+
+
+def test_bool() -> None:
+    inputs = {"a": np.zeros(3, np.bool_), "b": np.zeros(3, np.bool_)}
+    check_refused(one_node("Sub", inputs), inputs, ModelError, "bool", "Sub")
