@@ -141,6 +141,56 @@ void requantize_s32f32(const KernelTable& table, const KernelTable& scalar, uint
   }
 }
 
+// A product that float32 must round, and what added to that rounded product makes a tie far below
+// it. Were the addition fused with the product, or the product kept in double, the result would be
+// off the tie.
+struct RoundedTie {
+  int32_t factor;
+  float scale, rest;
+  int even;  // what the tie rounds to
+
+  explicit RoundedTie(Random& random)
+      : factor(static_cast<int32_t>(random.in(200, 255))),
+        scale(static_cast<float>(random.real(0.5, 1.0))) {
+    const auto product = static_cast<float>(double{scale} * factor);
+    const int whole = static_cast<int>(random.in(0, 3));
+    rest =
+        static_cast<float>(whole + 0.5 - product);  // exact: both are multiples of 2^-17 below 256
+    even = whole + whole % 2;
+  }
+};
+
+void each_step_rounds(const KernelTable& table, const KernelTable&, uint64_t seed) {
+  Random random(seed);
+  constexpr int64_t kCount = 67;
+  Guarded<int32_t> acc(kCount), bias(kCount), even(kCount);
+  Guarded<float> scale(kCount), offset(kCount), real(kCount);
+  Guarded<uint8_t> codes(kCount);
+  for (int64_t i = 0; i < kCount; ++i) {
+    const RoundedTie tie(random);
+    bias[i] = static_cast<int32_t>(random.in(-100, 100));
+    acc[i] = tie.factor - bias[i];
+    scale[i] = tie.scale;
+    offset[i] = tie.rest;
+    even[i] = tie.even;
+    const auto a = static_cast<uint8_t>(tie.factor);
+    const uint8_t b = 8;
+    uint8_t y = 0;
+    table.add_u8({1, &a, &b, 1, 0, 7, tie.scale, tie.rest, 9, 0, 255, &y});
+    CHECK(y == tie.even + 9, int{y}, " instead of ", tie.even + 9, " from add_u8");
+  }
+  table.requantize_s32u8({1, kCount, acc.data(), kCount, bias.data(), scale.data(), offset.data(),
+                          9, 0, 255, codes.data(), kCount});
+  table.requantize_s32f32({1, kCount, acc.data(), kCount, bias.data(), scale.data(), offset.data(),
+                           -kInfinity, kInfinity, real.data(), kCount});
+  for (int64_t i = 0; i < kCount; ++i) {
+    CHECK(codes[i] == even[i] + 9, int{codes[i]}, " instead of ", even[i] + 9,
+          " from requantize_s32u8");
+    CHECK(std::nearbyint(real[i]) == even[i] && std::fabs(real[i] - even[i]) == 0.5, real[i],
+          " is no tie at ", even[i]);
+  }
+}
+
 void quantize_f32u8(const KernelTable& table, const KernelTable& scalar, uint64_t seed) {
   Random random(seed);
   for (const int64_t count : interesting_sizes()) {
@@ -288,7 +338,8 @@ std::vector<KernelTest> code_tests() {
           {"add_u8", add_u8},
           {"mul_u8", mul_u8},
           {"max_u8", max_u8},
-          {"accumulate_u8s32", accumulate_u8s32}};
+          {"accumulate_u8s32", accumulate_u8s32},
+          {"each step rounds to float32", each_step_rounds}};
 }
 
 }  // namespace sanderling::test
