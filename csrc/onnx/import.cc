@@ -29,11 +29,11 @@ class Importer {
   explicit Importer(const OnnxModel& model) : model_(model) {}
 
   Graph run() {
-    check_versions();
     if (!model_.graph)
       fail(ErrorCode::kModel,
            "[onnx] the model has no graph: the file is empty, truncated or is not an ONNX model");
     const OnnxGraph& source = *model_.graph;
+    check_versions();
     check_contents(source);
     check_operators(source);
     set_info(source);

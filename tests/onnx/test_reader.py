@@ -98,7 +98,9 @@ def stored(name: str, element_type: int, values: Array, *, raw: bool) -> onnx.Te
         return helper.make_tensor(name, element_type, values.shape, values.tobytes(), raw=True)
     tensor = TensorProto(name=name, data_type=element_type, dims=values.shape)
     field = {TensorProto.FLOAT: "float_data", TensorProto.DOUBLE: "double_data", TensorProto.INT64: "int64_data"}
-    getattr(tensor, field.get(element_type, "int32_data")).extend(values.flatten().tolist())
+    getattr(tensor, field.get(element_type, "int32_data")).extend(
+        (values.astype(np.uint8) if values.dtype == np.bool_ else values).flatten().tolist()
+    )
     return tensor
 
 
@@ -198,8 +200,6 @@ def test_the_fuzz_corpus_is_what_it_should_be(path: Path) -> None:
             sanderling.load(path)
         return
     model = onnx.load(path)
-    if path.stem != "rearrange":  # its nodes are out of order on purpose
-        onnx.checker.check_model(model)
     assert [spec.name for spec in sanderling.load(path).inputs] == [value.name for value in model.graph.input]
 
 
@@ -208,10 +208,10 @@ def test_the_fuzz_corpus_is_what_it_should_be(path: Path) -> None:
 
 def rich_model() -> onnx.ModelProto:
     return make(
-        [helper.make_node("Gemm", ["x", "w", "b"], ["h"], "gemm", transB=1, alpha=0.5), relu("h")],
+        [helper.make_node("Concat", ["x", "w", "b"], ["h"], "concat", axis=0), relu("h")],
         initializers=[
             numpy_helper.from_array(np.ones((2, 2), np.float32), "w"),
-            helper.make_tensor("b", TensorProto.FLOAT, [2], [0.5, 1.0]),
+            helper.make_tensor("b", TensorProto.FLOAT, [1, 2], [0.5, 1.0]),
         ],
     )
 
