@@ -47,7 +47,7 @@ def fit_input(
         low, high = (np.where(varies, ends, np.float32(np.nan)) for ends in (least, largest))
         pinned_low, pinned_high = _pinned(rows, low, high)
         value_range = _range_of(np.clip(rows[seen], -_LARGEST, _LARGEST)) if projected else np.array([0.0, 1.0])
-        may_miss = np.isnan(rows).any(axis=0)
+        may_miss = np.asarray(np.isnan(rows).any(axis=0))
     else:
         low, high, may_miss = version.low, version.high, version.may_miss
         pinned_low, pinned_high, value_range = version.pinned_low, version.pinned_high, version.value_range
