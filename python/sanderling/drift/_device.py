@@ -247,7 +247,8 @@ class DeviceMonitor:
 
     def _warm_up(self, window: Sketches, check: SensorCheck, verdict: DeviceVerdict, settling: bool) -> DeviceVerdict:
         if check.faults:
-            del self._warmup[-1:]  # it may hold the first rows of the fault
+            if not settling:
+                del self._warmup[-1:]  # it may hold the first rows of the fault
             return replace(verdict, state=DeviceState.FAULTY)
         if not settling:
             self._warmup.append(window)
