@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -109,10 +110,8 @@ def test_bytes_with_a_right_checksum_are_read_or_refused(kind: str, seed: int, e
 def test_junk_with_a_right_frame_is_read_or_refused(kind: str, junk: bytes) -> None:
     sketch = make(kind)
     head = sketch.serialize()[:12]
-    try:
+    with suppress(InputError):
         type(sketch).deserialize(sealed(head + junk + bytes(4)))
-    except InputError:
-        pass
 
 
 def test_a_version_from_the_future_says_so() -> None:

@@ -111,7 +111,7 @@ def test_deltas_cover_the_reference_error() -> None:
 
 
 def test_alarms_are_at_most_as_frequent_as_stated_on_independent_rows() -> None:
-    """1,500 windows of 20 correlated features at A = 1,000; the bound allows 1.5 alarms on average, delta leaves none."""
+    """1,500 windows of 20 correlated features at A = 1,000: 1.5 alarms are allowed on average, delta leaves none."""
     total = 0
     for seed in range(3):
         reference = normal_rows(seed, 100, 20)

@@ -77,7 +77,7 @@ def test_moved_outputs_alarm_too(version: Reference) -> None:
     rng = np.random.default_rng(0)
 
     def scores(rows: int, bias: float) -> np.ndarray:
-        return (rng.standard_normal((rows, 4)) + [0, 0, 0, bias]).astype(np.float32)
+        return (rng.standard_normal((rows, 4)) + np.array([0, 0, 0, bias])).astype(np.float32)
 
     version = Reference.fit(draw(0, 2000), scores(2000, 0.0))
     monitor = DeviceMonitor(version, device="one", settings=SETTINGS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -180,10 +181,8 @@ def test_damaged_sketches_are_refused(reference: Reference) -> None:
         broken = bytearray(data)
         broken[at] ^= int(rng.integers(1, 256))
         for bad in (bytes(broken), data[:at]):
-            try:
+            with suppress(InputError):
                 Sketches.from_bytes(bad)
-            except InputError:
-                pass
     for bad in (b"", b"PK", b"not a zip"):
         with pytest.raises(InputError, match="damaged"):
             Sketches.from_bytes(bad)
