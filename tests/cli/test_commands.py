@@ -49,7 +49,13 @@ def test_help_lists_every_command_and_the_exit_codes():
 
 def test_every_command_explains_itself():
     for command in (
-        ["bench"], ["doctor"], ["predict"], ["drift", "report"], ["model", "show"], ["model", "quantize"], ["demo", "device"]
+        ["bench"],
+        ["doctor"],
+        ["predict"],
+        ["drift", "report"],
+        ["model", "show"],
+        ["model", "quantize"],
+        ["demo", "device"],
     ):
         result = sanderling(*command, "--help")
         assert result.returncode == 0, command
@@ -130,11 +136,7 @@ def test_completion_prints_a_script(shell):
 
 def test_a_command_with_a_missing_extra_says_what_to_install():
     """Loads the CLI where scikit-learn cannot be imported."""
-    code = (
-        "import sys; sys.modules['sklearn'] = None\n"
-        "from sanderling.cli import main\n"
-        "main(['demo', 'device'])"
-    )
+    code = "import sys; sys.modules['sklearn'] = None\nfrom sanderling.cli import main\nmain(['demo', 'device'])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode != 0
     assert "pip install" in result.stderr

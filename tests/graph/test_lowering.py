@@ -28,11 +28,19 @@ def network(seed=0, channels=13):
         weight(rng, "w2", c, c, 1, 1),
         weight(rng, "w3", 2 * c, c, 3, 3),
         weight(rng, "w4", 5, 4 * c),
-        *(numpy_helper.from_array(rng.standard_normal(n).astype(np.float32) * 0.1, f"b{i}") for i, n in
-          enumerate([c, c, c, 2 * c, 5])),
-        *(numpy_helper.from_array(v.astype(np.float32), n) for n, v in {
-            "gamma": rng.uniform(0.5, 1.5, c), "beta": rng.standard_normal(c) * 0.1,
-            "mean": rng.standard_normal(c) * 0.1, "var": rng.uniform(0.5, 1.5, c)}.items()),
+        *(
+            numpy_helper.from_array(rng.standard_normal(n).astype(np.float32) * 0.1, f"b{i}")
+            for i, n in enumerate([c, c, c, 2 * c, 5])
+        ),
+        *(
+            numpy_helper.from_array(v.astype(np.float32), n)
+            for n, v in {
+                "gamma": rng.uniform(0.5, 1.5, c),
+                "beta": rng.standard_normal(c) * 0.1,
+                "mean": rng.standard_normal(c) * 0.1,
+                "var": rng.uniform(0.5, 1.5, c),
+            }.items()
+        ),
         numpy_helper.from_array(np.float32(0), "low"),
         numpy_helper.from_array(np.float32(6), "high"),
     ]
@@ -58,8 +66,11 @@ def network(seed=0, channels=13):
         n("Softmax", ["logits"], ["y"], axis=-1),
     ]
     graph = helper.make_graph(
-        nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, 16, 16])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 5])], initializers,
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, 16, 16])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 5])],
+        initializers,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     onnx.checker.check_model(model, full_check=True)
@@ -81,8 +92,13 @@ def quantized(request, tmp_path_factory):
     rows = np.random.default_rng(1).standard_normal((32, 3, 16, 16)).astype(np.float32)
     onnx.save(network(), folder / "float.onnx")
     quantize_static(
-        folder / "float.onnx", folder / "int8.onnx", Rows(rows), quant_format=QuantFormat.QDQ,
-        per_channel=request.param != "u8u8", activation_type=kinds[request.param[:2]], weight_type=kinds[request.param[2:]],
+        folder / "float.onnx",
+        folder / "int8.onnx",
+        Rows(rows),
+        quant_format=QuantFormat.QDQ,
+        per_channel=request.param != "u8u8",
+        activation_type=kinds[request.param[:2]],
+        weight_type=kinds[request.param[2:]],
     )
     return (folder / "int8.onnx").read_bytes()
 

@@ -43,14 +43,15 @@ class Evidence:
     causes: tuple[Cause, ...]
 
 
-def log_mean_exp(values: Floats) -> float:
-    """log(mean(exp(values))) without overflow; -inf for no values."""
-    if values.size == 0:
-        return float("-inf")
-    peak = float(values.max())
-    if not np.isfinite(peak):
-        return peak
-    return peak + float(np.log(np.exp(values - peak).mean()))
+def log_mean_exp(values: Floats) -> Floats:
+    """log(mean(exp(values))) over the last axis without overflow; -inf for no values."""
+    if values.shape[-1] == 0:
+        return np.full(values.shape[:-1], -np.inf)
+    peak = values.max(axis=-1, keepdims=True)
+    shift = np.where(np.isfinite(peak), peak, 0.0)
+    with np.errstate(divide="ignore"):  # log(0) is the right answer where nothing has been seen
+        result: Floats = np.log(np.exp(values - shift).mean(axis=-1)) + shift[..., 0]
+    return result
 
 
 class EDetector:
@@ -105,8 +106,8 @@ class EDetector:
         per_stream = []
         for state, tilts, seen in zip(self._state, used, counts, strict=True):
             _accumulate(state, tilts.evidence(seen), seen.sum(axis=1) > 0)
-            per_stream.append(np.array([log_mean_exp(row) for row in state]))
-        log_e = log_mean_exp(np.array([log_mean_exp(streams) for streams in per_stream]))
+            per_stream.append(log_mean_exp(state))
+        log_e = float(log_mean_exp(np.array([log_mean_exp(streams) for streams in per_stream])))
         evidence = Evidence(log_e, log_e >= self._level, self._causes(per_stream))
         if evidence.alarm:
             self.reset()

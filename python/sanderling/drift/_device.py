@@ -12,7 +12,7 @@ import numpy.typing as npt
 from sanderling import _core
 from sanderling.drift._detector import Cause, EDetector
 from sanderling.drift._faults import SensorCheck, SensorFault, check_sensors
-from sanderling.drift._ranks import Counts, Floats, as_rows, cell_shares, split_into_cells
+from sanderling.drift._ranks import Counts, Floats, as_rows, split_into_cells
 from sanderling.drift._reference import Reference, named
 from sanderling.drift._settings import Settings
 from sanderling.drift._sketches import Sketches
@@ -247,7 +247,8 @@ class DeviceMonitor:
 
     def _warm_up(self, window: Sketches, check: SensorCheck, verdict: DeviceVerdict, settling: bool) -> DeviceVerdict:
         if check.faults:
-            del self._warmup[-1:]  # it may hold the first rows of the fault
+            if not settling:
+                del self._warmup[-1:]  # it may hold the first rows of the fault
             return replace(verdict, state=DeviceState.FAULTY)
         if not settling:
             self._warmup.append(window)
@@ -264,17 +265,18 @@ class DeviceMonitor:
             detector_groups(own, self._settings.tolerance),
             average_run_length=self._settings.average_run_length * self._settings.devices,
         )
-        self._shares = [cell_shares(item.counts) for item in own.inputs]
 
     def _rank_counts(self, own: Reference, window: Sketches) -> RankCounts:
         cells: list[Counts] = []
         effects: list[Floats] = []
         names: list[str] = []
-        for item, shares, sketch in zip(own.inputs, self._shares, window.inputs, strict=True):
+        for item, sketch in zip(own.inputs, window.inputs, strict=True):
             counts = np.zeros(item.counts.shape, np.int64)
             if sketch is not None:
                 counts[item.judged] = sketch.bins.counts[item.judged]
-            cells.append(split_into_cells(counts, shares, device=f"{self._device}/{item.name}", window=self._window))
+            cells.append(
+                split_into_cells(counts, item.counts, device=f"{self._device}/{item.name}", window=self._window)
+            )
             effects.append(item.effects)
             names += item.stream_names
         return RankCounts(np.concatenate(cells), own.rows, np.concatenate(effects), tuple(names))

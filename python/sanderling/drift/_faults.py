@@ -59,10 +59,12 @@ def check_sensors(reference: Reference, window: Sketches) -> SensorCheck:
     """Looks for missing, saturated and stuck inputs in one window.
 
     Stuck: at least half of the features that vary in the reference have one value, or 95 % of consecutive rows are
-    identical. Saturated: at least half of them sit at one end of the version's range in 95 % of rows. Missing: over 5 %
-    NaN in a feature where the version has none. What the reference does itself is no fault: a feature counts as one
-    that varies only if its standing still would be a surprise (one chance in a thousand), repeated rows only if the
-    reference repeats less than half of its own, an end only from half way between what is usual there and all.
+    identical. Saturated: at least half of them sit at one end of the version's range, or beyond it, in 95 % of rows.
+    Missing: over 5 % NaN in a feature where the version has none.
+
+    What the reference does itself is no fault: a feature counts as one that varies only if its standing still would be
+    a surprise (one chance in a thousand); repeated rows count only if the reference repeats less than half of its own;
+    where many features of a usual row sit at an end, it takes half way from there to all.
 
     Args:
         reference: The version's in the warm-up, then the device's own.

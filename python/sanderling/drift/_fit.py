@@ -47,7 +47,7 @@ def fit_input(
         low, high = (np.where(varies, ends, np.float32(np.nan)) for ends in (least, largest))
         pinned_low, pinned_high = _pinned(rows, low, high)
         value_range = _range_of(np.clip(rows[seen], -_LARGEST, _LARGEST)) if projected else np.array([0.0, 1.0])
-        may_miss = np.isnan(rows).any(axis=0)
+        may_miss = np.asarray(np.isnan(rows).any(axis=0))
     else:
         low, high, may_miss = version.low, version.high, version.may_miss
         pinned_low, pinned_high, value_range = version.pinned_low, version.pinned_high, version.value_range
@@ -148,14 +148,15 @@ def _range_of(values: Float32s) -> Floats:
 def _pinned(rows: Float32s, low: Float32s, high: Float32s) -> tuple[int, int]:
     """From how many features at one end a row counts as saturated; 0 never.
 
-    Half of the features that vary; but where rows of the reference have more (black pixels are the low end of a
-    picture), half way from the most that is usual, one row in a thousand, to all.
+    Half of the features that vary. Where rows of the reference (all but one in a thousand) come near that, having a
+    quarter or more of them at an end, as black pixels are the low end of a picture: half way from there to all.
     """
     judged = int((~np.isnan(low)).sum())
     limits = []
     for at_end in (rows <= low, rows >= high):
         usual = int(np.quantile(at_end.sum(axis=1), 0.999, method="higher"))
-        needed = max((judged + 1) // 2, (usual + judged + 1) // 2, usual + 1)
+        half = (judged + 1) // 2
+        needed = half if 4 * usual < judged else max((usual + judged + 1) // 2, usual + 1)
         limits.append(needed if needed <= judged else 0)
     return limits[0], limits[1]
 

@@ -75,6 +75,13 @@ def _most_common_share(ascending: npt.NDArray[np.float32]) -> float:
     return float(np.diff(starts).max()) / ascending.size
 
 
+def rank_intervals(counts: Counts) -> tuple[Floats, Floats]:
+    """Returns the ranks where each bin begins and ends, P(bin < b) and P(bin <= b): two float64 [streams, bins]."""
+    total = np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    ends = np.cumsum(counts, axis=1)
+    return (ends - counts) / total, ends / total
+
+
 def cell_shares(counts: Counts) -> Floats:
     """Says how each bin's probability spreads over the rank cells.
 
@@ -87,42 +94,48 @@ def cell_shares(counts: Counts) -> Floats:
     Returns:
         float64 [streams, bins, 32], each bin's row adds to 1. Under the reference every cell has probability 1/32.
     """
-    total = np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    right = np.cumsum(counts, axis=1) / total
-    left = right - counts / total
+    left, right = rank_intervals(counts)
     starts = np.arange(CELLS) / CELLS
     overlap = np.minimum(right[:, :, None], starts + 1 / CELLS) - np.maximum(left[:, :, None], starts)
-    overlap = np.maximum(overlap, 0.0)
-    mass = overlap.sum(axis=2, keepdims=True)
-    shares: Floats = overlap / np.where(mass > 0, mass, 1.0)
-    empty_stream, empty_bin = np.nonzero(counts == 0)
-    shares[empty_stream, empty_bin] = 0.0
-    cell = np.minimum((left[empty_stream, empty_bin] * CELLS + 1e-9).astype(np.int64), CELLS - 1)
-    shares[empty_stream, empty_bin, cell] = 1.0
+    shares: Floats = np.maximum(overlap, 0.0) / np.where(right > left, right - left, 1.0)[:, :, None]
+    stream, empty = np.nonzero(counts == 0)
+    shares[stream, empty, _cell_of(left[stream, empty])] = 1.0
     return shares
 
 
-def split_into_cells(counts: Counts, shares: Floats, *, device: str, window: int) -> Counts:
+def split_into_cells(counts: Counts, reference: Counts, *, device: str, window: int) -> Counts:
     """Splits counts of value bins into rank cells, so that devices with different bins add.
 
-    Each bin's count falls into the cells that it spans by a multinomial draw. The generator is seeded by (device,
-    window, feature): anyone who has the counts and the reference repeats the split.
+    Each row falls at an even random place of the ranks that its bin covers; so each bin's count spreads over the
+    cells by a multinomial draw. The generator is seeded by (device, window, feature): anyone who has the counts and
+    the reference repeats the split.
 
     Args:
         counts: int64 [streams, bins] of one window.
-        shares: What `cell_shares` gave for the reference.
+        reference: int64 [streams, bins], the reference's.
         device: The device's name.
         window: The window's number, at least 0.
 
     Returns:
         int64 [streams, 32] with the same sums.
     """
-    key = int.from_bytes(hashlib.sha256(device.encode()).digest()[:16], "little")
+    left, right = rank_intervals(reference)
+    bits = np.random.Philox(key=int.from_bytes(hashlib.sha256(device.encode()).digest()[:16], "little"))
+    generator, state = np.random.Generator(bits), bits.state
     cells = np.zeros((counts.shape[0], CELLS), np.int64)
     for stream in np.flatnonzero(counts.sum(axis=1)):
-        generator = np.random.Generator(np.random.Philox(key=key, counter=[0, 0, window, int(stream)]))
-        cells[stream] = generator.multinomial(counts[stream], shares[stream]).sum(axis=0)
+        # The generator of (device, window, feature): making one anew would cost more than the draws.
+        state["state"]["counter"][:] = (0, 0, window, stream)
+        bits.state = {**state, "buffer_pos": 4}
+        begin = np.repeat(left[stream], counts[stream])
+        width = np.repeat(right[stream] - left[stream], counts[stream])
+        places = begin + generator.random(begin.size) * width
+        cells[stream] = np.bincount(_cell_of(places), minlength=CELLS)
     return cells
+
+
+def _cell_of(ranks: Floats) -> Counts:
+    return np.minimum((ranks * CELLS).astype(np.int64), CELLS - 1)
 
 
 def as_rows(values: Any, what: str) -> npt.NDArray[np.float32]:

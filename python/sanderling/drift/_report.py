@@ -106,8 +106,8 @@ def report(reference: Reference, sketches: Sketches, *, tolerance: float = 0.02)
     group_log_e: list[float] = []
     for part in _parts(reference, sketches):
         evidence = replace(part.tilts, tolerance=tolerance).evidence(part.counts)
-        log_e = np.array([log_mean_exp(row) for row in evidence])
-        group_log_e.append(log_mean_exp(log_e))
+        log_e = log_mean_exp(evidence)
+        group_log_e.append(float(log_mean_exp(log_e)))
         for i, name in enumerate(part.tilts.names):
             change = part.tilts.words[int(evidence[i].argmax())] if log_e[i] > 0 else ""
             psi, js, ks = distances(part.expected[i], part.counts[i])
@@ -119,7 +119,7 @@ def report(reference: Reference, sketches: Sketches, *, tolerance: float = 0.02)
     return Report(
         sketches.rows,
         reference.rows,
-        log_mean_exp(np.array(group_log_e)),
+        float(log_mean_exp(np.array(group_log_e))),
         tuple(sorted(lines, key=lambda line: (-line.log_e, -line.psi))),
         check_sensors(reference, sketches).faults,
         {name: histogram.saturation_share() for name, histogram in sketches.codes.items()},
