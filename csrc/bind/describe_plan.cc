@@ -36,7 +36,7 @@ py::list describe_plan(const BoundModel& model, const std::vector<std::vector<in
     }
     std::vector<TensorType> outputs(node.outputs.size());
     InferContext context(*graph, node, inputs, outputs);
-    op->infer(context);
+    infer_types(*op, context);
     py::list output_types;
     for (size_t i = 0; i < outputs.size(); ++i) {
       if (node.outputs[i] == kNoValue) continue;

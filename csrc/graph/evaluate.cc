@@ -16,7 +16,7 @@ std::vector<Tensor> evaluate(const Graph& graph, const Node& node,
   }
   std::vector<TensorType> output_types(node.outputs.size());
   InferContext infer(graph, node, types, output_types);
-  op->infer(infer);
+  infer_types(*op, infer);
 
   std::vector<Tensor> outputs;
   std::vector<void*> output_data;

@@ -52,6 +52,17 @@ const Operator* find_operator(std::string_view name) {
   return it == registry().end() ? nullptr : &it->second;
 }
 
+void infer_types(const Operator& op, InferContext& context) {
+  try {
+    op.infer(context);
+  } catch (const Error& problem) {
+    const bool named = std::string_view(problem.what()).starts_with(cat("[", op.name, "]"));
+    const bool from_shape_or_attribute = problem.code() == ErrorCode::kInput || problem.code() == ErrorCode::kModel;
+    if (named || !from_shape_or_attribute) throw;
+    context.error(problem.what());
+  }
+}
+
 std::vector<std::string_view> operator_names() {
   std::vector<std::string_view> names;
   for (const auto& [name, op] : registry()) names.push_back(name);

@@ -161,6 +161,9 @@ struct Operator {
 };
 
 const Operator* find_operator(std::string_view name);  // nullptr if unknown
+// op.infer(context), with every failure in the node's name: what breaks a limit of Shape, or an attribute of another type, does
+// not know of the node itself.
+void infer_types(const Operator& op, InferContext& context);
 std::vector<std::string_view> operator_names();        // sorted
 
 struct RegisterOperator {

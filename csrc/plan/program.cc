@@ -104,7 +104,7 @@ class Planner {
     std::vector<TensorType> outputs(node.outputs.size());
 
     NodePlan context(model_, n, inputs, outputs, threads_);
-    op->infer(context);
+    infer_types(*op, context);
     for (size_t i = 0; i < outputs.size(); ++i)
       if (node.outputs[i] != kNoValue) type(node.outputs[i]) = outputs[i];
 
