@@ -12,6 +12,7 @@ from sanderling_devices.demo import digits, render, scenario, summary
 from sanderling_devices.demo.report import (
     MOVED,
     QUIET,
+    SETTLING,
     WORLD,
     Act,
     ActStarted,
@@ -60,7 +61,7 @@ class FakeStage:
         )
 
     def watch_cost(self) -> WatchCost:
-        return WatchCost({"unwatched": 10.0, "watched": 11.0}, 10.0, 3000)
+        return WatchCost({"unwatched": 10.0, "watched": 11.0}, 10.0, 2.5, 3000)
 
     def warm_up(self) -> Sequence[str]:
         return [self.refused.get(camera, QUIET) for camera in range(1, 13)]
@@ -139,6 +140,9 @@ def test_refused_warm_up_fails_act_2() -> None:
     result, _ = play(Settings(), stage)
     assert not result.acts[1].passed
     assert "camera 4's warm-up was refused: stuck" in result.acts[1].reason
+    assert passed(result) == [True, False, False, False]
+    assert result.windows == []
+    assert "not every camera" in result.acts[3].reason
 
 
 def false_alarm(at: int, state: str = QUIET, verdict: str = QUIET) -> Judge:
@@ -210,6 +214,24 @@ def test_change_with_another_name_fails_act_4(states: dict[int, str], verdict: s
 
     result, _ = play(Settings(), FakeStage(confused))
     assert passed(result) == [True, True, True, False]
+
+
+def test_first_some_cameras_then_the_world_is_found_when_the_world_is() -> None:
+    def growing(number: int, broken: dict[int, str], change: str | None) -> tuple[list[str], str]:
+        states, verdict = honest(number, broken, change)
+        return states, "cohort" if change and verdict == QUIET else verdict
+
+    result, _ = play(Settings(), FakeStage(growing))
+    assert result.passed
+    assert result.change_delay == 2
+
+
+def test_settling_after_the_repair_is_no_alarm() -> None:
+    def settling(number: int, broken: dict[int, str], change: str | None) -> tuple[list[str], str]:
+        states, verdict = honest(number, broken, change)
+        return [SETTLING, *states[1:]] if number == 17 else states, verdict
+
+    assert play(Settings(), FakeStage(settling))[0].passed
 
 
 def test_cameras_that_moved_belong_to_a_changed_world() -> None:

@@ -55,7 +55,8 @@ class OnnxRuntime:
 
 def read(run: Run, frames: Frames) -> Labels:
     """What the model reads: int64 [rows]."""
-    return run(frames).argmax(axis=1).astype(np.int64)
+    digit: Labels = run(frames).argmax(axis=1).astype(np.int64)
+    return digit
 
 
 def accuracy(run: Run, rows: Rows) -> float:

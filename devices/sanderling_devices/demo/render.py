@@ -17,6 +17,7 @@ from sanderling_devices.demo.digits import Frames
 from sanderling_devices.demo.report import (
     MOVED,
     QUIET,
+    SETTLING,
     Act,
     ActStarted,
     Event,
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.text import Text
 
-MARKS: Final = {QUIET: ".", MOVED: "!", "stuck": "S", "saturated": "#", "missing": "?"}
-COLOURS: Final = {QUIET: "green", MOVED: "yellow"}
+MARKS: Final = {QUIET: ".", SETTLING: "~", MOVED: "!", "stuck": "S", "saturated": "#", "missing": "?"}
+COLOURS: Final = {QUIET: "green", SETTLING: "cyan", MOVED: "yellow"}
 FAULT_COLOUR: Final = "bold red"
 PACE_S: Final = 0.15
 """How long a window stays on a terminal: the machine judges one faster than an eye can."""
@@ -98,7 +99,7 @@ def _verdict(event: WindowClosed) -> str:
     named = [
         f"camera {number} {state}"
         for number, state in enumerate(window.cameras, start=1)
-        if state not in (QUIET, MOVED)
+        if state not in (QUIET, SETTLING, MOVED)
     ]
     moved = sum(state == MOVED for state in window.cameras)
     if moved:

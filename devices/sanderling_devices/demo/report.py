@@ -13,6 +13,8 @@ from sanderling_devices.demo.digits import Frames, Labels
 
 QUIET: Final = "quiet"
 MOVED: Final = "moved"
+SETTLING: Final = "settling"
+"""What the watcher says of the window after a fault: not judged, no alarm."""
 WORLD: Final = "world"
 
 
@@ -64,11 +66,13 @@ class WatchCost:
     Attributes:
         frame_us: median time of a one-frame run in microseconds, "watched" and "unwatched".
         percent: how much longer the watched run takes.
+        judge_ms: median time of judging one camera's window of 200 frames, in milliseconds.
         bytes_per_window: serialized sketches of one camera and window.
     """
 
     frame_us: Mapping[str, float]
     percent: float
+    judge_ms: float
     bytes_per_window: int
 
 
@@ -78,15 +82,15 @@ class Window:
 
     Attributes:
         number: 1.. from the end of warm-up.
-        cameras: per camera QUIET, MOVED, or the name of its sensor's fault.
+        cameras: per camera QUIET, SETTLING, MOVED, or the name of its sensor's fault.
         verdict: about the fleet: QUIET, WORLD, or what else the detector says.
-        evidence: the fleet's e-value; the verdict needs about a thousand.
+        evidence: log10 of the fleet's e-value, which alarms at 3; None where no camera was fit to judge.
     """
 
     number: int
     cameras: tuple[str, ...]
     verdict: str
-    evidence: float
+    evidence: float | None
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from sanderling_devices.demo.digits import Frames
 from sanderling_devices.demo.report import (
     MOVED,
     QUIET,
+    SETTLING,
     WORLD,
     Act,
     ActStarted,
@@ -47,11 +48,11 @@ class Stage(Protocol):
     def quantize(self) -> ModelFigures:
         """Quantizes the model and measures it beside the float one."""
 
-    def watch_cost(self) -> WatchCost:
-        """Measures what watching costs."""
-
     def warm_up(self) -> Sequence[str]:
         """Learns every camera's own reference; QUIET, or why a camera's was refused."""
+
+    def watch_cost(self) -> WatchCost:
+        """Measures what watching costs; called after the first windows."""
 
     def break_sensor(self, camera: int, fault: str | None) -> None:
         """Breaks the sensor of a camera (1..12) by a name in digits.FAULTS; None repairs it."""
@@ -77,7 +78,9 @@ def run(settings: Settings, stage: Stage, emit: Emit) -> Result:
     result = Result(settings)
     play = _Play(settings, stage, emit, result)
     play.quantize()
-    play.watch_in_peace()
+    if not play.watch_in_peace():
+        play.leave_out(3, 4)
+        return result
     if settings.fault:
         play.break_one_camera()
     else:
@@ -90,7 +93,7 @@ def run(settings: Settings, stage: Stage, emit: Emit) -> Result:
 
 
 class _Play:
-    """The acts of one run; each ends with `_end`, which says whether it happened and why not."""
+    """The acts of one run; each ends with `_end`, which keeps whether it happened and the reason."""
 
     def __init__(self, settings: Settings, stage: Stage, emit: Emit, result: Result) -> None:
         self._settings = settings
@@ -122,9 +125,9 @@ class _Play:
             f" the file is {smaller:.1f} times smaller",
         )
 
-    def watch_in_peace(self) -> None:
+    def watch_in_peace(self) -> bool:
+        """Says whether the cameras are ready for the other acts."""
         self._begin(2, "Watch", "Twelve cameras learn what is normal for each of them, then run.")
-        self._result.watch = self._stage.watch_cost()
         cameras = tuple(self._stage.warm_up())
         self._emit(WarmedUp(cameras))
         problems = [
@@ -132,9 +135,17 @@ class _Play:
             for number, state in enumerate(cameras, start=1)
             if state != QUIET
         ]
-        if not problems:
+        ready = not problems
+        if ready:
             problems = self._quiet_windows(self._settings.windows)
+            self._result.watch = self._stage.watch_cost()
         self._end(2, problems, f"{self._settings.windows} windows of 12 cameras, no alarm")
+        return ready
+
+    def leave_out(self, *numbers: int) -> None:
+        for number in numbers:
+            self._begin(number, "Not played", "")
+            self._end(number, ["not every camera learned its own reference"], "")
 
     def stay_quiet(self, number: int, title: str, windows: int) -> None:
         self._begin(number, title, "As asked for: the watchers must stay quiet.")
@@ -179,8 +190,6 @@ class _Play:
             window = self._window(text if delay == 1 else "")
             if window.verdict == WORLD and self._result.change_delay is None:
                 self._result.change_delay = delay
-            elif window.verdict not in (WORLD, QUIET):
-                problems.append(f"window {window.number}: the verdict is {window.verdict}")
             problems += [
                 f"window {window.number}: camera {number} was called {state}"
                 for number, state in enumerate(window.cameras, start=1)
@@ -223,7 +232,7 @@ def _others(window: Window, camera: int | None) -> list[str]:
     alarms = [
         f"window {window.number}: camera {number} was called {state}"
         for number, state in enumerate(window.cameras, start=1)
-        if state != QUIET and number != camera
+        if state not in (QUIET, SETTLING) and number != camera
     ]
     if window.verdict != QUIET:
         alarms.append(f"window {window.number}: the fleet was called {window.verdict}")

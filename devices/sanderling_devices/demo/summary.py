@@ -69,12 +69,9 @@ def _watching(result: Result, cost: WatchCost | None) -> Table:
         rows.append((f"world changed by {result.settings.change}", _named(result.change_delay)))
     if cost is not None:
         unwatched, watched = cost.frame_us["unwatched"], cost.frame_us["watched"]
-        rows.append(
-            (
-                "cost of watching, one frame",
-                f"{cost.percent:+.1f}% of run time ({unwatched:.1f} us, watched {watched:.1f} us)",
-            )
-        )
+        times = f"{unwatched:.1f} us, watched {watched:.1f} us"
+        rows.append(("cost of watching one frame", f"{cost.percent:+.1f}% of run time ({times})"))
+        rows.append(("judging one camera's window of 200", f"{cost.judge_ms:.1f} ms"))
         rows.append(("sketches of one camera and window", f"{cost.bytes_per_window:,} bytes"))
     return Table("Watching, windows of 200 frames", ("", "measured"), tuple(rows))
 
