@@ -11,12 +11,19 @@ struct ActivationRange {
   float low = -std::numeric_limits<float>::infinity();
   float high = std::numeric_limits<float>::infinity();
 
-  float clamp(float x) const { return x < low ? low : x > high ? high : x; }
+  // NaN stays NaN.
+  template <typename T>
+  T clamp(T x) const {
+    return x < static_cast<T>(low)    ? static_cast<T>(low)
+           : x > static_cast<T>(high) ? static_cast<T>(high)
+                                      : x;
+  }
 };
 
 inline ActivationRange activation_range(const InferContext& context) {
   const ActivationRange all;
-  return {context.attributes().number("low", all.low), context.attributes().number("high", all.high)};
+  return {context.attributes().number("low", all.low),
+          context.attributes().number("high", all.high)};
 }
 
 }  // namespace sanderling

@@ -9,11 +9,19 @@ std::vector<int64_t> kernel_extents(const InferContext& context) {
   return {weights.dims().begin() + 2, weights.dims().end()};
 }
 
+std::string list(const std::vector<int64_t>& numbers) {
+  std::string text;
+  for (int64_t number : numbers) text += cat(text.empty() ? "" : ", ", number);
+  return "[" + text + "]";
+}
+
 }  // namespace
 
 bool ConvGeometry::pointwise() const {
-  return taps() == 1 && stride_y == 1 && stride_x == 1 && pad_top == 0 && pad_left == 0 &&
-         out_height == height && out_width == width;
+  for (const WindowAxis& axis : grid.axes)
+    if (axis.kernel != 1 || axis.stride != 1 || axis.output != axis.input || axis.pad_begin != 0)
+      return false;
+  return true;
 }
 
 void infer_convolution(InferContext& context, DType dtype) {
@@ -24,19 +32,20 @@ void infer_convolution(InferContext& context, DType dtype) {
     context.error("the weight has shape ", weights.to_string(), ", the input ", x.to_string(),
                   "; both need the same rank of 3 or more");
   if (groups < 1 || weights[0] % groups != 0)
-    context.error("group is ", groups, ", which does not divide the ", weights[0], " output channels");
-  if (weights[1] > Shape::kMaxElements / groups || weights[1] * groups != channels_of(context))
-    context.error("the weight has ", weights[1], " input channels in each of ", groups,
-                  " groups, the input has ", channels_of(context), " channels: ", x.to_string(),
-                  ". Check that the layout is NCHW");
-  if (const auto given = context.attributes().integers("kernel_shape", kernel_extents(context));
-      given != kernel_extents(context))
-    context.error("kernel_shape ", Shape(given).to_string(), " differs from the weight's ",
-                  weights.to_string());
+    context.error("group is ", groups, ", which does not divide the ", weights[0],
+                  " output channels");
+  // Divided, not multiplied: a file may say any number of groups.
+  if (channels_of(context) % groups != 0 || channels_of(context) / groups != weights[1])
+    context.error("the weight ", weights.to_string(), " has ", weights[1],
+                  " input channels in each of ", groups, " groups, the input ", x.to_string(),
+                  " has ", channels_of(context), " channels. Check that the layout is NCHW");
+  const std::vector<int64_t> kernel = kernel_extents(context);
+  if (const auto given = context.attributes().integers("kernel_shape", kernel); given != kernel)
+    context.error("kernel_shape is ", list(given), ", the weight has ", list(kernel));
   if (context.has_input(2) && context.input(2).shape != Shape{weights[0]})
-    context.error("the bias has shape ", context.input(2).shape.to_string(), ", expected [", weights[0], "]");
-  const Window window = convolution_window(context);
-  context.set_output(0, dtype, image_shape(context, weights[0], window.output));
+    context.error("the bias has shape ", context.input(2).shape.to_string(), ", expected [",
+                  weights[0], "]");
+  context.set_output(0, dtype, image_shape(context, weights[0], convolution_window(context)));
 }
 
 Window convolution_window(const InferContext& context) {
@@ -49,28 +58,9 @@ int64_t convolution_macs(const InferContext& context, const TensorType& output) 
 }
 
 ConvGeometry conv_geometry(const InferContext& context) {
-  const Window window = convolution_window(context);
-  const size_t last = window.axes() - 1;
-  const bool flat = window.axes() == 1;
-  const auto first = [&](const std::vector<int64_t>& values, int64_t otherwise) {
-    return flat ? otherwise : values[0];
-  };
-  return {.batch = context.input(0).shape[0],
-          .height = first(window.input, 1),
-          .width = window.input[last],
-          .channels = channels_of(context),
-          .out_height = first(window.output, 1),
-          .out_width = window.output[last],
+  return {.grid = pixel_grid(context, convolution_window(context)),
           .out_channels = context.input(1).shape[0],
-          .groups = context.attributes().integer("group", 1),
-          .kernel_height = first(window.kernel, 1),
-          .kernel_width = window.kernel[last],
-          .stride_y = first(window.stride, 1),
-          .stride_x = window.stride[last],
-          .dilation_y = first(window.dilation, 1),
-          .dilation_x = window.dilation[last],
-          .pad_top = first(window.pad_begin, 0),
-          .pad_left = window.pad_begin[last]};
+          .groups = context.attributes().integer("group", 1)};
 }
 
 }  // namespace sanderling

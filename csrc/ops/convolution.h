@@ -1,6 +1,8 @@
-// What Conv and QConv share: geometry, weights in the order in which the kernels read them, and gathering of input rows.
+// What Conv and QConv share: geometry, weights in the order in which the kernels read them, and
+// gathering of input rows.
 #pragma once
 
+#include <algorithm>
 #include <cstring>
 #include <vector>
 
@@ -8,28 +10,27 @@
 
 namespace sanderling {
 
-// A convolution over [N, H, W, C]; one-dimensional ones have H = 1.
-struct ConvGeometry {
-  int64_t batch, height, width, channels;
-  int64_t out_height, out_width, out_channels;
-  int64_t groups, kernel_height, kernel_width;
-  int64_t stride_y, stride_x, dilation_y, dilation_x, pad_top, pad_left;
-
-  int64_t group_inputs() const { return channels / groups; }
-  int64_t group_outputs() const { return out_channels / groups; }
-  int64_t taps() const { return kernel_height * kernel_width; }
-  int64_t depth() const { return taps() * group_inputs(); }  // products per output element
-  int64_t pixels() const { return batch * out_height * out_width; }
-  bool depthwise() const { return groups == channels && out_channels == channels; }
-  // Every output pixel reads exactly its input pixel.
-  bool pointwise() const;
-};
-
-// The shape rule of a convolution, for any number of spatial axes; sets output 0's shape with `dtype`.
+// The shape rule of a convolution, for any number of spatial axes; sets output 0's shape with
+// `dtype`.
 void infer_convolution(InferContext& context, DType dtype);
 Window convolution_window(const InferContext& context);
 int64_t convolution_macs(const InferContext& context, const TensorType& output);
-// For channels-last inputs with one or two spatial axes.
+
+// A convolution over [N, H, W, C] or [N, W, C].
+struct ConvGeometry {
+  PixelGrid grid;
+  int64_t out_channels, groups;
+
+  int64_t channels() const { return grid.channels; }
+  int64_t group_inputs() const { return grid.channels / groups; }
+  int64_t group_outputs() const { return out_channels / groups; }
+  int64_t taps() const { return grid.y().kernel * grid.x().kernel; }
+  int64_t depth() const { return taps() * group_inputs(); }  // products per output element
+  int64_t pixels() const { return grid.outputs(); }          // of the output
+  bool depthwise() const { return groups == grid.channels && out_channels == grid.channels; }
+  // Every output pixel reads exactly its input pixel.
+  bool pointwise() const;
+};
 ConvGeometry conv_geometry(const InferContext& context);
 
 // [O, C/group, taps] to [O, taps, C/group]: the order of a gathered row.
@@ -54,62 +55,64 @@ std::vector<T> taps_outermost(const T* weights, int64_t channels, int64_t taps) 
   return result;
 }
 
-// The pixels of a tile that share scratch: enough rows that the tile is about a quarter of a 128 KiB share of L2, so that rows
-// and the accumulators stay in cache between gathering, product and epilogue; a multiple of every kernel's rows.
+// The pixels of a tile that share scratch: enough rows that the tile is about a quarter of a 128
+// KiB share of L2, so that rows and the accumulators stay in cache between gathering, product and
+// epilogue; a multiple of every kernel's rows.
 constexpr int64_t kTileBytes = 32768;
 inline int64_t tile_rows(int64_t bytes_per_row) {
-  const int64_t rows = kTileBytes / (bytes_per_row > 0 ? bytes_per_row : 1);
+  const int64_t rows = kTileBytes / std::max<int64_t>(bytes_per_row, 1);
   return rows < 24 ? 24 : rows > 240 ? 240 : rows / 24 * 24;
 }
 
-struct OutputPixel {
-  int64_t image, y, x;
-};
-inline OutputPixel output_pixel(const ConvGeometry& g, int64_t pixel) {
-  return {pixel / (g.out_width * g.out_height), pixel / g.out_width % g.out_height, pixel % g.out_width};
+// Calls body(begin, end, thread) for tiles of `rows` that cover [0, count).
+template <typename Body>
+void for_each_tile(Workers& workers, int64_t count, int64_t rows, const Body& body) {
+  workers.for_each((count + rows - 1) / rows, [&](int64_t tile, int thread) {
+    body(tile * rows, std::min(count, (tile + 1) * rows), thread);
+  });
 }
 
-// Copies what one output pixel reads of one group into `row` [taps, C/group]; pixels outside the input are `padding`.
+// Copies what one output pixel reads of one group into `row` [taps, C/group]; taps on padding
+// become `padding`.
 template <typename T>
-void gather_row(const ConvGeometry& g, const T* x, int64_t pixel, int64_t group, T padding, T* row) {
-  const OutputPixel at = output_pixel(g, pixel);
-  const int64_t count = g.group_inputs();
-  const T* image = x + at.image * g.height * g.width * g.channels + group * count;
-  const int64_t left = at.x * g.stride_x - g.pad_left;
-  for (int64_t ky = 0; ky < g.kernel_height; ++ky) {
-    const int64_t y = at.y * g.stride_y - g.pad_top + ky * g.dilation_y;
-    const bool row_inside = y >= 0 && y < g.height;
-    const bool run = g.groups == 1 && g.dilation_x == 1 && row_inside && left >= 0 &&
-                     left + g.kernel_width <= g.width;
-    if (run) {  // the whole kernel row is contiguous
-      std::memcpy(row, image + (y * g.width + left) * g.channels,
-                  static_cast<size_t>(g.kernel_width * count) * sizeof(T));
-      row += g.kernel_width * count;
-      continue;
+void gather_row(const ConvGeometry& g, const T* data, int64_t pixel, int64_t group, T padding,
+                T* row) {
+  const PixelGrid::Output output = g.grid.output(pixel);
+  const WindowAxis& y = g.grid.y();
+  const WindowAxis& x = g.grid.x();
+  const WindowAxis::Taps rows = y.taps(output.at[0]), columns = x.taps(output.at[1]);
+  const int64_t count = g.group_inputs(), kernel_row = x.kernel * count;
+  const T* image = g.grid.image(data, output.image) + group * count;
+  std::fill(row, row + rows.begin * kernel_row, padding);
+  for (int64_t ky = rows.begin; ky < rows.end; ++ky) {
+    T* to = row + ky * kernel_row;
+    const int64_t row_at =
+        (y.start(output.at[0]) + ky * y.dilation) * x.input + x.start(output.at[1]);
+    std::fill(to, to + columns.begin * count, padding);
+    if (columns.count() > 0 && x.dilation == 1 &&
+        g.groups == 1) {  // the pixels that the kernel row reads are contiguous
+      std::memcpy(to + columns.begin * count, image + (row_at + columns.begin) * count,
+                  static_cast<size_t>(columns.count() * count) * sizeof(T));
+    } else {
+      for (int64_t kx = columns.begin; kx < columns.end; ++kx)
+        std::memcpy(to + kx * count, image + (row_at + kx * x.dilation) * g.channels(),
+                    static_cast<size_t>(count) * sizeof(T));
     }
-    for (int64_t kx = 0; kx < g.kernel_width; ++kx, row += count) {
-      const int64_t column = left + kx * g.dilation_x;
-      if (row_inside && column >= 0 && column < g.width)
-        std::memcpy(row, image + (y * g.width + column) * g.channels, static_cast<size_t>(count) * sizeof(T));
-      else
-        std::fill(row, row + count, padding);
-    }
+    std::fill(to + columns.end * count, to + kernel_row, padding);
   }
+  std::fill(row + rows.end * kernel_row, row + y.kernel * kernel_row, padding);
 }
 
-// Points each tap at the channels that it reads for one output pixel, or at `padding`, one row of channels.
+// Points each tap at the channels that it reads for one output pixel, or at `padding`, one row of
+// channels.
 template <typename T>
-void point_taps(const ConvGeometry& g, const T* x, int64_t pixel, const T* padding, const T** taps) {
-  const OutputPixel at = output_pixel(g, pixel);
-  const T* image = x + at.image * g.height * g.width * g.channels;
-  for (int64_t ky = 0; ky < g.kernel_height; ++ky) {
-    const int64_t y = at.y * g.stride_y - g.pad_top + ky * g.dilation_y;
-    for (int64_t kx = 0; kx < g.kernel_width; ++kx) {
-      const int64_t column = at.x * g.stride_x - g.pad_left + kx * g.dilation_x;
-      const bool inside = y >= 0 && y < g.height && column >= 0 && column < g.width;
-      *taps++ = inside ? image + (y * g.width + column) * g.channels : padding;
-    }
-  }
+void point_taps(const ConvGeometry& g, const T* data, int64_t pixel, const T* padding,
+                const T** taps) {
+  const PixelGrid::Output output = g.grid.output(pixel);
+  const T* image = g.grid.image(data, output.image);
+  std::fill(taps, taps + g.taps(), padding);
+  for_each_tap(g.grid.axes, output.at.data(),
+               [&](int64_t tap, int64_t at) { taps[tap] = image + at * g.channels(); });
 }
 
 }  // namespace sanderling

@@ -1,45 +1,47 @@
-// What QConv and QGemm do with their int32 sums: one bias and one scale per output channel, then codes or real numbers.
+// What QConv and QGemm do with their int32 sums: one bias and one scale per output channel, then
+// codes or real numbers.
 #pragma once
 
-#include <optional>
 #include <vector>
 
 #include "graph/operator.h"
 #include "kernels/table.h"
 #include "ops/activation_range.h"
+#include "ops/quantization.h"
 
 namespace sanderling {
 
 // With acc = sum of x_code * w, the output of channel o is
-//   codes: round_half_even(clamp(float(acc + bias[o]) * scale[o] + offset[o], low, high)) + zero_point, scale in output steps,
-//   real:  clamp(float(acc + bias[o]) * scale[o] + offset[o], low, high).
-// bias holds the int32 bias of the model less x_zero * sum of w, so the input's zero point costs nothing at run time.
+//   codes: round_half_even(clamp(float(acc + bias[o]) * scale[o] + offset[o], low, high)) +
+//   zero_point, scale in output steps, real:  clamp(float(acc + bias[o]) * scale[o] + offset[o],
+//   low, high).
+// bias holds the model's bias, as far as it is a whole number of x_scale * weight_scale[o], less
+// x_zero * sum of w: so the input's zero point costs nothing at run time. offset holds the rest.
 struct IntegerEpilogue {
   std::vector<int32_t> bias;
   std::vector<float> scale;
-  std::vector<float> offset;  // empty: none
+  std::vector<float> offset;  // empty: nothing is left anywhere
   bool codes = false;
   int32_t zero_point = 0;
-  uint8_t low_code = 0, high_code = 255;
+  CodeRange code_range{0, 255};
   ActivationRange range;
 
   // One output of channel o from its sum: the reference of the requantize kernels.
   uint8_t code(int32_t acc, int64_t o) const;
   float real(int32_t acc, int64_t o) const;
 
-  // Finishes a tile of sums [rows, columns] that belongs to channels from `channel` on.
-  void finish(const KernelTable& kernels, const int32_t* acc, int64_t rows, int64_t columns, int64_t channel,
-              void* y, int64_t y_offset, int64_t y_stride) const;
+  // Finishes a tile of sums [rows, columns] that belongs to the channels from `channel` on.
+  void finish(const KernelTable& kernels, const int32_t* acc, int64_t rows, int64_t columns,
+              int64_t channel, void* y, int64_t y_offset, int64_t y_stride) const;
 };
 
-// Checks weights (int8, constant, channels first), bias and weight_scale of a QConv or QGemm node; throws kUnsupported where the
-// sums could overflow int32.
+// Checks the weights (int8, constant, output channels first), bias and weight_scale of a QConv or
+// QGemm node; throws kUnsupported where the sums could overflow int32.
 void check_integer_weights(const InferContext& context);
-// Reads it from the node: input 0 codes, input 1 weights, input 2 bias, attributes weight_scale, low, high.
-IntegerEpilogue integer_epilogue(const InferContext& context, const Quantization& x,
-                                 const std::optional<Quantization>& y);
-
-// The code of a real bound, which is where clamping codes equals clamping before rounding.
-uint8_t code_of(float real, const Quantization& quantization);
+// codes where the lowering pass gave the output a quantization, else float32.
+DType integer_output_dtype(const InferContext& context);
+// Reads it from the node: input 0 codes, input 1 weights, input 2 bias, attributes weight_scale,
+// low, high.
+IntegerEpilogue integer_epilogue(const InferContext& context);
 
 }  // namespace sanderling

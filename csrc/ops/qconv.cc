@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <numeric>
 
 #include "ops/convolution.h"
 #include "ops/integer_epilogue.h"
@@ -6,45 +7,42 @@
 namespace sanderling {
 namespace {
 
-std::optional<Quantization> output_codes(const InferContext& context) { return context.quantization_of_output(0); }
-
 void infer(InferContext& context) {
   check_integer_weights(context);
   if (context.input(0).shape.rank() > 4)
-    context.unsupported("input 0 has shape ", context.input(0).shape.to_string(), ", at most 2 spatial axes run on codes");
-  infer_convolution(context, output_codes(context) ? DType::kUInt8 : DType::kFloat32);
+    context.unsupported("input 0 has shape ", context.input(0).shape.to_string(),
+                        "; at most 2 spatial axes run on codes");
+  infer_convolution(context, integer_output_dtype(context));
 }
 
+// Codes on padding are the zero point, so that they add nothing.
 void reference(const ReferenceContext& context) {
   const Window window = convolution_window(context);
-  const Quantization x_quantization = context.input_quantization(0);
-  const IntegerEpilogue epilogue = integer_epilogue(context, x_quantization, output_codes(context));
+  const IntegerEpilogue epilogue = integer_epilogue(context);
   const Shape& weights = context.input(1).shape;
-  const int64_t channels = channels_of(context), outputs = weights[0], group_inputs = weights[1];
+  const int64_t outputs = weights[0], group_inputs = weights[1], taps = window.taps();
   const int64_t group_outputs = outputs / context.attributes().integer("group", 1);
-  const int64_t taps = window.kernel_elements(), out_pixels = window.output_elements();
-  const int64_t in_pixels = context.input(0).shape.elements(1, context.input(0).shape.rank() - 1);
-  const auto* x = context.in<uint8_t>(0);
-  const auto* w = context.in<int8_t>(1);
+  const int32_t padding = context.input_quantization(0).zero_point;
+  const ImageLayout x{true, channels_of(context), window.inputs()};
+  const ImageLayout y{true, outputs, window.outputs()};
+  std::vector<int32_t> codes(
+      static_cast<size_t>(group_inputs * taps));  // in the order of the weights
   for (int64_t n = 0; n < context.input(0).shape[0]; ++n) {
-    for (int64_t p = 0; p < out_pixels; ++p) {
-      const std::vector<int64_t> at = position_of(window, p);
+    for (int64_t p = 0; p < window.outputs(); ++p) {
+      const Position at = window.position(p);
       for (int64_t o = 0; o < outputs; ++o) {
-        // Padding is the zero point; beyond the input it is added first and replaced tap by tap.
-        int32_t acc = 0;
-        const int8_t* filter = w + o * group_inputs * taps;
-        for (int64_t i = 0; i < group_inputs * taps; ++i) acc += x_quantization.zero_point * filter[i];
-        for_each_tap(window, at, [&](int64_t tap, int64_t pixel) {
-          for (int64_t c = 0; c < group_inputs; ++c) {
-            const int32_t code = x[(n * in_pixels + pixel) * channels + o / group_outputs * group_inputs + c];
-            acc += (code - x_quantization.zero_point) * filter[c * taps + tap];
-          }
+        std::fill(codes.begin(), codes.end(), padding);
+        for_each_tap(window.axes, at.data(), [&](int64_t tap, int64_t pixel) {
+          for (int64_t c = 0; c < group_inputs; ++c)
+            codes[static_cast<size_t>(c * taps + tap)] =
+                context.in<uint8_t>(0)[x.at(n, o / group_outputs * group_inputs + c, pixel)];
         });
-        const int64_t i = (n * out_pixels + p) * outputs + o;
+        const int8_t* filter = context.in<int8_t>(1) + o * group_inputs * taps;
+        const int32_t acc = std::inner_product(codes.begin(), codes.end(), filter, int32_t{0});
         if (epilogue.codes)
-          context.out<uint8_t>(0)[i] = epilogue.code(acc, o);
+          context.out<uint8_t>(0)[y.at(n, o, p)] = epilogue.code(acc, o);
         else
-          context.out<float>(0)[i] = epilogue.real(acc, o);
+          context.out<float>(0)[y.at(n, o, p)] = epilogue.real(acc, o);
       }
     }
   }
@@ -52,25 +50,24 @@ void reference(const ReferenceContext& context) {
 
 struct Parameters {
   ConvGeometry geometry;
+  const KernelTable* kernels;
   std::shared_ptr<const IntegerEpilogue> epilogue;
-  std::shared_ptr<const Tensor> weights;  // packed panels, `group_bytes` per group; or [taps, C] for depthwise
-  std::shared_ptr<const Tensor> padding;  // one pixel of the zero point
+  uint8_t zero_point;
+  std::shared_ptr<const Tensor> weights =
+      nullptr;  // packed panels, `group_bytes` per group; or [taps, C] for depthwise
+  std::shared_ptr<const Tensor> padding = nullptr;  // one pixel of the zero point
   int64_t group_bytes = 0;
-  uint8_t zero_point = 0;
-  int64_t rows = 0;         // pixels per tile
-  size_t acc_offset = 0;    // of the sums in scratch; gathered rows or tap pointers come before
-  const KernelTable* kernels = nullptr;
+  int64_t rows = 0;       // pixels per tile
+  size_t acc_offset = 0;  // of the sums in scratch; gathered rows or tap pointers come before
 };
 
 void run_tiles(const Parameters& p, const StepArgs& args) {
   const ConvGeometry& g = p.geometry;
   const auto* x = static_cast<const uint8_t*>(args.inputs[0]);
-  const int64_t tiles = (g.pixels() + p.rows - 1) / p.rows;
-  args.workers->for_each(tiles, [&](int64_t tile, int thread) {
+  for_each_tile(*args.workers, g.pixels(), p.rows, [&](int64_t begin, int64_t end, int thread) {
     std::byte* scratch = args.scratch + static_cast<size_t>(thread) * args.scratch_stride;
     auto* gathered = reinterpret_cast<uint8_t*>(scratch);
     auto* acc = reinterpret_cast<int32_t*>(scratch + p.acc_offset);
-    const int64_t begin = tile * p.rows, end = std::min(g.pixels(), begin + p.rows);
     for (int64_t group = 0; group < g.groups; ++group) {
       GemmU8S8 gemm{.rows = end - begin,
                     .columns = g.group_outputs(),
@@ -81,8 +78,8 @@ void run_tiles(const Parameters& p, const StepArgs& args) {
                     .c = acc,
                     .c_stride = g.group_outputs()};
       if (g.pointwise()) {
-        gemm.a = x + begin * g.channels + group * g.group_inputs();
-        gemm.a_stride = g.channels;
+        gemm.a = x + begin * g.channels() + group * g.group_inputs();
+        gemm.a_stride = g.channels();
       } else {
         for (int64_t pixel = begin; pixel < end; ++pixel)
           gather_row(g, x, pixel, group, p.zero_point, gathered + (pixel - begin) * g.depth());
@@ -98,65 +95,66 @@ void run_tiles(const Parameters& p, const StepArgs& args) {
 void run_depthwise(const Parameters& p, const StepArgs& args) {
   const ConvGeometry& g = p.geometry;
   const auto* x = static_cast<const uint8_t*>(args.inputs[0]);
-  const int64_t tiles = (g.pixels() + p.rows - 1) / p.rows;
-  args.workers->for_each(tiles, [&](int64_t tile, int thread) {
+  for_each_tile(*args.workers, g.pixels(), p.rows, [&](int64_t begin, int64_t end, int thread) {
     std::byte* scratch = args.scratch + static_cast<size_t>(thread) * args.scratch_stride;
     auto* taps = reinterpret_cast<const uint8_t**>(scratch);
     auto* acc = reinterpret_cast<int32_t*>(scratch + p.acc_offset);
-    const int64_t begin = tile * p.rows, end = std::min(g.pixels(), begin + p.rows);
     for (int64_t pixel = begin; pixel < end; ++pixel) {
       point_taps(g, x, pixel, p.padding->data<uint8_t>().data(), taps);
-      p.kernels->depthwise_u8s8s32({.channels = g.channels,
+      p.kernels->depthwise_u8s8s32({.channels = g.channels(),
                                     .tap_count = g.taps(),
                                     .taps = taps,
                                     .weights = p.weights->data<int8_t>().data(),
-                                    .out = acc + (pixel - begin) * g.channels});
+                                    .out = acc + (pixel - begin) * g.channels()});
     }
-    p.epilogue->finish(*p.kernels, acc, end - begin, g.channels, 0, args.outputs[0], begin * g.out_channels,
-                       g.out_channels);
+    p.epilogue->finish(*p.kernels, acc, end - begin, g.channels(), 0, args.outputs[0],
+                       begin * g.out_channels, g.out_channels);
   });
 }
 
-size_t aligned(size_t bytes) { return (bytes + kSlackBytes + kAlignment - 1) / kAlignment * kAlignment; }
+size_t aligned(size_t bytes) {
+  return (bytes + kSlackBytes + kAlignment - 1) / kAlignment * kAlignment;
+}
+
+void plan_depthwise(PlanContext& context, Parameters p, const int8_t* weights) {
+  const ConvGeometry& g = p.geometry;
+  p.weights = context.shared<Tensor>("taps", [&] {
+    return Tensor::of<int8_t>(Shape{g.taps(), g.channels()},
+                              taps_outermost(weights, g.channels(), g.taps()));
+  });
+  p.padding = context.shared<Tensor>("padding", [&] {
+    Tensor padding(DType::kUInt8, Shape{g.channels()});
+    std::fill_n(padding.mutable_data<uint8_t>().data(), g.channels(), p.zero_point);
+    return padding;
+  });
+  p.rows = tile_rows(g.channels() * static_cast<int64_t>(sizeof(int32_t)));
+  p.acc_offset = aligned(static_cast<size_t>(g.taps()) * sizeof(const uint8_t*));
+  context.scratch(p.acc_offset + static_cast<size_t>(p.rows * g.channels()) * sizeof(int32_t));
+  context.emit(run_depthwise, std::move(p));
+}
 
 void plan(PlanContext& context) {
   const KernelTable& kernels = context.kernels();
-  const Quantization x = context.input_quantization(0);
   Parameters p{.geometry = conv_geometry(context),
+               .kernels = &kernels,
                .epilogue = context.shared<IntegerEpilogue>(
-                   "epilogue", [&] { return integer_epilogue(context, x, output_codes(context)); }),
-               .weights = nullptr,
-               .padding = nullptr,
-               .zero_point = static_cast<uint8_t>(x.zero_point),
-               .kernels = &kernels};
+                   "epilogue", [&] { return integer_epilogue(context); }),
+               .zero_point = static_cast<uint8_t>(context.input_quantization(0).zero_point)};
   const ConvGeometry& g = p.geometry;
   const int8_t* weights = context.constant(1).data<int8_t>().data();
-  if (g.depthwise()) {
-    p.weights = context.shared<Tensor>("taps", [&] {
-      return Tensor::of<int8_t>(Shape{g.taps(), g.channels}, taps_outermost(weights, g.channels, g.taps()));
-    });
-    p.padding = context.shared<Tensor>("padding", [&] {
-      Tensor padding(DType::kUInt8, Shape{g.channels});
-      std::fill_n(padding.mutable_data<uint8_t>().data(), g.channels, p.zero_point);
-      return padding;
-    });
-    p.rows = tile_rows(g.channels * static_cast<int64_t>(sizeof(int32_t)));
-    p.acc_offset = aligned(static_cast<size_t>(g.taps()) * sizeof(const uint8_t*));
-    context.scratch(p.acc_offset + static_cast<size_t>(p.rows * g.channels) * sizeof(int32_t));
-    context.emit(run_depthwise, std::move(p));
-    return;
-  }
+  if (g.depthwise()) return plan_depthwise(context, std::move(p), weights);
   p.group_bytes = static_cast<int64_t>(kernels.packed_bytes_u8s8(g.group_outputs(), g.depth()));
   p.weights = context.shared<Tensor>("packed", [&] {
-    const std::vector<int8_t> rows = taps_first(weights, g.out_channels, g.group_inputs(), g.taps());
+    const std::vector<int8_t> rows =
+        taps_first(weights, g.out_channels, g.group_inputs(), g.taps());
     Tensor packed(DType::kInt8, Shape{g.groups * p.group_bytes});
     for (int64_t group = 0; group < g.groups; ++group)
-      kernels.pack_u8s8(rows.data() + group * g.group_outputs() * g.depth(), g.group_outputs(), g.depth(),
-                        packed.mutable_data<int8_t>().data() + group * p.group_bytes);
+      kernels.pack_u8s8(rows.data() + group * g.group_outputs() * g.depth(), g.group_outputs(),
+                        g.depth(), packed.mutable_data<int8_t>().data() + group * p.group_bytes);
     return packed;
   });
   p.rows = tile_rows(g.depth() + g.group_outputs() * static_cast<int64_t>(sizeof(int32_t)));
-  p.acc_offset = g.pointwise() ? 0 : aligned(static_cast<size_t>(p.rows * g.depth()));
+  p.acc_offset = aligned(static_cast<size_t>(g.pointwise() ? 0 : p.rows * g.depth()));
   context.scratch(p.acc_offset + static_cast<size_t>(p.rows * g.group_outputs()) * sizeof(int32_t));
   context.emit(run_tiles, std::move(p));
 }
