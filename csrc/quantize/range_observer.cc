@@ -13,6 +13,10 @@ int64_t bin_of(double value, int exponent) {
   return static_cast<int64_t>(std::floor(std::ldexp(value, -exponent)));
 }
 
+// The bin that holds `bin` once bins are 2^doublings as wide. Shifting right rounds towards minus
+// infinity, as bins do; by more than 63 it would not be defined (denormals beside 1e38).
+int64_t wider_bin(int64_t bin, int doublings) { return bin >> std::min(doublings, 63); }
+
 int least_exponent(float low, float high) {
   const float largest = std::max(std::abs(low), std::abs(high));
   int exponent = kSmallestExponent;
@@ -35,10 +39,9 @@ void RangeObserver::cover(float low, float high) {
   if (!empty && (exponent != exponent_ || first != first_bin_)) {
     std::array<uint64_t, kBins> old{};
     std::swap(old, counts_);
-    // Shifting right rounds towards minus infinity, as bins do.
     for (int64_t i = 0; i < kBins; ++i) {
       if (old[static_cast<size_t>(i)] == 0) continue;
-      const int64_t bin = ((first_bin_ + i) >> (exponent - exponent_)) - first;
+      const int64_t bin = wider_bin(first_bin_ + i, exponent - exponent_) - first;
       counts_[static_cast<size_t>(bin)] += old[static_cast<size_t>(i)];
     }
   }
@@ -86,7 +89,7 @@ void RangeObserver::merge(const RangeObserver& other) {
   for (int64_t i = 0; i < kBins; ++i) {
     const uint64_t count = copy.counts_[static_cast<size_t>(i)];
     if (count == 0) continue;
-    const int64_t bin = ((copy.first_bin_ + i) >> (exponent_ - copy.exponent_)) - first_bin_;
+    const int64_t bin = wider_bin(copy.first_bin_ + i, exponent_ - copy.exponent_) - first_bin_;
     counts_[static_cast<size_t>(bin)] += count;
   }
   count_ += copy.count_;
