@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper, numpy_helper
-
 import sanderling
+from onnx import TensorProto, helper, numpy_helper
 
 
 @pytest.fixture(scope="module")

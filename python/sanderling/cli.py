@@ -1,5 +1,7 @@
-"""The command `sanderling`. It knows only click: packages add commands through the entry-point group
-`sanderling.commands`, each loaded when it is needed, so that one with a missing extra breaks nobody else.
+"""The command `sanderling`.
+
+It knows only click: packages add commands through the entry-point group `sanderling.commands`, each loaded when it is
+needed, so that one with a missing extra breaks nobody else.
 """
 
 from __future__ import annotations

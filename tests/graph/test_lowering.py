@@ -1,13 +1,12 @@
-"""The passes as a whole: QDQ models of another quantizer run in integers and give what ONNX Runtime's literal QDQ gives."""
+"""The passes as a whole: QDQ models of another quantizer run in integers and give what literal QDQ gives."""
 
 import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+import sanderling
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-
-import sanderling
 from sanderling import _core
 
 INTEGER = {"QConv", "QGemm", "QAdd", "QMul", "QLookup", "QAveragePool"}
@@ -117,7 +116,15 @@ def test_a_quantized_network_runs_in_integers(quantized):
     if kind == "u8u8":  # weights with a zero point stay in float: right, and no integer kernel has them
         assert operators["Conv"] == 4
         return
-    assert set(operators) <= INTEGER | {"Quantize", "Dequantize", "MaxPool", "Concat", "Flatten", "Softmax", "Transpose"}
+    assert set(operators) <= INTEGER | {
+        "Quantize",
+        "Dequantize",
+        "MaxPool",
+        "Concat",
+        "Flatten",
+        "Softmax",
+        "Transpose",
+    }
     assert operators["QConv"] == 4
     assert operators["QGemm"] == 1
     assert operators["Quantize"] == 2  # the image, and the probabilities that this quantizer brings to codes and back

@@ -21,11 +21,15 @@ MIN_RUNS = 20
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--data", type=click.Path(path_type=Path), help="Real rows (.npy, or .npz by input name) instead of random ones.")
+@click.option(
+    "--data", type=click.Path(path_type=Path), help="Real rows (.npy, or .npz by input name) instead of random ones."
+)
 @click.option("--batch", default=1, show_default=True, type=click.IntRange(min=1), help="Rows per run.")
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1, 256))
 @click.option("--seconds", default=3.0, show_default=True, type=click.FloatRange(0.1, 600), help="Time per backend.")
-@click.option("--backend", "backends", multiple=True, help="Only this one; may be repeated. Default: every installed one.")
+@click.option(
+    "--backend", "backends", multiple=True, help="Only this one; may be repeated. Default: every installed one."
+)
 @output_option
 def bench(
     file: Path, data: Path | None, batch: int, threads: int, seconds: float, backends: tuple[str, ...], output: str
@@ -101,7 +105,9 @@ def bench(
 def _inputs(specs: tuple[TensorSpec, ...], data: Path | None, batch: int) -> dict[str, npt.NDArray[Any]]:
     if data is not None:
         arrays = read_arrays(data, [spec.name for spec in specs])
-        return {name: np.ascontiguousarray(np.resize(array, (batch, *array.shape[1:]))) for name, array in arrays.items()}
+        return {
+            name: np.ascontiguousarray(np.resize(array, (batch, *array.shape[1:]))) for name, array in arrays.items()
+        }
     rng = np.random.default_rng(0)
     inputs = {}
     for spec in specs:

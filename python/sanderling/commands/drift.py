@@ -28,11 +28,27 @@ def drift() -> None:
 @drift.command()
 @click.argument("reference", type=click.Path(path_type=Path))
 @click.argument("seen", type=click.Path(path_type=Path))
-@click.option("--model", type=click.Path(path_type=Path), help="Run this model on rows, and compare classes and confidence too.")
-@click.option("--save-reference", type=click.Path(path_type=Path, dir_okay=False), help="Write the reference for later reports.")
+@click.option(
+    "--model", type=click.Path(path_type=Path), help="Run this model on rows, and compare classes and confidence too."
+)
+@click.option(
+    "--save-reference", type=click.Path(path_type=Path, dir_okay=False), help="Write the reference for later reports."
+)
 @click.option("--features", default=20, show_default=True, type=click.IntRange(min=1), help="Features to list.")
-@click.option("--tolerance", default=0.02, show_default=True, type=click.FloatRange(0, 1), help="Effect that does not count: 0.02 is an AUC of 0.51.")
-@click.option("--alarm", default=1000.0, show_default=True, type=click.FloatRange(min=1), help="e-value from which data counts as moved.")
+@click.option(
+    "--tolerance",
+    default=0.02,
+    show_default=True,
+    type=click.FloatRange(0, 1),
+    help="Effect that does not count: 0.02 is an AUC of 0.51.",
+)
+@click.option(
+    "--alarm",
+    default=1000.0,
+    show_default=True,
+    type=click.FloatRange(min=1),
+    help="e-value from which data counts as moved.",
+)
 @click.option("--check", is_flag=True, help="Exit with 3 on a sensor fault, or when the e-value reaches --alarm.")
 @output_option
 def report(

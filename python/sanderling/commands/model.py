@@ -19,7 +19,9 @@ def model() -> None:
 
 @model.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--batch", default=1, show_default=True, type=click.IntRange(min=1), help="Rows per run, for shapes and MACs.")
+@click.option(
+    "--batch", default=1, show_default=True, type=click.IntRange(min=1), help="Rows per run, for shapes and MACs."
+)
 @output_option
 def show(file: Path, batch: int, output: str) -> None:
     """Print a model's inputs, operators, shapes and costs.
