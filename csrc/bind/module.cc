@@ -4,6 +4,7 @@ PYBIND11_MODULE(_core, m) {
   using namespace sanderling;
   m.doc() = "The C++ core of Sanderling. Private: use the names in `sanderling`.";
   register_errors();
+  bind_batcher(m);
   bind_drift(m);
   bind_input_check(m);
   bind_model(m);
