@@ -1,11 +1,14 @@
+#include "exec/session.h"
+
 #include <pybind11/stl.h>
 
 #include <optional>
 
 #include "bind/bind.h"
+#include "bind/gil.h"
+#include "bind/input_check.h"
 #include "bind/model.h"
 #include "drift/watch.h"
-#include "exec/session.h"
 #include "kernels/table.h"
 
 namespace py = pybind11;
@@ -16,54 +19,41 @@ namespace {
 using Arrays = std::vector<py::array>;
 
 const std::string& input_name(const Session& session, size_t i) {
-  const Graph& graph = session.model().graph();
-  return graph.value(graph.inputs[i].value).name;
-}
-
-void check_count(const Session& session, size_t inputs) {
-  const size_t expected = session.model().graph().inputs.size();
-  if (inputs != expected)
-    fail(ErrorCode::kInput, "[run] got ", inputs, " inputs, the model has ", expected);
-}
-
-std::vector<TensorView> input_views(const Session& session, const Arrays& arrays) {
-  check_count(session, arrays.size());
-  std::vector<TensorView> views;
-  for (size_t i = 0; i < arrays.size(); ++i)
-    views.push_back(view_of(arrays[i], cat("input '", input_name(session, i), "'")));
-  return views;
+  return session.check().specs()[i].name;
 }
 
 std::vector<TensorView> output_views(const Session& session, const Arrays& arrays) {
   const auto& outputs = session.model().graph().outputs;
   if (arrays.size() != outputs.size())
-    fail(ErrorCode::kInput, "[run_into] got ", arrays.size(), " outputs, the model has ", outputs.size());
+    fail(ErrorCode::kInput, "[run_into] got ", arrays.size(), " outputs, the model has ",
+         outputs.size());
   std::vector<TensorView> views;
+  views.reserve(arrays.size());
   for (size_t i = 0; i < arrays.size(); ++i)
-    views.push_back(view_of(arrays[i], cat("output '", outputs[i].name, "'"), /*writable=*/true));
+    views.push_back(view_of(arrays[i], {"output", outputs[i].name}, /*writable=*/true));
   return views;
 }
 
-std::vector<TensorType> types_of(const std::vector<TensorView>& views) {
-  std::vector<TensorType> types;
-  for (const TensorView& view : views) types.push_back(view.type);
-  return types;
+void make_plain(Arrays& arrays) {
+  for (py::array& array : arrays)
+    if (!is_plain(array)) array = py::array::ensure(array, kPlainFlags);
 }
 
 Arrays run(Session& session, Arrays inputs) {
-  for (py::array& input : inputs)
-    if ((input.flags() & py::array::c_style) == 0) input = py::array::ensure(input, py::array::c_style);
-  const std::vector<TensorView> in = input_views(session, inputs);
+  make_plain(inputs);
+  const std::vector<TensorView> in = input_views(session.check(), inputs);
   std::shared_ptr<const Program> program;
   {
-    py::gil_scoped_release release;
-    program = session.program_for(types_of(in));
+    const WithoutGil released;
+    program = session.program_for(in);
   }
   Arrays outputs;
-  for (const TensorType& type : program->output_types)
+  std::vector<TensorView> out;
+  for (const TensorType& type : program->output_types) {
     outputs.emplace_back(numpy_dtype(type.dtype), type.shape.dims());
-  const std::vector<TensorView> out = output_views(session, outputs);
-  py::gil_scoped_release release;
+    out.push_back({type, outputs.back().mutable_data()});
+  }
+  const WithoutGil released;
   session.run(in, out);
   return outputs;
 }
@@ -73,20 +63,23 @@ py::dict run_by_name(Session& session, const py::dict& inputs) {
   Arrays arrays;
   for (size_t i = 0; i < graph.inputs.size(); ++i) {
     const std::string& name = input_name(session, i);
-    if (!inputs.contains(name.c_str())) fail(ErrorCode::kInput, "[run] input '", name, "' is missing");
+    if (!inputs.contains(name.c_str()))
+      fail(ErrorCode::kInput, "[run] input '", name, "' is missing");
     arrays.push_back(py::array::ensure(inputs[name.c_str()]));
   }
-  check_count(session, inputs.size());
+  if (inputs.size() != arrays.size())
+    fail(ErrorCode::kInput, "[run] got ", inputs.size(), " inputs, the model has ", arrays.size());
   Arrays results = run(session, std::move(arrays));
   py::dict outputs;
   for (size_t i = 0; i < results.size(); ++i) outputs[graph.outputs[i].name.c_str()] = results[i];
   return outputs;
 }
 
-void run_into(Session& session, const Arrays& inputs, const Arrays& outputs) {
-  const std::vector<TensorView> in = input_views(session, inputs);
+void run_into(Session& session, Arrays inputs, const Arrays& outputs) {
+  make_plain(inputs);
+  const std::vector<TensorView> in = input_views(session.check(), inputs);
   const std::vector<TensorView> out = output_views(session, outputs);
-  py::gil_scoped_release release;
+  const WithoutGil released;
   session.run(in, out);
 }
 
@@ -97,17 +90,22 @@ class BoundCall {
       : session_(std::move(session)),
         inputs_(std::move(inputs)),
         outputs_(std::move(outputs)),
-        in_(input_views(*session_, inputs_)),
+        in_(input_views(session_->check(), inputs_)),
         out_(output_views(*session_, outputs_)) {
-    const auto program = session_->program_for(types_of(in_));
+    std::shared_ptr<const Program> program;
+    {
+      const WithoutGil released;
+      program = session_->program_for(in_);
+    }
     for (size_t i = 0; i < out_.size(); ++i)
       if (!(out_[i].type == program->output_types[i]))
-        fail(ErrorCode::kInput, "[bind] output '", session_->model().graph().outputs[i].name, "' is ",
-             out_[i].type.to_string(), ", the model writes ", program->output_types[i].to_string());
+        fail(ErrorCode::kInput, "[bind] output '", session_->model().graph().outputs[i].name,
+             "' is ", out_[i].type.to_string(), ", the model writes ",
+             program->output_types[i].to_string());
   }
 
   void operator()() {
-    py::gil_scoped_release release;
+    const WithoutGil released;
     session_->run(in_, out_);
   }
 
@@ -117,12 +115,14 @@ class BoundCall {
   std::vector<TensorView> in_, out_;
 };
 
-std::shared_ptr<Session> make_session(const BoundModel& model, const std::optional<std::string>& isa, int threads,
+std::shared_ptr<Session> make_session(const BoundModel& model,
+                                      const std::optional<std::string>& isa, int threads,
                                       std::shared_ptr<Watch> watch) {
-  py::gil_scoped_release release;
+  const WithoutGil released;
   const bool reference = isa == "reference";
   const KernelTable& kernels = !isa || reference ? default_table() : table_named(*isa);
-  return std::make_shared<Session>(model.compiled(kernels, reference), SessionOptions{threads, std::move(watch)});
+  return std::make_shared<Session>(model.compiled(kernels, reference),
+                                   SessionOptions{threads, std::move(watch)});
 }
 
 py::dict info(const Session& session) {
@@ -143,9 +143,10 @@ void bind_session(py::module_& m) {
   py::class_<BoundCall>(m, "BoundCall").def("__call__", &BoundCall::operator());
 
   py::class_<Session, std::shared_ptr<Session>>(m, "Session")
-      .def(py::init(&make_session), py::arg("model"), py::arg("isa") = py::none(), py::arg("threads") = 1,
-           py::arg("watch") = py::none(),
-           "isa: an instruction set of runnable_isas(), 'reference' for the operators' reference functions, or None for "
+      .def(py::init(&make_session), py::arg("model"), py::arg("isa") = py::none(),
+           py::arg("threads") = 1, py::arg("watch") = py::none(),
+           "isa: an instruction set of runnable_isas(), 'reference' for the operators' reference "
+           "functions, or None for "
            "the default.")
       .def(py::init([](const py::bytes& data, const std::optional<std::string>& isa, int threads) {
              return make_session(*import_bytes(data), isa, threads, nullptr);
@@ -161,25 +162,30 @@ void bind_session(py::module_& m) {
       .def_property_readonly("output_names",
                              [](const Session& session) {
                                std::vector<std::string> names;
-                               for (const auto& output : session.model().graph().outputs) names.push_back(output.name);
+                               for (const auto& output : session.model().graph().outputs)
+                                 names.push_back(output.name);
                                return names;
                              })
-      .def("output_types",
-           [](Session& session, const Arrays& inputs) {
-             py::list list;
-             for (const TensorType& type : session.program_for(types_of(input_views(session, inputs)))->output_types)
-               list.append(py::make_tuple(std::string(name_of(type.dtype)), type.shape.dims()));
-             return list;
-           },
-           py::arg("inputs"))
+      .def(
+          "output_types",
+          [](Session& session, const Arrays& inputs) {
+            py::list list;
+            for (const TensorType& type :
+                 session.program_for(input_views(session.check(), inputs))->output_types)
+              list.append(py::make_tuple(std::string(name_of(type.dtype)), type.shape.dims()));
+            return list;
+          },
+          py::arg("inputs"))
       .def("run", &run_by_name, py::arg("inputs"))
-      .def("run", &run, py::arg("inputs"), "Arrays in the order of input_names to arrays in the order of output_names.")
+      .def("run", &run, py::arg("inputs"),
+           "Arrays in the order of input_names to arrays in the order of output_names.")
       .def("run_into", &run_into, py::arg("inputs"), py::arg("outputs"))
-      .def("bind",
-           [](const std::shared_ptr<Session>& session, Arrays inputs, Arrays outputs) {
-             return BoundCall(session, std::move(inputs), std::move(outputs));
-           },
-           py::arg("inputs"), py::arg("outputs"))
+      .def(
+          "bind",
+          [](const std::shared_ptr<Session>& session, Arrays inputs, Arrays outputs) {
+            return BoundCall(session, std::move(inputs), std::move(outputs));
+          },
+          py::arg("inputs"), py::arg("outputs"))
       .def("info", &info);
 }
 

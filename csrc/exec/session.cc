@@ -1,6 +1,7 @@
 #include "exec/session.h"
 
 #include <algorithm>
+#include <new>
 
 #include "drift/watch.h"
 #include "kernels/table.h"
@@ -8,113 +9,104 @@
 namespace sanderling {
 namespace {
 
-std::string expected(const GraphInput& input) {
-  std::string text = cat(name_of(input.dtype), "[");
-  for (size_t i = 0; i < input.dims.size(); ++i) {
-    text += i ? ", " : "";
-    if (input.dims[i] >= 0)
-      text += std::to_string(input.dims[i]);
-    else
-      text += input.symbols[i].empty() ? "?" : input.symbols[i];
-  }
-  return text + "]";
-}
-
 size_t align(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+bool overlap(const TensorView& a, const TensorView& b) {
+  const auto* const first = static_cast<const std::byte*>(a.data);
+  const auto* const second = static_cast<const std::byte*>(b.data);
+  return first < second + b.type.bytes() && second < first + a.type.bytes();
+}
 
 }  // namespace
 
 Session::Session(std::shared_ptr<const CompiledModel> model, SessionOptions options)
-    : model_(std::move(model)), options_(std::move(options)), pool_([&] {
+    : model_(std::move(model)),
+      options_(std::move(options)),
+      pool_([&] {
         if (options_.threads < 1 || options_.threads > kMaxThreads)
           fail(ErrorCode::kInput, "[session] threads is ", options_.threads, ", expected 1 to ",
                kMaxThreads);
         return options_.threads;
-      }()) {}
+      }()),
+      check_(model_->graph(), model_->kernels()) {}
 
 Session::~Session() = default;
 
-void Session::check_types(const std::vector<TensorType>& types) const {
+void Session::check_outputs(const Program& program, std::span<const TensorView> inputs,
+                            std::span<const TensorView> outputs) const {
   const Graph& graph = model_->graph();
-  if (types.size() != graph.inputs.size())
-    fail(ErrorCode::kInput, "[run] got ", types.size(), " inputs, the model has ",
-         graph.inputs.size());
-  for (size_t i = 0; i < types.size(); ++i) {
-    const GraphInput& input = graph.inputs[i];
-    const TensorType& type = types[i];
-    const std::string& name = graph.value(input.value).name;
-    bool same = type.dtype == input.dtype &&
-                type.shape.rank() == static_cast<int64_t>(input.dims.size());
-    for (size_t d = 0; same && d < input.dims.size(); ++d)
-      same = input.dims[d] < 0 || input.dims[d] == type.shape[static_cast<int64_t>(d)];
-    if (!same) {
-      const bool cast = type.dtype != input.dtype;
-      fail(ErrorCode::kInput, "[run] input '", name, "' is ", type.to_string(), ", the model expects ",
-           expected(input), cast ? cat(". Convert it with .astype('", name_of(input.dtype), "')") : "");
+  if (outputs.size() != program.output_types.size())
+    fail(ErrorCode::kInput, "[run] got ", outputs.size(), " outputs, the model has ",
+         program.output_types.size());
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    if (!(outputs[i].type == program.output_types[i]))
+      fail(ErrorCode::kInput, "[run] output '", graph.outputs[i].name, "' is ",
+           outputs[i].type.to_string(), ", the model writes ", program.output_types[i].to_string());
+    for (size_t k = 0; k < inputs.size() + i; ++k) {
+      const bool is_input = k < inputs.size();
+      if (overlap(outputs[i], is_input ? inputs[k] : outputs[k - inputs.size()]))
+        fail(ErrorCode::kInput, "[run] output '", graph.outputs[i].name, "' shares memory with ",
+             is_input ? "input '" : "output '",
+             is_input ? check_.specs()[k].name : graph.outputs[k - inputs.size()].name,
+             "'. Give it an array of its own");
     }
-    if (type.shape.elements() == 0)
-      fail(ErrorCode::kInput, "[run] input '", name, "' is empty: ", type.to_string(),
-           ". Pass at least one row");
   }
 }
 
-void Session::check_values(std::span<const TensorView> inputs) const {
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    if (inputs[i].type.dtype != DType::kFloat32) continue;
-    const int64_t count = inputs[i].type.shape.elements();
-    const int64_t nans = model_->kernels().count_nan_f32(inputs[i].as<float>(), count);
-    if (nans != 0)
-      fail(ErrorCode::kInput, "[run] input '", model_->graph().value(model_->graph().inputs[i].value).name,
-           "' has ", nans, " NaN among ", count,
-           " values. Replace missing values before inference, e.g. with numpy.nan_to_num");
-  }
-}
-
-Session::Prepared& Session::prepare(const std::vector<TensorType>& input_types) {
-  check_types(input_types);
-  std::shared_ptr<const Program> program = model_->plan(input_types, options_.threads);
-  grow(*program);
-  prepared_.push_front({program, std::vector<void*>(program->operands.size(), nullptr), {}});
-  Prepared& prepared = prepared_.front();
-  resolve(prepared);
+// Makes all that may fail first and keeps the result afterwards.
+Session::Prepared& Session::plan(std::span<const TensorView> inputs) {
+  check_.check_types(inputs);
+  std::vector<TensorType> types;
+  for (const TensorView& input : inputs) types.push_back(input.type);
+  Prepared prepared{model_->plan(types, options_.threads), {}, {}};
+  const Program& program = *prepared.program;
+  prepared.pointers.resize(program.operands.size());
   if (options_.watch)
-    for (const WatchedCodes& codes : program->codes)
+    for (const WatchedCodes& codes : program.codes)
       prepared.taps.push_back(&options_.watch->codes(model_->graph().value(codes.value).name));
+  grow(program);
+  resolve(prepared);
+  prepared_.push_front(std::move(prepared));
   if (prepared_.size() > kMaxPrograms) prepared_.pop_back();
-  return prepared;
+  return prepared_.front();
 }
 
 Session::Prepared& Session::prepare(std::span<const TensorView> inputs) {
   const auto matches = [&](const Prepared& prepared) {
     const auto& types = prepared.program->input_types;
-    return std::equal(types.begin(), types.end(), inputs.begin(), inputs.end(),
-                      [](const TensorType& type, const TensorView& view) { return type == view.type; });
+    return std::equal(
+        types.begin(), types.end(), inputs.begin(), inputs.end(),
+        [](const TensorType& type, const TensorView& view) { return type == view.type; });
   };
   const auto found = std::find_if(prepared_.begin(), prepared_.end(), matches);
   if (found != prepared_.end()) {
     if (found != prepared_.begin()) prepared_.splice(prepared_.begin(), prepared_, found);
     return prepared_.front();
   }
-  std::vector<TensorType> types;
-  for (const TensorView& input : inputs) types.push_back(input.type);
-  return prepare(types);
+  return plan(inputs);
 }
 
-std::shared_ptr<const Program> Session::program_for(const std::vector<TensorType>& input_types) {
+std::shared_ptr<const Program> Session::program_for(std::span<const TensorView> inputs) {
   const std::lock_guard lock(mutex_);
-  std::vector<TensorView> views;
-  for (const TensorType& type : input_types) views.push_back({type, nullptr});
-  return prepare(views).program;
+  return prepare(inputs).program;
 }
 
 void Session::grow(const Program& program) {
   const size_t stride = std::max(scratch_stride_, align(program.scratch_bytes + kSlackBytes));
   const size_t bytes = std::max(arena_bytes_, align(program.arena_bytes));
   if (arena_ && stride == scratch_stride_ && bytes == arena_bytes_) return;
+  const size_t total = bytes + stride * static_cast<size_t>(options_.threads);
+  arena_.reset();  // first: both together may be more than the device has
+  arena_bytes_ = scratch_stride_ = 0;
+  try {
+    arena_ = allocate(total);
+  } catch (const std::bad_alloc&) {
+    prepared_.clear();
+    fail(ErrorCode::kInput, "[run] these inputs need ", total,
+         " bytes for activations, which the system does not give. Run fewer rows at once");
+  }
   scratch_stride_ = stride;
   arena_bytes_ = bytes;
-  arena_.reset();
-  arena_ = allocate(arena_bytes_ + scratch_stride_ * static_cast<size_t>(options_.threads));
   for (Prepared& prepared : prepared_) resolve(prepared);
 }
 
@@ -132,16 +124,10 @@ void Session::run(std::span<const TensorView> inputs, std::span<const TensorView
   const std::lock_guard lock(mutex_);
   Prepared& prepared = prepare(inputs);
   const Program& program = *prepared.program;
-  if (outputs.size() != program.output_types.size())
-    fail(ErrorCode::kInput, "[run] got ", outputs.size(), " outputs, the model has ",
-         program.output_types.size());
-  for (size_t i = 0; i < outputs.size(); ++i)
-    if (!(outputs[i].type == program.output_types[i]))
-      fail(ErrorCode::kInput, "[run] output '", model_->graph().outputs[i].name, "' is ",
-           outputs[i].type.to_string(), ", the model writes ", program.output_types[i].to_string());
+  check_outputs(program, inputs, outputs);
   for (size_t i = 0; options_.watch && i < inputs.size(); ++i)
     if (inputs[i].type.dtype == DType::kFloat32) options_.watch->observe_input(i, inputs[i]);
-  check_values(inputs);
+  check_.check_values(inputs);
 
   for (size_t i = 0; i < program.operands.size(); ++i) {
     const Operand& operand = program.operands[i];
@@ -174,8 +160,9 @@ void Session::execute(const Prepared& prepared) {
 void Session::count_codes(const Prepared& prepared, size_t step, size_t& next) const {
   const std::vector<WatchedCodes>& codes = prepared.program->codes;
   for (; next < codes.size() && codes[next].step == static_cast<int>(step); ++next)
-    prepared.taps[next]->update({static_cast<const uint8_t*>(prepared.pointers[codes[next].operand]),
-                                 static_cast<size_t>(codes[next].count)});
+    prepared.taps[next]->update(
+        {static_cast<const uint8_t*>(prepared.pointers[codes[next].operand]),
+         static_cast<size_t>(codes[next].count)});
 }
 
 size_t Session::arena_bytes() const {

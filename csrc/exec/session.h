@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "exec/input_check.h"
 #include "exec/thread_pool.h"
 #include "plan/program.h"
 
@@ -19,11 +20,12 @@ struct SessionOptions {
   std::shared_ptr<Watch> watch;  // nullptr: nothing is watched
 };
 
-// Runs a compiled model. Safe to call from several threads: runs take turns. One arena; after the first run with a set of
-// input shapes, a run with these shapes allocates nothing.
+// Runs a compiled model. Safe to call from several threads: runs take turns. One arena; after the
+// first run with a set of input shapes, a run with these shapes allocates nothing.
 class Session {
  public:
-  static constexpr size_t kMaxPrograms = 16;  // plans kept for different input shapes; the least recently used one goes
+  static constexpr size_t kMaxPrograms =
+      16;  // plans kept for different input shapes; the least recently used one goes
   static constexpr int kMaxThreads = 256;
 
   Session(std::shared_ptr<const CompiledModel> model, SessionOptions options);
@@ -32,11 +34,14 @@ class Session {
   const CompiledModel& model() const { return *model_; }
   const std::shared_ptr<Watch>& watch() const { return options_.watch; }
   int threads() const { return options_.threads; }
+  const InputCheck& check() const { return check_; }
 
   // Throws kInput when a dtype, rank or fixed extent differs from the graph's, or a batch is empty.
-  std::shared_ptr<const Program> program_for(const std::vector<TensorType>& input_types);
-  // Inputs and outputs in the graph's order; outputs must have the program's types. Throws kInput on a NaN among the inputs,
-  // which are counted by the watch before: a sensor that sends NaN is to be seen.
+  // Only the types of the views matter.
+  std::shared_ptr<const Program> program_for(std::span<const TensorView> inputs);
+  // Inputs and outputs in the graph's order; outputs must have the program's types and share no
+  // memory. Throws kInput on a NaN among the inputs, which are counted by the watch before: a
+  // sensor that sends NaN is to be seen.
   void run(std::span<const TensorView> inputs, std::span<const TensorView> outputs);
   // Bytes that this session holds for activations and scratch now.
   size_t arena_bytes() const;
@@ -44,14 +49,15 @@ class Session {
  private:
   struct Prepared {
     std::shared_ptr<const Program> program;
-    std::vector<void*> pointers;  // one per operand; graph inputs and outputs are filled in at each run
-    std::vector<CodeTap*> taps;   // one per WatchedCodes, when watching
+    std::vector<void*>
+        pointers;  // one per operand; graph inputs and outputs are filled in at each run
+    std::vector<CodeTap*> taps;  // one per WatchedCodes, when watching
   };
 
-  Prepared& prepare(const std::vector<TensorType>& input_types);
   Prepared& prepare(std::span<const TensorView> inputs);
-  void check_types(const std::vector<TensorType>& types) const;
-  void check_values(std::span<const TensorView> inputs) const;
+  Prepared& plan(std::span<const TensorView> inputs);
+  void check_outputs(const Program& program, std::span<const TensorView> inputs,
+                     std::span<const TensorView> outputs) const;
   void grow(const Program& program);
   void resolve(Prepared& prepared) const;
   void execute(const Prepared& prepared);
@@ -60,6 +66,7 @@ class Session {
   std::shared_ptr<const CompiledModel> model_;
   SessionOptions options_;
   ThreadPool pool_;
+  const InputCheck check_;
   mutable std::mutex mutex_;
   std::list<Prepared> prepared_;  // most recently used first
   std::shared_ptr<std::byte[]> arena_;

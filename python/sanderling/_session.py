@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from operator import index
 from types import TracebackType
-from typing import Any, cast, overload
+from typing import Any, SupportsIndex, cast, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -46,16 +47,16 @@ class Session:
         threads: int = 1,
         watch: Reference | None = None,
     ) -> None:
-        if not isinstance(threads, int) or isinstance(threads, bool) or not 1 <= threads <= 256:
+        if isinstance(threads, bool) or not isinstance(threads, SupportsIndex) or not 1 <= index(threads) <= 256:
             raise InputError(f"[session] threads is {threads!r}, expected an integer from 1 to 256")
         self._watch = None if watch is None else _core.Watch(watch.watch_spec())
         source: bytes | Model = model if isinstance(model, Model) else read_model(model)[0]
         self._run: BackendSession
-        self._run, self._why = choose(source, backend=backend, device=device, threads=threads, watch=self._watch)
+        self._run, self._why = choose(source, backend=backend, device=device, threads=index(threads), watch=self._watch)
         self._reference = watch
-        self._inputs = self._run.inputs
+        self._inputs, self._outputs = self._run.inputs, self._run.outputs
         self._input_names = tuple(spec.name for spec in self._inputs)
-        self._output_names = tuple(spec.name for spec in self._run.outputs)
+        self._output_names = tuple(spec.name for spec in self._outputs)
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -65,7 +66,7 @@ class Session:
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
         """The model's outputs in order."""
-        return self._run.outputs
+        return self._outputs
 
     @overload
     def run(self, inputs: Mapping[str, Any]) -> dict[str, Array]: ...
@@ -84,22 +85,17 @@ class Session:
         Raises:
             InputError: A name, dtype, shape or count is wrong, an input is empty or has NaN.
         """
-        if isinstance(inputs, Mapping):
-            results = self._run.run(self._by_name(inputs))
-            return dict(zip(self._output_names, results, strict=True))
-        if len(self._input_names) != 1 or len(self._output_names) != 1:
-            raise InputError(
-                f"[run] an array fits a model of one input and one output, this one has inputs "
-                f"{list(self._input_names)} and outputs {list(self._output_names)}. Pass a mapping by input name"
-            )
-        return self._run.run([to_array(inputs, self._input_names[0])])[0]
+        arrays, names = self._unpack(inputs)
+        results = self._run.run(arrays)
+        return results[0] if names is None else dict(zip(names, results, strict=True))
 
     def run_into(self, inputs: Any, outputs: Any) -> None:
         """Runs the model and writes the results into arrays that the caller owns.
 
         Args:
-            inputs: As for `run`.
-            outputs: A writable C-contiguous array, or a mapping from every output name to one.
+            inputs: As for `run`; an array also if the model has several outputs.
+            outputs: A writable C-contiguous array, or a mapping from every output name to one. They share no memory with
+                each other or with the inputs.
 
         Raises:
             InputError: As for `run`, or an output's dtype or shape is not what the model writes.
@@ -114,6 +110,12 @@ class Session:
         Raises:
             InputError: As for `run_into`; also if an input is not C-contiguous.
         """
+        named = inputs if isinstance(inputs, Mapping) else dict.fromkeys(self._input_names, inputs)
+        for name, value in named.items():
+            if not isinstance(value, np.ndarray) and not hasattr(value, "__dlpack__"):
+                raise InputError(
+                    f"[bind] input {name!r} is {type(value).__name__}, a bound call reads an array in place"
+                )
         return self._run.bind(self._input_list(inputs), self._output_list(outputs))
 
     def info(self) -> dict[str, Any]:
@@ -134,7 +136,7 @@ class Session:
         return Sketches(self._watch.take() if reset else self._watch.look())
 
     def close(self) -> None:
-        """Lets go of the model's memory. A closed session cannot run."""
+        """Lets go of the model. A closed session cannot run; bound calls and batchers still can, until they go."""
         self._run = _Closed()
 
     def __enter__(self) -> Session:
@@ -144,6 +146,17 @@ class Session:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _unpack(self, inputs: Any) -> tuple[list[Array], tuple[str, ...] | None]:
+        """Returns the arrays in order, and the names by which the caller wants the outputs: None for an array."""
+        if isinstance(inputs, Mapping):
+            return self._by_name(inputs), self._output_names
+        if len(self._input_names) != 1 or len(self._output_names) != 1:
+            raise InputError(
+                f"[run] an array fits a model of one input and one output, this one has inputs "
+                f"{list(self._input_names)} and outputs {list(self._output_names)}. Pass a mapping by input name"
+            )
+        return [to_array(inputs, self._input_names[0])], None
 
     def _by_name(self, inputs: Mapping[str, Any]) -> list[Array]:
         missing = [name for name in self._input_names if name not in inputs]
@@ -164,18 +177,18 @@ class Session:
         return [to_array(inputs, self._input_names[0])]
 
     def _output_list(self, outputs: Any) -> list[Array]:
-        if isinstance(outputs, Mapping):
-            if set(outputs) != set(self._output_names):
-                raise InputError(
-                    f"[run_into] outputs {sorted(map(str, outputs))} do not match the model's {sorted(self._output_names)}"
-                )
-            arrays: Sequence[Any] = [outputs[name] for name in self._output_names]
-        else:
-            arrays = [outputs]
-        for name, array in zip(self._output_names, arrays, strict=False):
+        names = self._output_names
+        if not isinstance(outputs, Mapping):
+            if len(names) != 1:
+                raise InputError(f"[run_into] the model has outputs {list(names)}. Pass a mapping by output name")
+            outputs = {names[0]: outputs}
+        elif set(outputs) != set(names):
+            raise InputError(f"[run_into] outputs {sorted(map(str, outputs))} do not match the model's {sorted(names)}")
+        arrays = [outputs[name] for name in names]
+        for name, array in zip(names, arrays, strict=True):
             if not isinstance(array, np.ndarray):
                 raise InputError(f"[run_into] output {name!r} is {type(array).__name__}, expected a NumPy array")
-        return list(arrays)
+        return arrays
 
 
 class _Closed:

@@ -6,7 +6,7 @@ A backend is a class that a package registers under a name::
     mynpu = "mynpu.sanderling:MyNpuBackend"
 
 Its constructor takes (data, device=..., threads=...) with the ONNX bytes and raises UnsupportedError if it cannot run
-them; the object has the members of `BackendSession`.
+them or has no such device; the object has the members of `BackendSession`.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ import numpy.typing as npt
 from sanderling import _core
 from sanderling._model import Model, TensorSpec
 from sanderling.backends.native import NativeBackend
-from sanderling.errors import InputError, UnsupportedError
+from sanderling.errors import UnsupportedError
 
 Array = npt.NDArray[Any]
 GROUP = "sanderling.backends"
 
 
 class BackendSession(Protocol):
-    """One model, ready to run. Arrays are in the order of `inputs` and `outputs`."""
+    """One model, ready to run. Arrays are in the order of `inputs` and `outputs`; input arrays are lent, not to be kept."""
 
     name: str
     inputs: tuple[TensorSpec, ...]
@@ -58,18 +58,19 @@ def choose(
     """Makes the session's backend and says why it is this one.
 
     Raises:
-        InputError: `device` is unknown.
-        UnsupportedError: No such backend, its library is missing, or it cannot run the model; with "auto", none can.
+        ModelError: The model is damaged.
+        UnsupportedError: No such backend or device, its library is missing, or it cannot run the model; with "auto", none
+            can.
     """
-    if device not in ("auto", "cpu"):
-        raise InputError(f"[session] device is {device!r}, this build has 'auto' and 'cpu'")
     if backend == "native":
         return NativeBackend(source, device=device, threads=threads, watch=watch), "asked for by name"
     data = source.bytes if isinstance(source, Model) else source
     if backend != "auto":
         return _watched(_load(backend)(data, device=device, threads=threads), watch), "asked for by name"
     try:
-        return NativeBackend(source, device=device, threads=threads, watch=watch), "native runs every operator of the model"
+        return NativeBackend(
+            source, device=device, threads=threads, watch=watch
+        ), "native runs every operator of the model"
     except UnsupportedError as error:
         reasons = [f"native: {error}"]
     for name in installed()[1:]:
@@ -83,7 +84,12 @@ def choose(
 def _load(name: str) -> Callable[..., BackendSession]:
     for point in entry_points(group=GROUP):
         if point.name == name:
-            return point.load()  # type: ignore[no-any-return]
+            try:
+                return point.load()  # type: ignore[no-any-return]
+            except ImportError as error:
+                raise UnsupportedError(
+                    f"[session] backend {name!r} ({point.value}) cannot be imported: {error}"
+                ) from error
     raise UnsupportedError(f"[session] no backend {name!r}, installed are {', '.join(map(repr, installed()))}")
 
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from sanderling import _core
 from sanderling._model import Model, TensorSpec
-from sanderling.errors import InputError
+from sanderling.errors import UnsupportedError
 
 Array = npt.NDArray[Any]
 
@@ -25,12 +25,12 @@ class NativeBackend:
         """Compiles the model.
 
         Raises:
-            InputError: The device is not "auto" or "cpu".
             ModelError: The model is damaged.
-            UnsupportedError: An operator, dtype or opset is not native, or SANDERLING_ISA names an ISA not there.
+            UnsupportedError: An operator, dtype, opset or the device is not native, or SANDERLING_ISA names an ISA that is
+                not there.
         """
         if device not in ("auto", "cpu"):
-            raise InputError(f"[native] device is {device!r}, expected 'auto' or 'cpu'")
+            raise UnsupportedError(f"[native] device is {device!r}, this build has 'auto' and 'cpu'")
         model = source if isinstance(source, Model) else Model(source)
         self._session = _core.Session(model.core, threads=threads, watch=watch)
         self.inputs: tuple[TensorSpec, ...] = model.inputs

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/tensor.h"
+#include "graph/graph.h"
+
+namespace sanderling {
+
+struct KernelTable;
+
+// What a model expects of one input.
+struct InputSpec {
+  std::string name;
+  DType dtype = DType::kFloat32;
+  std::vector<int64_t> dims;         // -1 where the extent is chosen at run time
+  std::vector<std::string> symbols;  // per dimension, "" where it has no name
+};
+
+// Whether arrays fit a model, in the same words for every backend. Immutable.
+class InputCheck {
+ public:
+  InputCheck(std::vector<InputSpec> specs, const KernelTable& kernels)
+      : specs_(std::move(specs)), kernels_(kernels) {}
+  InputCheck(const Graph& graph, const KernelTable& kernels);
+
+  const std::vector<InputSpec>& specs() const { return specs_; }
+  std::string expected(size_t input) const;  // "float32[N, 3, 32, 32]"
+  // Throws kInput when the number of inputs, a dtype, a rank or a fixed extent differs, one symbol
+  // has two extents, or an input is empty.
+  void check_types(std::span<const TensorView> inputs) const;
+  // Throws kInput when a float32 input has NaN. The types must be right.
+  void check_values(std::span<const TensorView> inputs) const;
+  bool has_nan(std::span<const TensorView> inputs) const;
+
+ private:
+  std::vector<InputSpec> specs_;
+  const KernelTable& kernels_;
+};
+
+}  // namespace sanderling

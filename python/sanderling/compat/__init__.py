@@ -1,0 +1,1 @@
+"""Stand-ins for other runtimes, so that a program moves to Sanderling by one import."""
