@@ -29,16 +29,17 @@ void infer_convolution(InferContext& context, DType dtype) {
   const Shape& weights = context.input(1).shape;
   const int64_t groups = context.attributes().integer("group", 1);
   if (x.rank() < 3 || weights.rank() != x.rank())
-    context.error("the weight has shape ", weights.to_string(), ", the input ", x.to_string(),
-                  "; both need the same rank of 3 or more");
+    context.error("the weight has shape ", weights.to_string(), ", the input ",
+                  given_shape(context), "; both need the same rank of 3 or more");
   if (groups < 1 || weights[0] % groups != 0)
     context.error("group is ", groups, ", which does not divide the ", weights[0],
                   " output channels");
   // Divided, not multiplied: a file may say any number of groups.
   if (channels_of(context) % groups != 0 || channels_of(context) / groups != weights[1])
     context.error("the weight ", weights.to_string(), " has ", weights[1],
-                  " input channels in each of ", groups, " groups, the input ", x.to_string(),
-                  " has ", channels_of(context), " channels. Check that the layout is NCHW");
+                  " input channels in each of ", groups, " groups, the input ",
+                  given_shape(context), " has ", channels_of(context),
+                  " channels. Check that the layout is NCHW");
   const std::vector<int64_t> kernel = kernel_extents(context);
   if (const auto given = context.attributes().integers("kernel_shape", kernel); given != kernel)
     context.error("kernel_shape is ", list(given), ", the weight has ", list(kernel));

@@ -18,7 +18,7 @@ std::vector<int64_t> read(const InferContext& context, const char* name, size_t 
       context.attributes().integers(name, std::vector<int64_t>(count, otherwise));
   if (values.size() != count)
     context.error(name, " has ", values.size(), " numbers, expected ", count, " for input ",
-                  context.input(0).shape.to_string());
+                  given_shape(context));
   for (int64_t value : values)
     if (value < least || value > kMaxAttribute)
       context.error(name, " has ", value, ", expected ", least, " to ", kMaxAttribute);
@@ -94,8 +94,8 @@ Window window_of(const InferContext& context, std::span<const int64_t> input,
                  std::span<const int64_t> kernel) {
   const size_t count = input.size();
   if (kernel.size() != count)
-    context.error("the kernel has ", kernel.size(), " spatial axes, input ",
-                  context.input(0).shape.to_string(), " has ", count);
+    context.error("the kernel has ", kernel.size(), " spatial axes, input ", given_shape(context),
+                  " has ", count);
   const std::vector<int64_t> stride = read(context, "strides", count, 1, 1);
   const std::vector<int64_t> dilation = read(context, "dilations", count, 1, 1);
   const std::vector<int64_t> pads = read(context, "pads", 2 * count, 0, 0);
@@ -134,7 +134,7 @@ bool is_channels_last(const InferContext& context) {
 std::vector<int64_t> spatial_extents(const InferContext& context) {
   const Shape& shape = context.input(0).shape;
   if (shape.rank() < 3)
-    context.error("input 0 has shape ", shape.to_string(),
+    context.error("input 0 has shape ", given_shape(context),
                   ", expected a batch, channels and at least one spatial axis");
   const auto first = shape.dims().begin() + first_spatial_axis(context);
   return {first, first + shape.rank() - 2};
@@ -143,6 +143,13 @@ std::vector<int64_t> spatial_extents(const InferContext& context) {
 int64_t channels_of(const InferContext& context) {
   const Shape& shape = context.input(0).shape;
   return is_channels_last(context) ? shape[shape.rank() - 1] : shape[1];
+}
+
+std::string given_shape(const InferContext& context) {
+  std::vector<int64_t> dims = context.input(0).shape.dims();
+  if (is_channels_last(context) && dims.size() > 2)
+    std::rotate(dims.begin() + 1, dims.end() - 1, dims.end());
+  return Shape(std::move(dims)).to_string();
 }
 
 Shape image_shape(const InferContext& context, int64_t channels, const Window& window) {

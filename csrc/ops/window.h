@@ -4,6 +4,7 @@
 
 #include <array>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "graph/operator.h"
@@ -65,6 +66,8 @@ bool is_channels_last(const InferContext& context);
 // The spatial extents and the channels of input 0, which has at least one spatial axis.
 std::vector<int64_t> spatial_extents(const InferContext& context);
 int64_t channels_of(const InferContext& context);
+// The shape of input 0 in the model's own layout, for messages.
+std::string given_shape(const InferContext& context);
 // The shape of an output with the layout and the images of input 0.
 Shape image_shape(const InferContext& context, int64_t channels, const Window& window);
 

@@ -26,6 +26,7 @@ def case(pool: Pool, count_include_pad: int, dtype: type[np.floating[Any]] = np.
         length=int(np.prod(pool.sliding.kernel)),
         magnitude=float(average(abs(x), pool.sliding, include).max()),
         operators={"AveragePool"},
+        onnxruntime=pool.onnxruntime and dtype is np.float32,
     )
 
 
@@ -67,7 +68,7 @@ def test_a_batch_equals_its_rows_bit_for_bit() -> None:
         ({"kernel_shape": [3, 3], "pads": [0, 0, 3, 0]}, "pads of 0 and 3.*reaches over 3"),
         ({"kernel_shape": [3, 3], "pads": [0, 0, 1]}, "pads has 3 numbers, expected 4"),
         ({"kernel_shape": [2**40, 2**40]}, "kernel extent 1099511627776"),
-        ({"kernel_shape": [2**31, 2**31]}, "kernel extent"),
+        ({"kernel_shape": [2**31, 2**31]}, "a kernel of 2147483648.*the input has 5"),
     ],
     ids=str,
 )

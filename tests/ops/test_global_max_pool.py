@@ -23,7 +23,8 @@ def test_global_max_pool(shape: tuple[int, ...], dtype: type[np.floating]) -> No
     y = x.max(tuple(range(2, len(shape))), keepdims=True)
     model = one_node("GlobalMaxPool", {"x": x}, output_dtype=dtype, symbolic_batch=True, opset=7)
     name = "x".join(map(str, shape)) + np.dtype(dtype).name
-    check(Case(name, model, {"x": x}, {"y": y}, exact=True, operators={"GlobalMaxPool"}))
+    ort = dtype is np.float32  # which alone ONNX Runtime has
+    check(Case(name, model, {"x": x}, {"y": y}, exact=True, operators={"GlobalMaxPool"}, onnxruntime=ort))
 
 
 def codes(seed: int) -> Case:

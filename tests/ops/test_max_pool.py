@@ -20,7 +20,15 @@ def case(pool: Pool, dtype: npt.DTypeLike = np.float32, **settings: Any) -> Case
     attributes = pool.sliding.attributes(pool=True)
     model = one_node("MaxPool", {"x": x}, output_dtype=dtype, **attributes, **settings)
     expected = {"y": maximum(x, pool.sliding)[0]}
-    return Case(f"{pool.name}-{np.dtype(dtype).name}", model, {"x": x}, expected, exact=True, operators={"MaxPool"})
+    return Case(
+        f"{pool.name}-{np.dtype(dtype).name}",
+        model,
+        {"x": x},
+        expected,
+        exact=True,
+        operators={"MaxPool"},
+        onnxruntime=pool.onnxruntime,
+    )
 
 
 def cases() -> Iterator[Case]:

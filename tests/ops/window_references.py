@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -35,12 +35,15 @@ class Sliding:
 
     @classmethod
     def random(cls, rng: np.random.Generator, axes: int, *, pool: bool = False) -> Sliding:
-        """Kernels of 1 to 5 taps, strides and dilations of 1 to 3, uneven pads smaller than what the kernel spans."""
+        """Kernels of 1 to 5 taps, strides and dilations of 1 to 3, uneven pads smaller than what the kernel spans.
+
+        Pads of a pool are smaller than the number of its taps, as ONNX Runtime demands.
+        """
         kernel = tuple(int(k) for k in rng.integers(1, 6 if axes == 1 else 4, axes))
         strides = tuple(int(s) for s in rng.integers(1, 4, axes))
         dilations = tuple(int(d) for d in rng.choice([1, 1, 2, 3], axes))
-        spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)] * 2
-        pads = tuple(int(rng.integers(0, span)) for span in spans)
+        spans = kernel if pool else [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
+        pads = tuple(int(rng.integers(0, span)) for span in [*spans, *spans])
         return cls(kernel, strides, dilations, pads, ceil_mode=pool and bool(rng.integers(0, 2)))
 
     def attributes(self, *, pool: bool = False) -> dict[str, Any]:
@@ -168,12 +171,19 @@ def maximum(x: Array, sliding: Sliding, storage_order: int = 0) -> tuple[Array, 
 
 @dataclass(frozen=True)
 class Pool:
-    """One case of a pool: an input shape and how the window slides over it."""
+    """One case of a pool: an input shape and how the window slides over it.
+
+    Attributes:
+        name: Unique.
+        shape: Of the input.
+        sliding: How the window slides.
+        onnxruntime: ONNX Runtime takes it too.
+    """
 
     name: str
     shape: tuple[int, ...]
     sliding: Sliding
-    settings: dict[str, Any] = field(default_factory=dict)
+    onnxruntime: bool = True
 
 
 def pools() -> Iterator[Pool]:
@@ -191,6 +201,8 @@ def pools() -> Iterator[Pool]:
     yield Pool("ceil-pads", (3, 17, 7, 8), Sliding((3, 3), (3, 2), pads=(1, 1, 1, 1), ceil_mode=True))
     yield Pool("ceil-drops-a-window", (1, 5, 4, 4), Sliding((1, 1), (3, 3), pads=(0, 0, 0, 0), ceil_mode=True))
     yield Pool("dilated", (3, 17, 9, 10), Sliding((3, 2), dilations=(2, 3)))
+    beyond = Sliding((2, 3), dilations=(3, 2), pads=(3, 2, 2, 4))
+    yield Pool("pads-of-more-than-the-taps", (3, 5, 9, 8), beyond, onnxruntime=False)
     yield Pool("whole", (8, 31, 5, 6), Sliding((5, 6)))
     yield Pool("line", (3, 17, 19), Sliding((4,), (3,), pads=(1, 2)))
     yield Pool("line-ceil", (1, 3, 10), Sliding((3,), (2,), ceil_mode=True))

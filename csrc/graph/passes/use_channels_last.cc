@@ -72,6 +72,8 @@ class Layout {
     } else if (node.op == "QAveragePool" || node.op == "GlobalAveragePool" || node.op == "GlobalMaxPool") {
       found = rank(node.inputs[0]);
     }
+    // A kernel whose rank is not the input's is left for the operator to refuse in the model's own terms.
+    if (rank(node.inputs[0]) >= 0 && rank(node.inputs[0]) != found) return 0;
     return found == 3 || found == 4 ? found : 0;
   }
 
