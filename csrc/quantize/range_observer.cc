@@ -13,6 +13,10 @@ int64_t bin_of(double value, int exponent) {
   return static_cast<int64_t>(std::floor(std::ldexp(value, -exponent)));
 }
 
+// The bin that holds `bin` once bins are 2^doublings as wide. Shifting right rounds towards minus
+// infinity, as bins do; by more than 63 it would not be defined (denormals beside 1e38).
+int64_t wider_bin(int64_t bin, int doublings) { return bin >> std::min(doublings, 63); }
+
 int least_exponent(float low, float high) {
   const float largest = std::max(std::abs(low), std::abs(high));
   int exponent = kSmallestExponent;
@@ -25,6 +29,16 @@ int least_exponent(float low, float high) {
 
 double RangeObserver::width() const { return std::ldexp(1.0, exponent_); }
 
+void RangeObserver::add(int64_t bin, uint64_t count, float atom) {
+  const auto at = static_cast<size_t>(bin);
+  if (counts_[at] == 0) {
+    atoms_[at] = atom;
+  } else if (atoms_[at] != atom) {
+    atoms_[at] = std::numeric_limits<float>::quiet_NaN();  // and stays: NaN differs from all
+  }
+  counts_[at] += count;
+}
+
 void RangeObserver::cover(float low, float high) {
   if (low >= low_ && high <= high_) return;
   const bool empty = count_ == 0;
@@ -35,11 +49,11 @@ void RangeObserver::cover(float low, float high) {
   if (!empty && (exponent != exponent_ || first != first_bin_)) {
     std::array<uint64_t, kBins> old{};
     std::swap(old, counts_);
-    // Shifting right rounds towards minus infinity, as bins do.
+    const std::array<float, kBins> old_atoms = atoms_;
     for (int64_t i = 0; i < kBins; ++i) {
-      if (old[static_cast<size_t>(i)] == 0) continue;
-      const int64_t bin = ((first_bin_ + i) >> (exponent - exponent_)) - first;
-      counts_[static_cast<size_t>(bin)] += old[static_cast<size_t>(i)];
+      const auto at = static_cast<size_t>(i);
+      if (old[at] == 0) continue;
+      add(wider_bin(first_bin_ + i, exponent - exponent_) - first, old[at], old_atoms[at]);
     }
   }
   exponent_ = exponent;
@@ -73,7 +87,7 @@ void RangeObserver::update(std::span<const float> values) {
     const double at = static_cast<double>(value) * per_bin;
     auto bin = static_cast<int32_t>(at);
     if (at < bin) --bin;  // floor; std::floor is a call on plain x86-64
-    ++counts_[static_cast<size_t>(bin - first)];
+    add(bin - first, 1, value);
   }
 }
 
@@ -84,10 +98,10 @@ void RangeObserver::merge(const RangeObserver& other) {
   const RangeObserver copy = other;  // `other` may be this one
   cover(copy.low_, copy.high_);
   for (int64_t i = 0; i < kBins; ++i) {
-    const uint64_t count = copy.counts_[static_cast<size_t>(i)];
-    if (count == 0) continue;
-    const int64_t bin = ((copy.first_bin_ + i) >> (exponent_ - copy.exponent_)) - first_bin_;
-    counts_[static_cast<size_t>(bin)] += count;
+    const auto at = static_cast<size_t>(i);
+    if (copy.counts_[at] == 0) continue;
+    add(wider_bin(copy.first_bin_ + i, exponent_ - copy.exponent_) - first_bin_, copy.counts_[at],
+        copy.atoms_[at]);
   }
   count_ += copy.count_;
   zeros_ += copy.zeros_;

@@ -142,8 +142,10 @@ std::vector<float> minimum_weight_scales(std::span<const float> bias, int64_t ch
     if (!std::isfinite(bias[c]))
       fail(ErrorCode::kInput, "[quantize_weights] bias ", c, " is ", bias[c],
            ". Keep the layer in float.");
-    scales[c] = static_cast<float>(
-        std::max(least, std::abs(static_cast<double>(bias[c])) / (most * input_scale)));
+    // Raised by 2^-20, so that rounding to float32 cannot take the bias over the limit.
+    const double fitting =
+        std::abs(static_cast<double>(bias[c])) / (most * input_scale) * (1.0 + 0x1p-20);
+    scales[c] = static_cast<float>(std::max(least, fitting));
   }
   return scales;
 }
