@@ -71,9 +71,11 @@ void bind_ranges(py::module_& m) {
       .def_property_readonly("high", &RangeObserver::high)
       .def_property_readonly("width", &RangeObserver::width)
       .def_property_readonly("first_bin", &RangeObserver::first_bin)
-      .def_property_readonly("counts", [](const RangeObserver& observer) {
-        return copy_of<uint64_t>(observer.counts());
-      });
+      .def_property_readonly(
+          "counts",
+          [](const RangeObserver& observer) { return copy_of<uint64_t>(observer.counts()); })
+      .def_property_readonly(
+          "atoms", [](const RangeObserver& observer) { return copy_of<float>(observer.atoms()); });
 
   py::class_<RangeChoice>(m, "RangeChoice")
       .def_readonly("quantization", &RangeChoice::quantization)

@@ -29,6 +29,16 @@ int least_exponent(float low, float high) {
 
 double RangeObserver::width() const { return std::ldexp(1.0, exponent_); }
 
+void RangeObserver::add(int64_t bin, uint64_t count, float atom) {
+  const auto at = static_cast<size_t>(bin);
+  if (counts_[at] == 0) {
+    atoms_[at] = atom;
+  } else if (atoms_[at] != atom) {
+    atoms_[at] = std::numeric_limits<float>::quiet_NaN();  // and stays: NaN differs from all
+  }
+  counts_[at] += count;
+}
+
 void RangeObserver::cover(float low, float high) {
   if (low >= low_ && high <= high_) return;
   const bool empty = count_ == 0;
@@ -39,10 +49,11 @@ void RangeObserver::cover(float low, float high) {
   if (!empty && (exponent != exponent_ || first != first_bin_)) {
     std::array<uint64_t, kBins> old{};
     std::swap(old, counts_);
+    const std::array<float, kBins> old_atoms = atoms_;
     for (int64_t i = 0; i < kBins; ++i) {
-      if (old[static_cast<size_t>(i)] == 0) continue;
-      const int64_t bin = wider_bin(first_bin_ + i, exponent - exponent_) - first;
-      counts_[static_cast<size_t>(bin)] += old[static_cast<size_t>(i)];
+      const auto at = static_cast<size_t>(i);
+      if (old[at] == 0) continue;
+      add(wider_bin(first_bin_ + i, exponent - exponent_) - first, old[at], old_atoms[at]);
     }
   }
   exponent_ = exponent;
@@ -76,7 +87,7 @@ void RangeObserver::update(std::span<const float> values) {
     const double at = static_cast<double>(value) * per_bin;
     auto bin = static_cast<int32_t>(at);
     if (at < bin) --bin;  // floor; std::floor is a call on plain x86-64
-    ++counts_[static_cast<size_t>(bin - first)];
+    add(bin - first, 1, value);
   }
 }
 
@@ -87,10 +98,10 @@ void RangeObserver::merge(const RangeObserver& other) {
   const RangeObserver copy = other;  // `other` may be this one
   cover(copy.low_, copy.high_);
   for (int64_t i = 0; i < kBins; ++i) {
-    const uint64_t count = copy.counts_[static_cast<size_t>(i)];
-    if (count == 0) continue;
-    const int64_t bin = wider_bin(copy.first_bin_ + i, exponent_ - copy.exponent_) - first_bin_;
-    counts_[static_cast<size_t>(bin)] += count;
+    const auto at = static_cast<size_t>(i);
+    if (copy.counts_[at] == 0) continue;
+    add(wider_bin(copy.first_bin_ + i, exponent_ - copy.exponent_) - first_bin_, copy.counts_[at],
+        copy.atoms_[at]);
   }
   count_ += copy.count_;
   zeros_ += copy.zeros_;

@@ -35,11 +35,15 @@ class RangeObserver {
   double width() const;
   int64_t first_bin() const { return first_bin_; }
   const std::array<uint64_t, kBins>& counts() const { return counts_; }
+  // The one value of a bin, NaN if it has several; of bins with a count only.
+  const std::array<float, kBins>& atoms() const { return atoms_; }
 
  private:
   void cover(float low, float high);  // makes room for values up to these; both finite
+  void add(int64_t bin, uint64_t count, float atom);
 
   std::array<uint64_t, kBins> counts_{};
+  std::array<float, kBins> atoms_{};
   int exponent_ = 0;
   int64_t first_bin_ = 0;
   uint64_t count_ = 0, zeros_ = 0, nan_ = 0, infinite_ = 0;

@@ -29,6 +29,11 @@ std::vector<Segment> segments_of(const RangeObserver& observer) {
   for (int64_t i = 0; i < RangeObserver::kBins; ++i) {
     const uint64_t count = observer.counts()[static_cast<size_t>(i)];
     if (count == 0) continue;
+    const double atom = observer.atoms()[static_cast<size_t>(i)];
+    if (!std::isnan(atom)) {
+      segments.push_back({atom, atom, static_cast<double>(count)});
+      continue;
+    }
     const double from = static_cast<double>(observer.first_bin() + i) * width;
     segments.push_back({std::max<double>(from, observer.low()),
                         std::min<double>(from + width, observer.high()),

@@ -20,7 +20,8 @@ def observed(*batches):
 
 def state(observer):
     names = ("count", "zeros", "nan", "infinite", "low", "high", "width", "first_bin")
-    return [getattr(observer, name) for name in names], observer.counts.tolist()
+    atoms = np.where(observer.counts > 0, observer.atoms, 0)
+    return [getattr(observer, name) for name in names], observer.counts.tolist(), list(map(str, atoms))
 
 
 def brute_counts(values, observer):
@@ -74,6 +75,15 @@ def test_order_and_split_do_not_show(batches, random):
         merged.merge(part)
     assert state(merged) == state(whole)
     np.testing.assert_array_equal(whole.counts, brute_counts(np.asarray(values, np.float32), whole))
+
+
+def test_a_bin_of_one_value_knows_it():
+    values = np.float32([0.5, 0.5, 1000.0, 0.25])  # bins of 1/2: 0.25 is alone in its bin, 0.5 twice in the next
+    observer = observed(values[:1], values[1:])
+    assert observer.width == 0.5
+    np.testing.assert_array_equal(observer.atoms[observer.counts > 0], [0.25, 0.5, 1000])
+    observer.update(np.float32([0.75]))
+    np.testing.assert_array_equal(observer.atoms[observer.counts > 0], [0.25, np.nan, 1000])
 
 
 def test_merge_with_itself_doubles():

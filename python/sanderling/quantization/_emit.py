@@ -125,7 +125,7 @@ class _Emitter:
         else:
             group = f"{name}/constant"
             quantization = self._ranges.of_constant(name)
-        codes = self._constant(f"{name}_quantized", _core.quantize_values(np.ascontiguousarray(array), quantization))
+        codes = self._constant(f"{name}/q", _core.quantize_values(np.ascontiguousarray(array), quantization))
         return self._dequantize(name, codes, *self._parameters_of(group, quantization))
 
     def _is_shared(self, layer: Layer) -> bool:
@@ -157,9 +157,9 @@ class _Emitter:
         if key not in self._weights:
             self._weights[key] = self._dequantize(
                 layer.weight,
-                self._constant(f"{layer.weight}_quantized", codes),
-                self._constant(f"{layer.weight}_scale", scales),
-                self._constant(f"{layer.weight}_zero_point", np.zeros(scales.shape, np.int8)),
+                self._constant(f"{layer.weight}/q", codes),
+                self._constant(f"{layer.weight}/scale", scales),
+                self._constant(f"{layer.weight}/zero", np.zeros(scales.shape, np.int8)),
                 axis=layer.axis,
             )
         return self._weights[key]
@@ -171,8 +171,8 @@ class _Emitter:
         product = (np.float64(input_scale) * scales.astype(np.float64)).astype(np.float32)
         return self._dequantize(
             layer.bias,
-            self._constant(f"{layer.bias}_quantized", codes),
-            self._constant(f"{layer.bias}_scale", product),
+            self._constant(f"{layer.bias}/q", codes),
+            self._constant(f"{layer.bias}/scale", product),
             None,
             axis=0,
         )
@@ -181,28 +181,28 @@ class _Emitter:
         """Adds the pair of nodes behind `real`, the float values of `tensor`."""
         group = self._placement.codes[tensor]
         parameters = self._parameters_of(group, self._choices[group].quantization)
-        codes = self._fresh(f"{tensor}_quantized")
+        codes = self._fresh(f"{tensor}/q")
         self._add("QuantizeLinear", [real, *parameters], codes)
-        output = tensor if real != tensor else self._fresh(f"{tensor}_dequantized")
+        output = tensor if real != tensor else self._fresh(f"{tensor}/dq")
         self._add("DequantizeLinear", [codes, *parameters], output)
         self._dequantized[tensor] = output
 
     def _parameters_of(self, group: str, quantization: _core.Quantization) -> tuple[str, str]:
         if group not in self._parameters:
             self._parameters[group] = (
-                self._constant(f"{group}_scale", np.float32(quantization.scale)),
-                self._constant(f"{group}_zero_point", np.uint8(quantization.zero_point)),
+                self._constant(f"{group}/scale", np.float32(quantization.scale)),
+                self._constant(f"{group}/zero", np.uint8(quantization.zero_point)),
             )
         return self._parameters[group]
 
     def _dequantize(self, like: str, codes: str, scale: str, zero_point: str | None, axis: int | None = None) -> str:
-        output = self._fresh(f"{like}_dequantized")
+        output = self._fresh(f"{like}/dq")
         inputs = [codes, scale] + ([] if zero_point is None else [zero_point])
         self._add("DequantizeLinear", inputs, output, **({} if axis is None else {"axis": axis}))
         return output
 
     def _add(self, operator: str, inputs: list[str], output: str, **attributes: int) -> None:
-        self._nodes.append(helper.make_node(operator, inputs, [output], name=f"{output}/{operator}", **attributes))
+        self._nodes.append(helper.make_node(operator, inputs, [output], **attributes))
 
     def _constant(self, name: str, array: Array | np.generic) -> str:
         fresh = self._fresh(name)
