@@ -99,7 +99,7 @@ class BoundCall {
     }
     for (size_t i = 0; i < out_.size(); ++i)
       if (!(out_[i].type == program->output_types[i]))
-        fail(ErrorCode::kInput, "[bind] output '", session_->model().graph().outputs[i].name,
+        fail(ErrorCode::kInput, "[run] output '", session_->model().graph().outputs[i].name,
              "' is ", out_[i].type.to_string(), ", the model writes ",
              program->output_types[i].to_string());
   }

@@ -11,7 +11,8 @@ void infer(InferContext& context) {
 
 void reference(const ReferenceContext& context) {
   for (int64_t i = 0; i < context.output(0).shape.elements(); ++i)
-    context.out<uint8_t>(0)[i] = nearest_code(context.in<float>(0)[i], context.output_quantization(0));
+    context.out<uint8_t>(0)[i] =
+        nearest_code(context.in<float>(0)[i], context.output_quantization(0));
 }
 
 struct Step {

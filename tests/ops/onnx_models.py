@@ -57,6 +57,7 @@ def one_node(
     output_dtype: npt.DTypeLike = np.float32,
     opset: int = NEWEST_OPSET,
     symbolic_batch: bool = False,
+    more: Mapping[str, Any] | None = None,
     **attributes: Any,
 ) -> onnx.ModelProto:
     """A model of one node "node" whose output is "y".
@@ -69,10 +70,11 @@ def one_node(
         output_dtype: dtype of "y".
         opset: Version of the default domain.
         symbolic_batch: Dimension 0 of every input is chosen at run time.
+        more: Attributes of the node whose names are parameters here.
         attributes: Of the node.
     """
     names = [*inputs, *(constants or {})] if order is None else list(order)
-    node = helper.make_node(op, names, ["y"], name="node", **attributes)
+    node = helper.make_node(op, names, ["y"], name="node", **attributes, **(more or {}))
     shapes = {name: ("N", *a.shape[1:]) if symbolic_batch else a.shape for name, a in inputs.items()}
     specs = {name: (a.dtype, shapes[name]) for name, a in inputs.items()}
     return model_of([node], specs, {"y": output_dtype}, constants, opset)

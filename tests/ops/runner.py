@@ -11,7 +11,9 @@ tests/cpp/run_cases, which replays it without Python, such as on emulated Arm.
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -36,7 +38,7 @@ class Case:
     """One model with inputs and what it must give.
 
     Attributes:
-        name: Unique in its test file; letters, digits, "_", "-" and ".".
+        name: What pytest shows.
         model: The model.
         inputs: Arrays by input name.
         expected: Arrays by output name, or a function of the inputs that gives them. Integer (and bool) outputs must be
@@ -218,17 +220,18 @@ def _write(case: Case, results: Mapping[str, Mapping[str, Array]], expected: Map
     arrays = [*case.inputs.values(), *outputs.values()]
     if not folder or not case.same_bits or sum(a.size for a in arrays) > MOST_WRITTEN_ELEMENTS:
         return
-    # Test files may use the same case name; pytest says which one runs.
     test = os.environ.get("PYTEST_CURRENT_TEST", "case").split("::")[0].rpartition("/")[2].removesuffix(".py")
-    name = f"{test.removeprefix('test_')}-{case.name}"
+    label = re.sub(r"[^\w.-]+", "_", f"{test.removeprefix('test_')}-{case.name}")
+    names = itertools.chain([label], (f"{label}-{i}" for i in itertools.count(2)))
+    name = next(name for name in names if not (Path(folder) / name).exists())
     target = Path(folder) / name
     target.mkdir(parents=True)
     (target / "model.onnx").write_bytes(case.model.SerializeToString())
     bound = 0.0
     for i, array in enumerate(case.inputs[v.name] for v in case.model.graph.input):
-        np.save(target / f"input_{i}.npy", np.ascontiguousarray(array))
+        np.save(target / f"input_{i}.npy", np.asarray(array, order="C"))
     for i, output in enumerate(case.model.graph.output):
-        np.save(target / f"output_{i}.npy", np.ascontiguousarray(outputs[output.name]))
+        np.save(target / f"output_{i}.npy", np.asarray(outputs[output.name], order="C"))
         if np.issubdtype(outputs[output.name].dtype, np.floating):
             bound = max(bound, float_bound(np.asarray(expected[output.name], np.float64), case.length, case.magnitude))
     exact = case.exact or bound == 0.0

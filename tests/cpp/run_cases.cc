@@ -1,0 +1,136 @@
+// Replays the cases that the Python tests wrote (tests/ops/runner.py, SANDERLING_WRITE_CASES=DIR)
+// on the reference functions and every instruction set that this CPU runs: the operator tests where
+// there is no Python, such as on emulated Arm.
+//
+//   run_cases DIR
+//
+// DIR/cases.txt has a line "NAME exact" or "NAME float ATOL RTOL" per case, DIR/NAME/ has
+// model.onnx, input_<i>.npy and output_<i>.npy in the model's order. Integer outputs must be equal
+// whatever the line says.
+#include <cmath>
+#include <cstring>
+#include <fstream>
+#include <iostream>
+#include <sstream>
+
+#include "core/mapped_file.h"
+#include "exec/session.h"
+#include "graph/passes/passes.h"
+#include "kernels/table.h"
+#include "npy.h"
+#include "onnx/import.h"
+
+namespace sanderling {
+namespace {
+
+struct Tolerance {
+  bool exact = true;
+  double absolute = 0.0, relative = 0.0;
+};
+
+std::vector<Tensor> read_arrays(const std::filesystem::path& folder, const char* kind,
+                                size_t count) {
+  std::vector<Tensor> arrays;
+  for (size_t i = 0; i < count; ++i) arrays.push_back(read_npy(folder / cat(kind, "_", i, ".npy")));
+  return arrays;
+}
+
+template <typename T>
+void compare_floats(const Tensor& got, const Tensor& wanted, const Tolerance& tolerance) {
+  for (size_t i = 0; i < got.data<T>().size(); ++i) {
+    const double a = static_cast<double>(got.data<T>()[i]);
+    const double b = static_cast<double>(wanted.data<T>()[i]);
+    if (a == b || (std::isnan(a) && std::isnan(b))) continue;
+    const double allowed =
+        tolerance.exact ? 0.0 : tolerance.absolute + tolerance.relative * std::abs(b);
+    if (!(std::abs(a - b) <= allowed))
+      fail(ErrorCode::kInternal, "element ", i, " is ", a, ", expected ", b, ", may differ by ",
+           allowed);
+  }
+}
+
+void compare(const Tensor& got, const Tensor& wanted, const Tolerance& tolerance) {
+  if (!(got.type() == wanted.type()))
+    fail(ErrorCode::kInternal, "got ", got.type().to_string(), ", expected ",
+         wanted.type().to_string());
+  if (got.dtype() == DType::kFloat32) return compare_floats<float>(got, wanted, tolerance);
+  if (got.dtype() == DType::kFloat64) return compare_floats<double>(got, wanted, tolerance);
+  const auto* a = static_cast<const uint8_t*>(got.raw());
+  const auto* b = static_cast<const uint8_t*>(wanted.raw());
+  for (size_t i = 0; i < got.type().bytes(); ++i)
+    if (a[i] != b[i])
+      fail(ErrorCode::kInternal, "byte ", i, " is ", static_cast<int>(a[i]), ", expected ",
+           static_cast<int>(b[i]));
+}
+
+void run_case(const std::filesystem::path& folder, const Tolerance& tolerance,
+              const KernelTable& kernels, bool reference) {
+  const MappedFile file(folder / "model.onnx");
+  Graph graph = import_model(file.bytes());
+  lower(graph);
+  const auto model = std::make_shared<const CompiledModel>(std::move(graph), kernels, reference);
+  Session session(model, {.threads = 1, .watch = nullptr});
+  const std::vector<Tensor> inputs = read_arrays(folder, "input", model->graph().inputs.size());
+  const std::vector<Tensor> wanted = read_arrays(folder, "output", model->graph().outputs.size());
+  std::vector<TensorView> input_views, output_views;
+  std::vector<TensorType> types;
+  for (const Tensor& input : inputs) {
+    input_views.push_back(input.view());
+    types.push_back(input.type());
+  }
+  std::vector<Tensor> outputs;
+  for (const TensorType& type : session.program_for(types)->output_types)
+    outputs.emplace_back(type);
+  for (const Tensor& output : outputs) output_views.push_back(output.view());
+  session.run(input_views, output_views);
+  for (size_t i = 0; i < outputs.size(); ++i) compare(outputs[i], wanted[i], tolerance);
+}
+
+// How many cases failed on one instruction set.
+int run_all(const std::filesystem::path& folder, const KernelTable& kernels, bool reference) {
+  const std::string where = reference ? "reference" : kernels.isa;
+  std::ifstream list(folder / "cases.txt");
+  if (!list)
+    fail(ErrorCode::kInput, "[run_cases] '", (folder / "cases.txt").string(), "' cannot be read");
+  int cases = 0, failures = 0;
+  for (std::string line; std::getline(list, line);) {
+    std::istringstream words(line);
+    std::string name, kind;
+    Tolerance tolerance;
+    words >> name >> kind;
+    tolerance.exact = kind == "exact";
+    if (!tolerance.exact) words >> tolerance.absolute >> tolerance.relative;
+    if (!words || (kind != "exact" && kind != "float"))
+      fail(ErrorCode::kInput, "[run_cases] cases.txt has the line '", line, "'");
+    ++cases;
+    try {
+      run_case(folder / name, tolerance, kernels, reference);
+    } catch (const std::exception& problem) {
+      ++failures;
+      std::cerr << where << ", " << name << ": " << problem.what() << "\n";
+    }
+  }
+  std::cout << where << ": " << cases - failures << " of " << cases << " cases agree" << std::endl;
+  return cases == 0 ? 1 : failures;
+}
+
+}  // namespace
+}  // namespace sanderling
+
+int main(int count, char** arguments) {
+  using namespace sanderling;
+  if (count != 2) {
+    std::cerr << "usage: run_cases DIR, a folder that the Python tests wrote under "
+                 "SANDERLING_WRITE_CASES=DIR\n";
+    return 2;
+  }
+  try {
+    int failures = run_all(arguments[1], *runnable_tables().front(), /*reference=*/true);
+    for (const KernelTable* kernels : runnable_tables())
+      failures += run_all(arguments[1], *kernels, false);
+    return failures == 0 ? 0 : 1;
+  } catch (const std::exception& problem) {
+    std::cerr << problem.what() << "\n";
+    return 2;
+  }
+}
