@@ -57,10 +57,10 @@ void maximum(const ReferenceContext& context) {
           where = pixel;
         });
         context.out<T>(0)[y.at(n, c, p)] = largest;
-        if (wants_indices)
-          context.out<int64_t>(1)[y.at(n, c, p)] =
-              (n * channels + c) * window.inputs() +
-              stored_index(window, std::max<int64_t>(where, 0), column_major);
+        if (!wants_indices) continue;
+        // A window that sees no pixel has no index; ONNX does not say what stands there.
+        const int64_t index = where < 0 ? 0 : stored_index(window, where, column_major);
+        context.out<int64_t>(1)[y.at(n, c, p)] = (n * channels + c) * window.inputs() + index;
       }
     }
   }

@@ -99,6 +99,21 @@ def test_nan_wins() -> None:
     check(Case("nan", model, {"x": x}, {"y": expected}, exact=True, onnxruntime=False))
 
 
+def test_no_pixels_at_all() -> None:
+    """Of an empty constant there is nothing to point at."""
+    attributes = {"kernel_shape": [2, 2], "pads": [1, 0, 1, 0], "storage_order": 1}
+    nodes = [
+        helper.make_node("MaxPool", ["empty"], ["y", "i"], name="node", **attributes),
+        helper.make_node("Identity", ["x"], ["z"]),
+    ]
+    outputs = {"y": np.float32, "i": np.int64, "z": np.float32}
+    constants = {"empty": np.zeros((1, 2, 0, 4), np.float32)}
+    x = np.ones(3, np.float32)
+    model = model_of(nodes, {"x": (np.float32, x.shape)}, outputs, constants)
+    expected = {"y": np.full((1, 2, 1, 3), -np.inf), "i": np.zeros((1, 2, 1, 3), np.int64), "z": x}
+    check(Case("empty", model, {"x": x}, expected, exact=True, onnxruntime=False))
+
+
 def test_a_batch_equals_its_rows_bit_for_bit() -> None:
     x = values(np.random.default_rng(0), (8, 17, 13, 12))
     model = one_node("MaxPool", {"x": x}, symbolic_batch=True, kernel_shape=[3, 3], pads=[1, 1, 1, 1])

@@ -13,13 +13,18 @@ import onnx
 import pytest
 from onnx import numpy_helper
 from onnx.backend.test.case import node
-from runner import Case, check
+from runner import Case, check, isas
 from samples import DTYPES
 from sanderling import _core
 from sanderling.errors import UnsupportedError
 
 # Inputs that the engine must know when it plans, since shapes depend on them: they become initializers here.
 KNOWN_AT_LOAD = {"Reshape": (1,), "Squeeze": (1,), "Unsqueeze": (1,), "Pad": (1, 3), "ReduceMean": (1,)}
+
+# Cases whose attributes the engine refuses: it only infers.
+TRAINING = {"test_batchnorm_epsilon_training_mode", "test_batchnorm_example_training_mode"}
+# Cases whose expected values are stated to four decimals, not all of them rounded the right way.
+FOUR_DECIMALS = {"test_averagepool_2d_ceil_last_window_starts_on_pad"}
 
 
 @cache
@@ -66,7 +71,7 @@ def with_constants(model: onnx.ModelProto, arrays: dict[str, Any]) -> tuple[onnx
 def test_onnx_node(name: str) -> None:
     case = node_tests()[name]
     for i, (inputs, outputs) in enumerate(case.data_sets):
-        if not all(map(fits, [*inputs, *outputs])):
+        if name in TRAINING or not all(map(fits, [*inputs, *outputs])):
             with pytest.raises(UnsupportedError):
                 _core.Session(_core.Model(case.model.SerializeToString())).run(
                     {v.name: a for v, a in zip(case.model.graph.input, inputs, strict=True)}
@@ -76,5 +81,10 @@ def test_onnx_node(name: str) -> None:
         arrays = dict(zip(names, map(np.asarray, inputs), strict=True))
         model, given = with_constants(case.model, arrays)
         expected = dict(zip([v.name for v in model.graph.output], map(np.asarray, outputs), strict=True))
+        if name in FOUR_DECIMALS:
+            for isa in isas():
+                for output, found in _core.Session(_core.Model(model.SerializeToString()), isa=isa).run(given).items():
+                    np.testing.assert_allclose(found, expected[output], rtol=0, atol=1e-4)
+            continue
         # These opsets may be newer than what ONNX Runtime reads; the expected values are ONNX's own anyway.
         check(Case(f"{name}-{i}", model, given, expected, length=None, onnxruntime=False))
