@@ -73,13 +73,9 @@ void run_case(const std::filesystem::path& folder, const Tolerance& tolerance,
   const std::vector<Tensor> inputs = read_arrays(folder, "input", model->graph().inputs.size());
   const std::vector<Tensor> wanted = read_arrays(folder, "output", model->graph().outputs.size());
   std::vector<TensorView> input_views, output_views;
-  std::vector<TensorType> types;
-  for (const Tensor& input : inputs) {
-    input_views.push_back(input.view());
-    types.push_back(input.type());
-  }
+  for (const Tensor& input : inputs) input_views.push_back(input.view());
   std::vector<Tensor> outputs;
-  for (const TensorType& type : session.program_for(types)->output_types)
+  for (const TensorType& type : session.program_for(input_views)->output_types)
     outputs.emplace_back(type);
   for (const Tensor& output : outputs) output_views.push_back(output.view());
   session.run(input_views, output_views);
