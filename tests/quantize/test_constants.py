@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from sanderling import _core
 from sanderling.errors import InputError
 
@@ -29,7 +28,9 @@ def brute_force(channel):
     return min(errors)
 
 
-@pytest.mark.parametrize("shape, axis", [((8, 3, 3, 3), 0), ((5, 40), 0), ((40, 5), 1), ((6, 4, 7), 1), ((1, 300), 0)])
+@pytest.mark.parametrize(
+    ("shape", "axis"), [((8, 3, 3, 3), 0), ((5, 40), 0), ((40, 5), 1), ((6, 4, 7), 1), ((1, 300), 0)]
+)
 @pytest.mark.parametrize("kind", ["normal", "laplace"])
 def test_near_the_best_scale_per_channel(shape, axis, kind):
     rng = np.random.default_rng(3)

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from sanderling import _core
 from sanderling.errors import InputError
 
@@ -24,8 +23,9 @@ def error_of(values, quantization):
     return np.mean((round_trip(values, quantization) - np.asarray(values, np.float64)) ** 2)
 
 
-def brute_force(values, shares=np.geomspace(1, 1 / 128, 90)):
+def brute_force(values, ends=60):
     """The least error over a dense grid of clipped ranges."""
+    shares = np.geomspace(1, 1 / 128, ends)
     low, high = min(values.min(), 0), max(values.max(), 0)
     lows = low * shares if low < 0 else [0.0]
     highs = high * shares if high > 0 else [0.0]
@@ -68,7 +68,7 @@ def test_heavy_tails_are_clipped(seed):
     chosen = _core.search_range(observer)
     minmax = _core.covering_codes(values.min(), values.max())
     assert error_of(values, chosen.quantization) < 0.95 * error_of(values, minmax)
-    assert error_of(values, chosen.quantization) < 1.02 * brute_force(values, np.geomspace(1, 1 / 128, 40))
+    assert error_of(values, chosen.quantization) < 1.02 * brute_force(values, ends=40)
     q = chosen.quantization
     beyond = np.mean((values < q.low - q.scale / 2) | (values > q.high + q.scale / 2))
     assert chosen.clipped == pytest.approx(beyond, abs=2e-4)
@@ -93,7 +93,9 @@ def test_error_is_the_integral_over_the_density(share):
     assert _core.mean_squared_error(observer, quantization) == pytest.approx(error_of(values, quantization), rel=1e-3)
 
 
-@pytest.mark.parametrize("low, high", [(-1, 2), (0, 3), (2, 3), (-3, -2), (-1e-3, 1e3), (-1e30, 1e-30), (-3e38, 3e38)])
+@pytest.mark.parametrize(
+    ("low", "high"), [(-1, 2), (0, 3), (2, 3), (-3, -2), (-1e-3, 1e3), (-1e30, 1e-30), (-3e38, 3e38)]
+)
 def test_zero_is_a_code_and_the_range_is_covered(low, high):
     q = _core.covering_codes(low, high)
     assert 0 <= q.zero_point <= 255
@@ -128,7 +130,9 @@ def test_nothing_observed_is_refused():
 
 
 def test_codes_are_quantize_linears():
-    values = np.concatenate([np.random.default_rng(0).standard_normal(999), [0.5, 1.5, -0.5, 1e9, -1e9]]).astype(np.float32)
+    values = np.concatenate([np.random.default_rng(0).standard_normal(999), [0.5, 1.5, -0.5, 1e9, -1e9]]).astype(
+        np.float32
+    )
     for q in (_core.Quantization(1.0, 128), _core.Quantization(0.037, 17)):
         expected = np.clip(np.round(values / np.float32(q.scale)) + q.zero_point, 0, 255).astype(np.uint8)
         np.testing.assert_array_equal(_core.quantize_values(values.reshape(4, -1), q).ravel(), expected)

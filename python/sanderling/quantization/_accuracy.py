@@ -54,9 +54,9 @@ def measure(metric: Metric, data: bytes) -> float:
 def keep_accuracy(quantizer: Quantizer, calibration: Calibration, metric: Metric, floor: float) -> Accepted:
     """Finds how few of the most sensitive layers must stay in float32 for the metric to reach `floor`.
 
-    Layers are ordered once by the noise that each makes at the model's outputs when it alone is in int8. The first 1, 2,
-    4, ... of them are tried in float32 until the metric holds, then the numbers between by halving, so that the metric is
-    called about 2 log2(layers) times. What is returned was measured.
+    Layers are ordered once by the noise that each makes at the model's outputs when it alone is in int8. The first 1,
+    2, 4, ... of them are tried in float32 until the metric holds, then the numbers between by halving, so that the
+    metric is called about 2 log2(layers) times. What is returned was measured.
 
     Raises:
         UnsupportedError: It does not hold while any layer is in int8.
@@ -98,14 +98,14 @@ def keep_accuracy(quantizer: Quantizer, calibration: Calibration, metric: Metric
         worst = ", ".join(f"{name} ({sensitivity[name]:.1f} dB)" for name in order[:3])
         raise UnsupportedError(
             f"[quantize] no model with an int8 layer reaches the metric {floor:.6g}; the best of those tried has "
-            f"{best_missed:.6g}. Most sensitive: {worst}. Allow a larger max_drop, or give calibration rows that look more "
-            "like the metric's"
+            f"{best_missed:.6g}. Most sensitive: {worst}. Allow a larger max_drop, or give calibration rows that look "
+            "more like the metric's"
         )
     return accepted
 
 
 def _sensitivities(quantizer: Quantizer, calibration: Calibration, names: list[str]) -> dict[str, float]:
-    feeds = calibration.sample(_SENSITIVITY_ROWS)
+    feeds = calibration.sample(_SENSITIVITY_ROWS, quantizer.rows_per_run)
     session = run_session(quantizer.network.to_model(quantizer.network.nodes, quantizer.network.constants))
     expected = [session.run(dict(feed)) for feed in feeds]
     return {

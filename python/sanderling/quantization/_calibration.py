@@ -32,7 +32,7 @@ class Calibration:
         self._inputs = tuple(inputs)
         self._whole: Feed | None = None  # rows to be cut into runs
         self._runs: list[Feed] = []  # or runs as they came
-        if isinstance(data, Mapping) or isinstance(data, np.ndarray) or hasattr(data, "__dlpack__"):
+        if isinstance(data, (Mapping, np.ndarray)) or hasattr(data, "__dlpack__"):
             self._take_rows(self._by_name(data))
         elif isinstance(data, Iterable) and not isinstance(data, str | bytes):
             self._runs = [self._checked_batch(batch, f"batch {i}") for i, batch in enumerate(data)]
@@ -56,11 +56,12 @@ class Calibration:
         for begin in range(0, self.rows, size):
             yield {name: array[begin : begin + size] for name, array in self._whole.items()}
 
-    def sample(self, rows: int) -> list[Feed]:
-        """Returns about `rows` rows, spread evenly, in runs that the model takes."""
+    def sample(self, rows: int, most_rows: int) -> list[Feed]:
+        """Returns about `rows` rows, spread evenly, in runs of at most `most_rows` or as the model takes them."""
         if self._whole is not None and self._fixed_batch() is None:
             chosen = np.linspace(0, self.rows - 1, min(rows, self.rows)).round().astype(np.int64)
-            return [{name: array[chosen] for name, array in self._whole.items()}]
+            parts = np.split(chosen, range(most_rows, len(chosen), most_rows))
+            return [{name: array[part] for name, array in self._whole.items()} for part in parts]
         runs = list(self.runs(1))
         wanted = max(1, min(len(runs), rows * len(runs) // self.rows))
         return [runs[i] for i in np.linspace(0, len(runs) - 1, wanted).round().astype(np.int64)]
@@ -84,7 +85,8 @@ class Calibration:
         fixed = self._fixed_batch()
         if fixed and self.rows % fixed:
             raise InputError(
-                f"[quantize] calibration has {self.rows} rows, the model takes {fixed} at a time. Give a multiple of {fixed}"
+                f"[quantize] calibration has {self.rows} rows, the model takes {fixed} at a time. Give a "
+                f"multiple of {fixed}"
             )
 
     def _fixed_batch(self) -> int | None:
@@ -107,10 +109,14 @@ class Calibration:
         names = [spec.name for spec in self._inputs]
         if not isinstance(data, Mapping):
             if len(names) != 1:
-                raise InputError(f"[quantize] the model has inputs {names}. Give calibration as a mapping by input name")
+                raise InputError(
+                    f"[quantize] the model has inputs {names}. Give calibration as a mapping by input name"
+                )
             return {names[0]: to_array(data, names[0])}
         if set(data) != set(names):
-            raise InputError(f"[quantize] calibration has inputs {sorted(map(str, data))}, the model has {sorted(names)}")
+            raise InputError(
+                f"[quantize] calibration has inputs {sorted(map(str, data))}, the model has {sorted(names)}"
+            )
         return {name: to_array(data[name], name) for name in names}
 
 
@@ -126,17 +132,20 @@ def _check(array: Array, spec: TensorSpec, what: str, *, any_rows: bool = False)
         )
     wanted = spec.shape or ()
     fits = array.ndim == len(wanted) and all(
-        not isinstance(extent, int) or extent == array.shape[i] or (any_rows and i == 0) for i, extent in enumerate(wanted)
+        not isinstance(extent, int) or extent == array.shape[i] or (any_rows and i == 0)
+        for i, extent in enumerate(wanted)
     )
     if not fits:
-        raise InputError(f"[quantize] {what}: input {spec.name!r} has shape {list(array.shape)}, the model takes {list(wanted)}")
+        raise InputError(
+            f"[quantize] {what}: input {spec.name!r} has shape {list(array.shape)}, the model takes {list(wanted)}"
+        )
     if array.size == 0:
         raise InputError(f"[quantize] {what}: input {spec.name!r} of shape {list(array.shape)} is empty")
     if array.dtype.kind == "f":
         bad = int(array.size - np.isfinite(array).sum())
         if bad:
             raise InputError(
-                f"[quantize] {what}: input {spec.name!r} has {bad} of {array.size} values NaN or infinite. Drop or fill "
-                "those rows"
+                f"[quantize] {what}: input {spec.name!r} has {bad} of {array.size} values NaN or infinite. Drop or "
+                "fill those rows"
             )
     return array

@@ -29,7 +29,8 @@ class Candidate:
     @property
     def data(self) -> bytes:
         """The ONNX file."""
-        return self.emitted.model.SerializeToString()
+        data: bytes = self.emitted.model.SerializeToString()
+        return data
 
     def codes_of(self, tensor: str) -> _core.Quantization | None:
         """The codes of a tensor, if it has them."""
@@ -45,6 +46,7 @@ class Quantizer:
         layers: What there is to decide about.
         ranges: What was observed.
         infinite: Tensors that became infinite on the calibration rows, so that they cannot have codes.
+        rows_per_run: Rows that one run may have when the outputs of all layers are wanted.
     """
 
     def __init__(self, network: Network, calibration: Calibration) -> None:
@@ -58,7 +60,9 @@ class Quantizer:
         self.layers = find_layers(network)
         placement = place(network, self.layers, Choice())
         if not placement.int8:
-            reasons = "; ".join(f"{layer.name}: {layer.why_not}" for layer in self.layers if layer.why_not) or "no layers"
+            reasons = (
+                "; ".join(f"{layer.name}: {layer.why_not}" for layer in self.layers if layer.why_not) or "no layers"
+            )
             raise UnsupportedError(
                 "[quantize] the model has no Conv, Gemm or MatMul with constant float32 weights that int8 can run "
                 f"({reasons}). Keep it in float32"
@@ -67,12 +71,12 @@ class Quantizer:
         shown = [name for layer in self.layers for name in [*layer.inputs, layer.output]]
         floats = [name for name in shown if types.get(name, (0, 0))[0] == onnx.TensorProto.FLOAT]
         needed = [name for name in sorted(sources(network, placement.codes)) if name not in network.constants]
-        observers = observe(network, [*needed, *floats], calibration)
+        observers, self.rows_per_run = observe(network, [*needed, *floats], calibration)
         for name in needed:
             if observers[name].nan:
                 raise InputError(
-                    f"[quantize] tensor {name!r} becomes NaN {observers[name].nan:,} times on the calibration rows. Check "
-                    "that they are scaled as the model was trained"
+                    f"[quantize] tensor {name!r} becomes NaN {observers[name].nan:,} times on the calibration rows. "
+                    "Check that they are scaled as the model was trained"
                 )
         self.infinite = {name for name, observer in observers.items() if observer.infinite}
         self.ranges = Ranges(network, self.layers, observers)
@@ -100,7 +104,9 @@ class Quantizer:
         if layer.name in candidate.placement.int8:
             if layer.kind is Kind.WEIGHTED:
                 return "constant weights"
-            return "an int8 layer reads it" + ("; inputs keep their own codes" if layer.name in self._base.apart else "")
+            return "an int8 layer reads it" + (
+                "; inputs keep their own codes" if layer.name in self._base.apart else ""
+            )
         if layer.name in kept:
             return f"kept for the metric: alone in int8 it leaves {kept[layer.name]:.1f} dB at the outputs"
         if layer.kind is Kind.FLOAT:

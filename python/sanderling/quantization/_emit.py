@@ -12,7 +12,7 @@ from onnx import helper
 
 from sanderling import _core
 from sanderling.quantization._layers import Kind, Layer, is_movement
-from sanderling.quantization._network import Array, Network
+from sanderling.quantization._network import Array, Network, set_attribute
 from sanderling.quantization._placement import Placement
 from sanderling.quantization._ranges import Ranges
 
@@ -33,7 +33,11 @@ class Emitted:
 
 
 def emit(
-    network: Network, layers: list[Layer], placement: Placement, ranges: Ranges, choices: Mapping[str, _core.RangeChoice]
+    network: Network,
+    layers: list[Layer],
+    placement: Placement,
+    ranges: Ranges,
+    choices: Mapping[str, _core.RangeChoice],
 ) -> Emitted:
     """Writes the model: QuantizeLinear and DequantizeLinear around int8 layers, constants as codes."""
     return _Emitter(network, layers, placement, ranges, choices).run()
@@ -63,7 +67,9 @@ class _Emitter:
         self._weight_sqnr: dict[str, float] = {}
 
     def run(self) -> Emitted:
-        layer_at = {index: layer for layer in self._layers if layer.name in self._placement.int8 for index in layer.nodes}
+        layer_at = {
+            index: layer for layer in self._layers if layer.name in self._placement.int8 for index in layer.nodes
+        }
         for name in self._network.inputs:
             if name in self._placement.codes:
                 self._quantize(name, name)
@@ -198,11 +204,14 @@ class _Emitter:
     def _dequantize(self, like: str, codes: str, scale: str, zero_point: str | None, axis: int | None = None) -> str:
         output = self._fresh(f"{like}/dq")
         inputs = [codes, scale] + ([] if zero_point is None else [zero_point])
-        self._add("DequantizeLinear", inputs, output, **({} if axis is None else {"axis": axis}))
+        self._add("DequantizeLinear", inputs, output, axis)
         return output
 
-    def _add(self, operator: str, inputs: list[str], output: str, **attributes: int) -> None:
-        self._nodes.append(helper.make_node(operator, inputs, [output], **attributes))
+    def _add(self, operator: str, inputs: list[str], output: str, axis: int | None = None) -> None:
+        node = helper.make_node(operator, inputs, [output])
+        if axis is not None:
+            set_attribute(node, "axis", axis)
+        self._nodes.append(node)
 
     def _constant(self, name: str, array: Array | np.generic) -> str:
         fresh = self._fresh(name)

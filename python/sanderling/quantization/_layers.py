@@ -59,7 +59,12 @@ def is_movement(network: Network, node: onnx.NodeProto) -> bool:
     """Whether the node only moves elements or chooses among them, so that codes pass through it."""
     if node.op_type not in _MOVEMENTS or len(node.output) != 1:
         return False
-    if node.op_type == "Pad" and attribute(node, "mode", "constant") == "constant" and len(node.input) > 2 and node.input[2]:
+    if (
+        node.op_type == "Pad"
+        and attribute(node, "mode", "constant") == "constant"
+        and len(node.input) > 2
+        and node.input[2]
+    ):
         value = network.constants.get(node.input[2])
         return value is not None and bool(np.all(value == 0))
     return True
@@ -94,7 +99,7 @@ def _layer_at(network: Network, index: int) -> Layer:
 
 
 def _gate_of(network: Network, sigmoid: onnx.NodeProto) -> int | None:
-    """x * sigmoid(x), as SiLU is exported: one function of x, so the sigmoid itself needs no codes."""
+    """Finds x * sigmoid(x), as SiLU is exported: one function of x, so the sigmoid itself needs no codes."""
     reader = network.only_reader(sigmoid.output[0])
     if reader is None or network.nodes[reader].op_type != "Mul":
         return None
@@ -107,7 +112,9 @@ def _is_clamp(network: Network, node: onnx.NodeProto) -> bool:
     return node.op_type == "Clip" and all(not name or name in network.constants for name in node.input[1:])
 
 
-def _with_activations(network: Network, index: int, kind: Kind, why_not: str = "", first: tuple[int, ...] = ()) -> Layer:
+def _with_activations(
+    network: Network, index: int, kind: Kind, why_not: str = "", first: tuple[int, ...] = ()
+) -> Layer:
     """A layer of `first` or the node at `index`, and the Relu or Clip that alone read it."""
     nodes = [*(first or (index,))]
     while (reader := network.only_reader(network.nodes[nodes[-1]].output[0])) is not None:
@@ -138,7 +145,17 @@ def _weighted(network: Network, index: int) -> Layer:
     bare = _with_activations(network, index, Kind.WEIGHTED, first=tuple(nodes))
     depth = weights.size // weights.shape[axis]
     return Layer(
-        bare.name, bare.operator, bare.kind, "", bare.nodes, (node.input[0],), bare.output, node.input[1], bias, axis, depth
+        bare.name,
+        bare.operator,
+        bare.kind,
+        "",
+        bare.nodes,
+        (node.input[0],),
+        bare.output,
+        node.input[1],
+        bias,
+        axis,
+        depth,
     )
 
 
@@ -147,7 +164,7 @@ def _added_bias(network: Network, node: onnx.NodeProto, columns: int, nodes: lis
     reader = network.only_reader(node.output[0])
     if reader is None or network.nodes[reader].op_type != "Add":
         return None
-    for name in network.nodes[reader].input:
+    for name in map(str, network.nodes[reader].input):
         constant = network.constants.get(name)
         if constant is not None and constant.shape == (columns,) and constant.dtype == np.float32:
             nodes.append(reader)

@@ -10,6 +10,8 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper, shape_inference
 
+from sanderling.errors import ModelError
+
 Array = npt.NDArray[Any]
 
 
@@ -40,7 +42,10 @@ class Network:
         self.outputs = [value.name for value in graph.output]
         self.producer: dict[str, int] = {}
         self.readers: dict[str, list[int]] = {}
-        self._names = {name for node in self.nodes for name in [*node.input, *node.output]} | {*self.constants, *self.inputs}
+        self._names = {name for node in self.nodes for name in [*node.input, *node.output]} | {
+            *self.constants,
+            *self.inputs,
+        }
         self.index()
 
     def index(self) -> None:
@@ -89,8 +94,15 @@ class Network:
         return fresh
 
     def value_types(self) -> dict[str, tuple[int, int]]:
-        """Infers (ONNX element type, rank) of every tensor where that is possible."""
-        model = shape_inference.infer_shapes(self.to_model(self.nodes, self.constants))
+        """Infers (ONNX element type, rank) of every tensor where that is possible.
+
+        Raises:
+            ModelError: Types or shapes contradict each other.
+        """
+        try:
+            model = shape_inference.infer_shapes(self.to_model(self.nodes, self.constants))
+        except (RuntimeError, ValueError) as error:
+            raise ModelError(f"[quantize] the model's types and shapes do not fit together: {error}") from error
         found = {}
         for value in [*model.graph.value_info, *model.graph.input, *model.graph.output]:
             tensor = value.type.tensor_type
@@ -162,7 +174,12 @@ def _constant(node: onnx.NodeProto) -> Array:
     tensor = attribute(node, "value", None)
     if tensor is not None:
         return numpy_helper.to_array(tensor)
-    for name, dtype in (("value_float", np.float32), ("value_floats", np.float32), ("value_int", np.int64), ("value_ints", np.int64)):
+    for name, dtype in (
+        ("value_float", np.float32),
+        ("value_floats", np.float32),
+        ("value_int", np.int64),
+        ("value_ints", np.int64),
+    ):
         value = attribute(node, name, None)
         if value is not None:
             return np.asarray(value, dtype)

@@ -1,8 +1,8 @@
 """Decides which layers compute in int8 and which tensors get codes. Pure: no arrays, no files.
 
-A tensor gets codes if an int8 layer reads it. Products with constant weights ask for codes; layers that map codes to codes
-do so only where their output is asked for: behind the last product, int8 would lose accuracy and save nothing. So a final
-Gemm gives float32 straight from its int32 sums, and a Softmax after it reads that.
+A tensor gets codes if an int8 layer reads it. Products with constant weights ask for codes; layers that map codes to
+codes do so only where their output is asked for: behind the last product, int8 would lose accuracy and save nothing.
+So a final Gemm gives float32 straight from its int32 sums, and a Softmax after it reads that.
 """
 
 from __future__ import annotations
@@ -86,7 +86,12 @@ def place(network: Network, layers: list[Layer], choice: Choice) -> Placement:
 
 
 def _is_int8(layer: Layer, choice: Choice, without: Set[str], asked: Set[str]) -> bool:
-    if layer.kind is Kind.FLOAT or layer.name in choice.floats or without.intersection(layer.inputs) or not layer.inputs:
+    if (
+        layer.kind is Kind.FLOAT
+        or layer.name in choice.floats
+        or not without.isdisjoint(layer.inputs)
+        or not layer.inputs
+    ):
         return False
     if choice.only is not None and layer.name not in choice.only:
         return False

@@ -1,7 +1,7 @@
 """Brings a float model into the form that the quantizer reads, without changing what it computes.
 
-Opset 13 or later; constants folded; Gemm with alpha = beta = 1 and a bias of one number per column; MatMul of matrices as
-Gemm; BatchNormalization merged into the Conv or Gemm before or after it; every node named.
+Opset 13 or later; constants folded; Gemm with alpha = beta = 1 and a bias of one number per column; MatMul of matrices
+as Gemm; BatchNormalization merged into the Conv or Gemm before or after it; every node named.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def _raise_opset(model: onnx.ModelProto) -> onnx.ModelProto:
             model = version_converter.convert_version(model, LEAST_OPSET)
         except (RuntimeError, ValueError) as error:
             raise UnsupportedError(
-                f"[quantize] the model has opset {opset}, QDQ per channel needs {LEAST_OPSET}, and it cannot be converted: "
-                f"{error}. Export it again with opset {LEAST_OPSET} or later"
+                f"[quantize] the model has opset {opset}, QDQ per channel needs {LEAST_OPSET}, and it cannot be "
+                f"converted: {error}. Export it again with opset {LEAST_OPSET} or later"
             ) from error
     model.ir_version = max(model.ir_version, _LEAST_IR)
     return model
@@ -81,7 +81,10 @@ def _fold_constants(network: Network) -> None:
             kept.append(node)
             continue
         inputs = {name: network.constants[name] for name in node.input if name}
-        infos = [helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape) for n, a in inputs.items()]
+        infos = [
+            helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape)
+            for n, a in inputs.items()
+        ]
         outputs = [helper.make_empty_tensor_value_info(name) for name in node.output if name]
         graph = helper.make_graph([node], "folded", infos, outputs)
         single = helper.make_model(graph, opset_imports=network.model.opset_import)
@@ -117,7 +120,8 @@ def _is_matrix(network: Network, name: str) -> bool:
 
 
 def _columns(network: Network, gemm: onnx.NodeProto) -> int:
-    return network.constants[gemm.input[1]].shape[0 if attribute(gemm, "transB", 0) else 1]
+    columns: int = network.constants[gemm.input[1]].shape[0 if attribute(gemm, "transB", 0) else 1]
+    return columns
 
 
 def _fold_factors(network: Network, node: onnx.NodeProto) -> None:
@@ -166,7 +170,11 @@ def _merge_bias(network: Network, gemm: onnx.NodeProto) -> None:
 
 def _fold_one_normalization(network: Network) -> bool:
     for node in network.nodes:
-        if node.op_type != "BatchNormalization" or attribute(node, "training_mode", 0) or len([o for o in node.output if o]) != 1:
+        if (
+            node.op_type != "BatchNormalization"
+            or attribute(node, "training_mode", 0)
+            or len([o for o in node.output if o]) != 1
+        ):
             continue
         parts = [network.constants.get(name) for name in node.input[1:5]]
         if any(part is None or part.dtype != np.float32 for part in parts):
@@ -200,7 +208,10 @@ def _fold_backwards(network: Network, node: onnx.NodeProto, scale: Array, shift:
 
 
 def _fold_forwards(network: Network, node: onnx.NodeProto, scale: Array, shift: Array) -> bool:
-    """Merges x * scale + shift into the Conv or Gemm that alone reads it. Padding zeros would miss the shift: not then."""
+    """Merges x * scale + shift into the Conv or Gemm that alone reads it.
+
+    Not where a Conv pads: the zeros stand behind the shift.
+    """
     reader = network.only_reader(node.output[0])
     if reader is None or network.nodes[reader].input[0] != node.output[0]:
         return False
@@ -273,4 +284,3 @@ def _name_nodes(network: Network) -> None:
             name = f"{node.name or node.output[0]}_{i}"
         node.name = name
         taken.add(name)
-

@@ -38,12 +38,13 @@ def quantize(
 
     Args:
         model: A path, the bytes of an ONNX file, or a `Model`.
-        calibration: Rows that look like what devices see; a few hundred do. An array [rows, ...] for a model of one input,
-            a mapping from input name to such arrays, or an iterable of batches (arrays or mappings), which is read once.
+        calibration: Rows that look like what devices see; a few hundred do. An array [rows, ...] for a model of one
+            input, a mapping from input name to such arrays, or an iterable of batches (arrays or mappings), which is
+            read once.
         metric: Called with `predict` and returns a number, higher is better. `predict(inputs)` runs a candidate as
             `Session.run` does. Called for the float model, the result, and what is tried between.
-        max_drop: How much lower than the float model's the result's metric may be. If int8 throughout drops by more, the
-            most sensitive layers are kept in float32, as few as bring it within.
+        max_drop: How much lower than the float model's the result's metric may be. If int8 throughout drops by more,
+            the most sensitive layers are kept in float32, as few as bring it within.
         target: "auto", or "cpu", which is the same today.
 
     Returns:
@@ -53,8 +54,8 @@ def quantize(
         InputError: Calibration does not fit the model, is empty, or has NaN; a tensor becomes NaN on it; the model is
             quantized already; an argument is wrong.
         ModelError: The model is damaged.
-        UnsupportedError: The extra "quantize" is not installed; no layer has an int8 form; `max_drop` cannot be kept with
-            any layer in int8.
+        UnsupportedError: The extra "quantize" is not installed; no layer has an int8 form; `max_drop` cannot be kept
+            with any layer in int8.
     """
     if find_spec("onnx") is None:
         raise UnsupportedError('[quantize] the package onnx is missing. Install it: pip install "sanderling[quantize]"')
@@ -103,7 +104,7 @@ def _layer_reports(
 ) -> tuple[LayerReport, ...]:
     from sanderling.quantization._candidate import layer_noise
 
-    noise = layer_noise(quantizer, candidate, rows.sample(_NOISE_ROWS))
+    noise = layer_noise(quantizer, candidate, rows.sample(_NOISE_ROWS, quantizer.rows_per_run))
     losses = {name: sensitivity[name] for name in kept}
 
     def span(tensor: str) -> tuple[float, float] | None:

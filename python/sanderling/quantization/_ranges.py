@@ -30,7 +30,7 @@ def run_session(model: onnx.ModelProto | bytes) -> Session:
 
 def run_with_outputs(session: Session, feed: Mapping[str, Array]) -> dict[str, Array]:
     """Runs by name; the results hold the inputs too."""
-    return {**feed, **session.run({name: np.ascontiguousarray(array) for name, array in feed.items()})}
+    return {**feed, **session.run(dict(feed))}
 
 
 def rows_per_run(session: Session, calibration: Calibration) -> int:
@@ -40,8 +40,14 @@ def rows_per_run(session: Session, calibration: Calibration) -> int:
     return max(1, min(_MOST_ROWS, _BUDGET_BYTES // max(1, used)))
 
 
-def observe(network: Network, tensors: Iterable[str], calibration: Calibration) -> dict[str, _core.RangeObserver]:
-    """Observes float32 tensors on all calibration rows."""
+def observe(
+    network: Network, tensors: Iterable[str], calibration: Calibration
+) -> tuple[dict[str, _core.RangeObserver], int]:
+    """Observes float32 tensors on all calibration rows.
+
+    Returns:
+        An observer per tensor, and how many rows one run may have with all these tensors as outputs.
+    """
     names = list(dict.fromkeys(tensors))
     computed = [name for name in names if name in network.producer]
     session = run_session(network.to_model(network.nodes, network.constants, computed))
@@ -52,7 +58,7 @@ def observe(network: Network, tensors: Iterable[str], calibration: Calibration) 
         results = run_with_outputs(session, feed)
         for name in names:
             observers[name].update(np.ascontiguousarray(results[name]))
-    return observers
+    return observers, rows
 
 
 class Ranges:

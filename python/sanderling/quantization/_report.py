@@ -16,8 +16,8 @@ class LayerReport:
         operator: ONNX operator types, joined by "+" where fused.
         dtype: "int8" or "float32".
         why: Why it has this dtype.
-        input_range: (low, high) of the first input: what its codes cover, or what was seen where it has none. None if it
-            was not observed.
+        input_range: (low, high) of the first input: what its codes cover, or what was seen where it has none. None if
+            it was not observed.
         output_range: The same of the output.
         clip_percent: Share of the output's values beyond its codes; None where the output has no codes.
         output_sqnr_db: 10 log10 of signal over noise at the output of the quantized model, with the noise of the layers
