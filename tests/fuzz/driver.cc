@@ -29,8 +29,10 @@ extern "C" __attribute__((weak)) size_t LLVMFuzzerCustomMutator(uint8_t* data, s
                                                                 size_t max_size, unsigned int seed);
 extern "C" size_t LLVMFuzzerMutate(uint8_t* data, size_t size, size_t max_size);
 
-// The engine must never ask for much more than the file holds, and no input may stall it.
-extern "C" const char* __asan_default_options() {
+// The engine must never ask for much more than the file holds, and no input may stall it. The
+// sanitizer's runtime is a shared library: hidden, as the build's symbols are, this would be
+// ignored without a word.
+extern "C" __attribute__((visibility("default"))) const char* __asan_default_options() {
   return "max_allocation_size_mb=256:hard_rss_limit_mb=2048:detect_leaks=1";
 }
 
