@@ -3,42 +3,57 @@
 #include <algorithm>
 #include <numeric>
 
+#include "core/error.h"
 #include "drift/bytes.h"
 
 namespace sanderling {
 namespace {
 
-// Equal neighbours would wait for each other's store to the same counter (store forwarding takes
-// 4-5 cycles), so four tables take turns. Below this size clearing and adding them costs more than
-// it saves.
-constexpr size_t kTablesFrom = 2048;
-constexpr size_t kBlock = size_t{1} << 30;  // a 32-bit counter cannot overflow within a block
-
-void count_block(std::span<const uint8_t> codes, std::array<uint64_t, 256>& counts) {
-  std::array<std::array<uint32_t, 256>, 4> tables{};
-  size_t i = 0;
-  for (; i + 4 <= codes.size(); i += 4) {
-    ++tables[0][codes[i]];
-    ++tables[1][codes[i + 1]];
-    ++tables[2][codes[i + 2]];
-    ++tables[3][codes[i + 3]];
-  }
-  for (; i < codes.size(); ++i) ++tables[0][codes[i]];
-  for (size_t code = 0; code < counts.size(); ++code) {
-    for (const auto& table : tables) counts[code] += table[code];
-  }
-}
+constexpr size_t kCounterFrom =
+    2048;  // clearing and adding a counter's 4 KB takes as long as this many codes
+constexpr size_t kBlock = size_t{1} << 30;
+static_assert(kBlock <= CodeCounter::kMaxCodes);
 
 }  // namespace
 
+void CodeCounter::update(std::span<const uint8_t> codes) {
+  SANDERLING_ASSERT(codes.size() <= kMaxCodes - codes_, codes.size());
+  size_t i = 0;
+  for (; i + 4 <= codes.size(); i += 4) {
+    ++tables_[0][codes[i]];
+    ++tables_[1][codes[i + 1]];
+    ++tables_[2][codes[i + 2]];
+    ++tables_[3][codes[i + 3]];
+  }
+  for (; i < codes.size(); ++i) ++tables_[0][codes[i]];
+  codes_ += codes.size();
+}
+
+uint64_t CodeCounter::count(size_t code) const {
+  uint64_t sum = 0;
+  for (const auto& table : tables_) sum += table[code];
+  return sum;
+}
+
+void CodeCounter::clear() {
+  for (auto& table : tables_) table.fill(0);
+  codes_ = 0;
+}
+
 void CodeHistogram::update(std::span<const uint8_t> codes) {
-  if (codes.size() < kTablesFrom) {
+  if (codes.size() < kCounterFrom) {
     for (const uint8_t code : codes) ++counts_[code];
     return;
   }
   for (size_t begin = 0; begin < codes.size(); begin += kBlock) {
-    count_block(codes.subspan(begin, std::min(kBlock, codes.size() - begin)), counts_);
+    CodeCounter counter;
+    counter.update(codes.subspan(begin, std::min(kBlock, codes.size() - begin)));
+    add(counter);
   }
+}
+
+void CodeHistogram::add(const CodeCounter& counter) {
+  for (size_t code = 0; code < kCodes; ++code) counts_[code] += counter.count(code);
 }
 
 void CodeHistogram::merge(const CodeHistogram& other) {

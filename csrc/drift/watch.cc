@@ -133,16 +133,28 @@ struct Watch::State {
 
 void CodeTap::update(std::span<const uint8_t> codes) {
   const std::lock_guard lock(mutex_);
-  histogram_.update(codes);
+  if (codes.size() > CodeCounter::kMaxCodes - recent_.codes()) {
+    histogram_.add(recent_);
+    recent_.clear();
+  }
+  if (codes.size() > CodeCounter::kMaxCodes) {
+    histogram_.update(codes);
+  } else {
+    recent_.update(codes);
+  }
 }
 
 CodeHistogram CodeTap::look() const {
   const std::lock_guard lock(mutex_);
-  return histogram_;
+  CodeHistogram result = histogram_;
+  result.add(recent_);
+  return result;
 }
 
 CodeHistogram CodeTap::take() {
   const std::lock_guard lock(mutex_);
+  histogram_.add(recent_);
+  recent_.clear();
   return std::exchange(histogram_, {});
 }
 

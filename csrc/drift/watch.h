@@ -78,6 +78,7 @@ class CodeTap {
 
  private:
   mutable std::mutex mutex_;
+  CodeCounter recent_;  // what histogram_ does not hold yet
   CodeHistogram histogram_;
 };
 

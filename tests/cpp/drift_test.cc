@@ -115,6 +115,22 @@ void taps_outlive_a_restart() {
   CHECK(watch.take().codes.at("conv").total() == 10);
 }
 
+void a_tap_counts_as_a_histogram_does() {
+  Watch watch(spec_of(3, false, 0));
+  CodeTap& tap = watch.codes("conv");
+  CodeHistogram whole;
+  std::vector<uint8_t> codes;
+  for (size_t i = 0; i < 5000; ++i) codes.push_back(static_cast<uint8_t>(i * i / 7));
+  for (const size_t count : {0, 1, 3, 4, 5, 2047, 2048, 5000}) {
+    tap.update({codes.data(), count});
+    whole.update({codes.data(), count});
+    CHECK(watch.look().codes.at("conv") == whole, count);
+  }
+  CHECK(watch.take().codes.at("conv") == whole);
+  tap.update({codes.data(), 5});
+  CHECK(tap.take().total() == 5);
+}
+
 void threads_share_a_watch() {
   Watch watch(spec_of(16, false, 4));
   CodeTap& tap = watch.codes("conv");
@@ -156,6 +172,7 @@ int main() {
     }
   }
   run("taps outlive a restart", taps_outlive_a_restart);
+  run("a tap counts as a histogram does", a_tap_counts_as_a_histogram_does);
   run("threads share a watch", threads_share_a_watch);
   return finish();
 }
