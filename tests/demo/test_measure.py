@@ -39,7 +39,7 @@ def test_latency_is_the_median_and_each_runner_sees_every_frame() -> None:
 
     frames = np.zeros((3, 1, 8, 8), np.float32)
     frames[:, 0, 0, 0] = [0, 1, 2]
-    taken = measure.frame_latency_us({"quick": quick, "slow": slow}, frames, repeats=20)
+    taken = measure.latency_us({"quick": quick, "slow": slow}, frames, repeats=20)
     assert taken["slow"] >= 2000
     assert taken["quick"] < taken["slow"]
     assert seen["quick"] == seen["slow"]
@@ -59,3 +59,14 @@ def test_onnxruntime_reads_the_committed_network() -> None:
 def test_missing_onnxruntime_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     assert measure.OnnxRuntime.find() is None
+
+
+def test_latency_of_batches_is_of_whole_batches() -> None:
+    sizes = []
+
+    def run(frames: digits.Frames) -> NDArray[np.float32]:
+        sizes.append(len(frames))
+        return first_pixel(frames)
+
+    measure.latency_us({"run": run}, np.zeros((5, 1, 8, 8), np.float32), repeats=10, batch=4)
+    assert set(sizes) == {4}

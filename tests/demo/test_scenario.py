@@ -61,7 +61,12 @@ class FakeStage:
         )
 
     def watch_cost(self) -> WatchCost:
-        return WatchCost({"unwatched": 10.0, "watched": 11.0}, 10.0, 2.5, 3000)
+        return WatchCost(
+            {unit: {"unwatched": 10.0, "watched": 11.0} for unit in ("frame", "window")},
+            {"frame": 10.0, "window": 1.0},
+            judge_ms=2.5,
+            bytes_per_window=3000,
+        )
 
     def warm_up(self) -> Sequence[str]:
         return [self.refused.get(camera, QUIET) for camera in range(1, 13)]

@@ -21,6 +21,7 @@ from sanderling_devices.demo.report import QUIET, ModelFigures, Pictures, Settin
 from sanderling_devices.demo.train_digits import MODEL_PATH
 
 LATENCY_REPEATS = 1000
+WINDOW_REPEATS = 50
 PICTURES = 4
 
 
@@ -88,7 +89,7 @@ class Machine:
                 if name != "float"
             },
             size_bytes={"float": len(model.bytes), "int8": len(self._int8.bytes)},
-            latency_us=measure.frame_latency_us(runs, held_out.frames, repeats=LATENCY_REPEATS),
+            latency_us=measure.latency_us(runs, held_out.frames, repeats=LATENCY_REPEATS),
             onnxruntime=None if peer is None else peer.version,
             machine={"backend": str(info["backend"]), "kernels": str(info["isa"]), "threads": str(info["threads"])},
         )
@@ -109,16 +110,19 @@ class Machine:
         return states
 
     def watch_cost(self) -> WatchCost:
-        """Times one frame with and without a watch; what judging takes and sketches weigh is known from the windows."""
+        """Times runs with and without a watch; what judging takes and sketches weigh is known from the windows."""
         watched = self._session(self._monitors[0].reference)
-        frame_us = measure.frame_latency_us(
-            {"unwatched": _run(self._unwatched), "watched": _run(watched)},
-            self._parts.held_out.frames,
-            repeats=LATENCY_REPEATS,
-        )
+        runs = {"unwatched": _run(self._unwatched), "watched": _run(watched)}
+        run_us = {
+            unit: measure.latency_us(runs, self._parts.held_out.frames, repeats=repeats, batch=batch, quantile=0.1)
+            for unit, repeats, batch in (
+                ("frame", LATENCY_REPEATS, 1),
+                ("window", WINDOW_REPEATS, self._watching.window_rows),
+            )
+        }
         return WatchCost(
-            frame_us=frame_us,
-            percent=(frame_us["watched"] / frame_us["unwatched"] - 1) * 100,
+            run_us=run_us,
+            percent={unit: (us["watched"] / us["unwatched"] - 1) * 100 for unit, us in run_us.items()},
             judge_ms=median(self._judge_ns) / 1e6,
             bytes_per_window=round(median(self._sketch_bytes)),
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -64,24 +63,28 @@ def accuracy(run: Run, rows: Rows) -> float:
     return float((read(run, rows.frames) == rows.labels).mean())
 
 
-def frame_latency_us(runs: Mapping[str, Run], frames: Frames, *, repeats: int) -> dict[str, float]:
-    """Median time of a run of one frame, in microseconds.
+def latency_us(
+    runs: Mapping[str, Run], frames: Frames, *, repeats: int, batch: int = 1, quantile: float = 0.5
+) -> dict[str, float]:
+    """Time of a run in microseconds: the median, or another quantile.
 
     The runners take turns, so that what else the machine does meets all of them alike.
 
     Args:
         runs: what to time, by name.
-        frames: float32 [rows, 1, 8, 8]; each repeat takes the next one.
+        frames: float32 [rows, 1, 8, 8]; each repeat begins at the next one.
         repeats: timed runs of each, after a tenth as many that are not timed.
+        batch: frames of one run, at most the rows.
+        quantile: of the times. A low one shows the run as undisturbed as the machine allows.
     """
     taken: dict[str, list[int]] = {name: [] for name in runs}
     for repeat in range(-(repeats // 10), repeats):
-        index = repeat % len(frames)
-        frame = frames[index : index + 1]
+        index = repeat % (len(frames) - batch + 1)
+        frame = frames[index : index + batch]
         for name, run in runs.items():
             start = time.perf_counter_ns()
             run(frame)
             end = time.perf_counter_ns()
             if repeat >= 0:
                 taken[name].append(end - start)
-    return {name: median(times) / 1000 for name, times in taken.items()}
+    return {name: float(np.quantile(times, quantile)) / 1000 for name, times in taken.items()}

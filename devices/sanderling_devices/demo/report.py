@@ -64,14 +64,15 @@ class WatchCost:
     """What watching costs.
 
     Attributes:
-        frame_us: median time of a one-frame run in microseconds, "watched" and "unwatched".
-        percent: how much longer the watched run takes.
+        run_us: time in microseconds of a run of one "frame" and of a "window" of 200 frames at once, each "unwatched"
+            and "watched"; the tenth percentile, since other work on the machine would drown the difference.
+        percent: how much longer the watched run takes, by "frame" and "window".
         judge_ms: median time of judging one camera's window of 200 frames, in milliseconds.
         bytes_per_window: serialized sketches of one camera and window.
     """
 
-    frame_us: Mapping[str, float]
-    percent: float
+    run_us: Mapping[str, Mapping[str, float]]
+    percent: Mapping[str, float]
     judge_ms: float
     bytes_per_window: int
 

@@ -187,7 +187,7 @@ class _Play:
         self._emit(WorldChanged(self._stage.change_world(change)))
         problems = []
         for delay in range(1, CHANGE_WINDOWS + 1):
-            window = self._window(text if delay == 1 else "")
+            window = self._window(f"the world: {change}" if delay == 1 else "")
             if window.verdict == WORLD and self._result.change_delay is None:
                 self._result.change_delay = delay
             problems += [

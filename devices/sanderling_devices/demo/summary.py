@@ -68,9 +68,9 @@ def _watching(result: Result, cost: WatchCost | None) -> Table:
     if result.settings.change:
         rows.append((f"world changed by {result.settings.change}", _named(result.change_delay)))
     if cost is not None:
-        unwatched, watched = cost.frame_us["unwatched"], cost.frame_us["watched"]
-        times = f"{unwatched:.1f} us, watched {watched:.1f} us"
-        rows.append(("cost of watching one frame", f"{cost.percent:+.1f}% of run time ({times})"))
+        for unit, name in (("frame", "one frame"), ("window", "200 frames in one run")):
+            times = f"{cost.run_us[unit]['unwatched']:,.1f} us, watched {cost.run_us[unit]['watched']:,.1f} us"
+            rows.append((f"cost of watching {name}", f"{cost.percent[unit]:+.1f}% of run time ({times})"))
         rows.append(("judging one camera's window of 200", f"{cost.judge_ms:.1f} ms"))
         rows.append(("sketches of one camera and window", f"{cost.bytes_per_window:,} bytes"))
     return Table("Watching, windows of 200 frames", ("", "measured"), tuple(rows))
