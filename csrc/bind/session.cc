@@ -19,7 +19,7 @@ namespace {
 using Arrays = std::vector<py::array>;
 
 const std::string& input_name(const Session& session, size_t i) {
-  return session.check().specs()[i].name;
+  return session.input_check().specs()[i].name;
 }
 
 std::vector<TensorView> output_views(const Session& session, const Arrays& arrays) {
@@ -41,7 +41,7 @@ void make_plain(Arrays& arrays) {
 
 Arrays run(Session& session, Arrays inputs) {
   make_plain(inputs);
-  const std::vector<TensorView> in = input_views(session.check(), inputs);
+  const std::vector<TensorView> in = input_views(session.input_check(), inputs);
   std::shared_ptr<const Program> program;
   {
     const WithoutGil released;
@@ -77,7 +77,7 @@ py::dict run_by_name(Session& session, const py::dict& inputs) {
 
 void run_into(Session& session, Arrays inputs, const Arrays& outputs) {
   make_plain(inputs);
-  const std::vector<TensorView> in = input_views(session.check(), inputs);
+  const std::vector<TensorView> in = input_views(session.input_check(), inputs);
   const std::vector<TensorView> out = output_views(session, outputs);
   const WithoutGil released;
   session.run(in, out);
@@ -90,18 +90,10 @@ class BoundCall {
       : session_(std::move(session)),
         inputs_(std::move(inputs)),
         outputs_(std::move(outputs)),
-        in_(input_views(session_->check(), inputs_)),
+        in_(input_views(session_->input_check(), inputs_)),
         out_(output_views(*session_, outputs_)) {
-    std::shared_ptr<const Program> program;
-    {
-      const WithoutGil released;
-      program = session_->program_for(in_);
-    }
-    for (size_t i = 0; i < out_.size(); ++i)
-      if (!(out_[i].type == program->output_types[i]))
-        fail(ErrorCode::kInput, "[run] output '", session_->model().graph().outputs[i].name,
-             "' is ", out_[i].type.to_string(), ", the model writes ",
-             program->output_types[i].to_string());
+    const WithoutGil released;
+    session_->check(in_, out_);
   }
 
   void operator()() {
@@ -171,7 +163,7 @@ void bind_session(py::module_& m) {
           [](Session& session, const Arrays& inputs) {
             py::list list;
             for (const TensorType& type :
-                 session.program_for(input_views(session.check(), inputs))->output_types)
+                 session.program_for(input_views(session.input_check(), inputs))->output_types)
               list.append(py::make_tuple(std::string(name_of(type.dtype)), type.shape.dims()));
             return list;
           },

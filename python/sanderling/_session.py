@@ -29,8 +29,8 @@ class Session:
             model, else the first installed backend that can; `info()["why"]` then says why.
         device: "auto" or "cpu".
         threads: Threads of one run, 1 to 256.
-        watch: A `drift.Reference`: inputs, outputs and (native only) interior codes are counted against it; `sketches()`
-            returns the counts.
+        watch: A `drift.Reference`: inputs, outputs and (native only) interior codes are counted against it;
+            `sketches()` returns the counts.
 
     Raises:
         InputError: An argument is out of range.
@@ -94,8 +94,8 @@ class Session:
 
         Args:
             inputs: As for `run`; an array also if the model has several outputs.
-            outputs: A writable C-contiguous array, or a mapping from every output name to one. They share no memory with
-                each other or with the inputs.
+            outputs: A writable C-contiguous array, or a mapping from every output name to one. They share no memory
+                with each other or with the inputs.
 
         Raises:
             InputError: As for `run`, or an output's dtype or shape is not what the model writes.

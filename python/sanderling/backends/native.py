@@ -26,8 +26,8 @@ class NativeBackend:
 
         Raises:
             ModelError: The model is damaged.
-            UnsupportedError: An operator, dtype, opset or the device is not native, or SANDERLING_ISA names an ISA that is
-                not there.
+            UnsupportedError: An operator, dtype, opset or the device is not native, or SANDERLING_ISA names an ISA
+                that is not there.
         """
         if device not in ("auto", "cpu"):
             raise UnsupportedError(f"[native] device is {device!r}, this build has 'auto' and 'cpu'")
