@@ -107,6 +107,31 @@ class BoundCall {
   std::vector<TensorView> in_, out_;
 };
 
+// The callable that bind() returns: a plain C function on a capsule. Through a bound class a call
+// of one small operator took 1,185 ns, through this one 155 (AVX2, Zen 3, busy machine).
+PyObject* call_bound(PyObject* capsule, PyObject* /*no arguments*/) {
+  try {
+    (*static_cast<BoundCall*>(PyCapsule_GetPointer(capsule, nullptr)))();
+    Py_RETURN_NONE;
+  } catch (...) {
+    const py::object error = python_error(std::current_exception());
+    PyErr_SetObject(py::type::of(error).ptr(), error.ptr());
+    return nullptr;
+  }
+}
+
+py::object bind(std::shared_ptr<Session> session, Arrays inputs, Arrays outputs) {
+  static PyMethodDef definition{"bound_call", &call_bound, METH_NOARGS,
+                                "Runs the model on the arrays that it was bound to."};
+  auto call =
+      std::make_unique<BoundCall>(std::move(session), std::move(inputs), std::move(outputs));
+  const py::capsule owner(call.get(), [](void* call) { delete static_cast<BoundCall*>(call); });
+  call.release();
+  PyObject* const function = PyCFunction_New(&definition, owner.ptr());
+  if (function == nullptr) throw py::error_already_set();
+  return py::reinterpret_steal<py::object>(function);
+}
+
 std::shared_ptr<Session> make_session(const BoundModel& model,
                                       const std::optional<std::string>& isa, int threads,
                                       std::shared_ptr<Watch> watch) {
@@ -132,8 +157,6 @@ py::dict info(const Session& session) {
 }  // namespace
 
 void bind_session(py::module_& m) {
-  py::class_<BoundCall>(m, "BoundCall").def("__call__", &BoundCall::operator());
-
   py::class_<Session, std::shared_ptr<Session>>(m, "Session")
       .def(py::init(&make_session), py::arg("model"), py::arg("isa") = py::none(),
            py::arg("threads") = 1, py::arg("watch") = py::none(),
@@ -168,16 +191,11 @@ void bind_session(py::module_& m) {
             return list;
           },
           py::arg("inputs"))
-      .def("run", &run_by_name, py::arg("inputs"))
       .def("run", &run, py::arg("inputs"),
            "Arrays in the order of input_names to arrays in the order of output_names.")
+      .def("run", &run_by_name, py::arg("inputs"))
       .def("run_into", &run_into, py::arg("inputs"), py::arg("outputs"))
-      .def(
-          "bind",
-          [](const std::shared_ptr<Session>& session, Arrays inputs, Arrays outputs) {
-            return BoundCall(session, std::move(inputs), std::move(outputs));
-          },
-          py::arg("inputs"), py::arg("outputs"))
+      .def("bind", &bind, py::arg("inputs"), py::arg("outputs"))
       .def("info", &info);
 }
 
