@@ -153,7 +153,7 @@ class BoundBatcher {
 
 std::unique_ptr<BoundBatcher> over_session(std::shared_ptr<Session> session,
                                            const py::function& deliver, const BatchPolicy& policy) {
-  InputCheck check = session->check();
+  InputCheck check = session->input_check();
   return std::make_unique<BoundBatcher>(
       std::move(check), std::make_unique<SessionRunner>(std::move(session)), policy, deliver);
 }

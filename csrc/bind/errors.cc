@@ -44,7 +44,7 @@ py::object python_error(const std::exception_ptr& pointer) {
   } catch (py::error_already_set& error) {
     return error.value();
   } catch (const std::bad_alloc&) {
-    return py::reinterpret_borrow<py::object>(PyExc_MemoryError)("[batcher] out of memory");
+    return py::reinterpret_borrow<py::object>(PyExc_MemoryError)("out of memory");
   } catch (const std::exception& error) {
     return error_class(ErrorCode::kInternal)(error.what());
   }

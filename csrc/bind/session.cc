@@ -19,7 +19,7 @@ namespace {
 using Arrays = std::vector<py::array>;
 
 const std::string& input_name(const Session& session, size_t i) {
-  return session.check().specs()[i].name;
+  return session.input_check().specs()[i].name;
 }
 
 std::vector<TensorView> output_views(const Session& session, const Arrays& arrays) {
@@ -41,7 +41,7 @@ void make_plain(Arrays& arrays) {
 
 Arrays run(Session& session, Arrays inputs) {
   make_plain(inputs);
-  const std::vector<TensorView> in = input_views(session.check(), inputs);
+  const std::vector<TensorView> in = input_views(session.input_check(), inputs);
   std::shared_ptr<const Program> program;
   {
     const WithoutGil released;
@@ -77,7 +77,7 @@ py::dict run_by_name(Session& session, const py::dict& inputs) {
 
 void run_into(Session& session, Arrays inputs, const Arrays& outputs) {
   make_plain(inputs);
-  const std::vector<TensorView> in = input_views(session.check(), inputs);
+  const std::vector<TensorView> in = input_views(session.input_check(), inputs);
   const std::vector<TensorView> out = output_views(session, outputs);
   const WithoutGil released;
   session.run(in, out);
@@ -90,18 +90,10 @@ class BoundCall {
       : session_(std::move(session)),
         inputs_(std::move(inputs)),
         outputs_(std::move(outputs)),
-        in_(input_views(session_->check(), inputs_)),
+        in_(input_views(session_->input_check(), inputs_)),
         out_(output_views(*session_, outputs_)) {
-    std::shared_ptr<const Program> program;
-    {
-      const WithoutGil released;
-      program = session_->program_for(in_);
-    }
-    for (size_t i = 0; i < out_.size(); ++i)
-      if (!(out_[i].type == program->output_types[i]))
-        fail(ErrorCode::kInput, "[run] output '", session_->model().graph().outputs[i].name,
-             "' is ", out_[i].type.to_string(), ", the model writes ",
-             program->output_types[i].to_string());
+    const WithoutGil released;
+    session_->check(in_, out_);
   }
 
   void operator()() {
@@ -114,6 +106,31 @@ class BoundCall {
   Arrays inputs_, outputs_;  // keep the memory alive
   std::vector<TensorView> in_, out_;
 };
+
+// The callable that bind() returns: a plain C function on a capsule. Through a bound class a call
+// of one small operator took 1,185 ns, through this one 155 (AVX2, Zen 3, busy machine).
+PyObject* call_bound(PyObject* capsule, PyObject* /*no arguments*/) {
+  try {
+    (*static_cast<BoundCall*>(PyCapsule_GetPointer(capsule, nullptr)))();
+    Py_RETURN_NONE;
+  } catch (...) {
+    const py::object error = python_error(std::current_exception());
+    PyErr_SetObject(py::type::of(error).ptr(), error.ptr());
+    return nullptr;
+  }
+}
+
+py::object bind(std::shared_ptr<Session> session, Arrays inputs, Arrays outputs) {
+  static PyMethodDef definition{"bound_call", &call_bound, METH_NOARGS,
+                                "Runs the model on the arrays that it was bound to."};
+  auto call =
+      std::make_unique<BoundCall>(std::move(session), std::move(inputs), std::move(outputs));
+  const py::capsule owner(call.get(), [](void* call) { delete static_cast<BoundCall*>(call); });
+  call.release();
+  PyObject* const function = PyCFunction_New(&definition, owner.ptr());
+  if (function == nullptr) throw py::error_already_set();
+  return py::reinterpret_steal<py::object>(function);
+}
 
 std::shared_ptr<Session> make_session(const BoundModel& model,
                                       const std::optional<std::string>& isa, int threads,
@@ -140,8 +157,6 @@ py::dict info(const Session& session) {
 }  // namespace
 
 void bind_session(py::module_& m) {
-  py::class_<BoundCall>(m, "BoundCall").def("__call__", &BoundCall::operator());
-
   py::class_<Session, std::shared_ptr<Session>>(m, "Session")
       .def(py::init(&make_session), py::arg("model"), py::arg("isa") = py::none(),
            py::arg("threads") = 1, py::arg("watch") = py::none(),
@@ -171,21 +186,16 @@ void bind_session(py::module_& m) {
           [](Session& session, const Arrays& inputs) {
             py::list list;
             for (const TensorType& type :
-                 session.program_for(input_views(session.check(), inputs))->output_types)
+                 session.program_for(input_views(session.input_check(), inputs))->output_types)
               list.append(py::make_tuple(std::string(name_of(type.dtype)), type.shape.dims()));
             return list;
           },
           py::arg("inputs"))
-      .def("run", &run_by_name, py::arg("inputs"))
       .def("run", &run, py::arg("inputs"),
            "Arrays in the order of input_names to arrays in the order of output_names.")
+      .def("run", &run_by_name, py::arg("inputs"))
       .def("run_into", &run_into, py::arg("inputs"), py::arg("outputs"))
-      .def(
-          "bind",
-          [](const std::shared_ptr<Session>& session, Arrays inputs, Arrays outputs) {
-            return BoundCall(session, std::move(inputs), std::move(outputs));
-          },
-          py::arg("inputs"), py::arg("outputs"))
+      .def("bind", &bind, py::arg("inputs"), py::arg("outputs"))
       .def("info", &info);
 }
 

@@ -91,6 +91,11 @@ std::shared_ptr<const Program> Session::program_for(std::span<const TensorView> 
   return prepare(inputs).program;
 }
 
+void Session::check(std::span<const TensorView> inputs, std::span<const TensorView> outputs) {
+  const std::lock_guard lock(mutex_);
+  check_outputs(*prepare(inputs).program, inputs, outputs);
+}
+
 void Session::grow(const Program& program) {
   const size_t stride = std::max(scratch_stride_, align(program.scratch_bytes + kSlackBytes));
   const size_t bytes = std::max(arena_bytes_, align(program.arena_bytes));

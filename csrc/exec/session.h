@@ -34,11 +34,13 @@ class Session {
   const CompiledModel& model() const { return *model_; }
   const std::shared_ptr<Watch>& watch() const { return options_.watch; }
   int threads() const { return options_.threads; }
-  const InputCheck& check() const { return check_; }
+  const InputCheck& input_check() const { return check_; }
 
   // Throws kInput when a dtype, rank or fixed extent differs from the graph's, or a batch is empty.
   // Only the types of the views matter.
   std::shared_ptr<const Program> program_for(std::span<const TensorView> inputs);
+  // Throws what run() would for these types and addresses.
+  void check(std::span<const TensorView> inputs, std::span<const TensorView> outputs);
   // Inputs and outputs in the graph's order; outputs must have the program's types and share no
   // memory. Throws kInput on a NaN among the inputs, which are counted by the watch before: a
   // sensor that sends NaN is to be seen.

@@ -25,14 +25,14 @@ _Ticket = tuple["Future[Any]", tuple[str, ...] | None]
 class Batcher:
     """Runs the requests of many threads as few batches. Thread-safe; works with every backend.
 
-    A request holds one or several rows, [n, ...]; its result holds as many. The rows are copied when it is submitted. One
-    thread runs the batches, oldest first. Requests are not mixed with those of other row shapes. A request with more rows
-    than `max_batch_size` is cut and joined again. What fails a request, such as a NaN, fails it alone. Results of models
-    that compute in integers are the bits that single runs give.
+    A request holds one or several rows, [n, ...]; its result holds as many. The rows are copied when it is submitted.
+    One thread runs the batches, oldest first. Requests are not mixed with those of other row shapes. A request with
+    more rows than `max_batch_size` is cut and joined again. What fails a request, such as a NaN, fails it alone.
+    Results of models that compute in integers are the bits that single runs give.
 
-    A batch closes when it is full; when its oldest request has waited `max_queue_delay_us`; with a delay of 0, as soon as
-    nothing runs, so that whatever came in during one batch is the next. The delay buys larger batches and costs every
-    request of a quiet time that long.
+    A batch closes when it is full; when its oldest request has waited `max_queue_delay_us`; with a delay of 0, as
+    soon as nothing runs, so that whatever came in during one batch is the next. The delay buys larger batches and
+    costs every request of a quiet time that long.
 
     Args:
         session: What runs the batches. Others may run it as well; closing it does not close the batcher.
@@ -42,8 +42,8 @@ class Batcher:
 
     Raises:
         InputError: A setting is out of range, or the session is closed.
-        UnsupportedError: The model's batch size is fixed, an input has no batch axis, or a tensor is of a dtype that the
-            engine does not have.
+        UnsupportedError: The model's batch size is fixed, an input has no batch axis, or a tensor is of a dtype that
+            the engine does not have.
     """
 
     def __init__(
@@ -88,7 +88,8 @@ class Batcher:
         """Submits a request, waits for room in the queue and for the result, and returns it.
 
         Raises:
-            InputError: As for `submit`; also for a NaN, or if a callback of a future calls it: it would wait for itself.
+            InputError: As for `submit`; also for a NaN, or if a callback of a future calls it: it would wait for
+                itself.
             CancelledError: The batcher was closed without drain.
         """
         if self._core.on_own_thread:
@@ -102,9 +103,9 @@ class Batcher:
 
         Returns:
             requests and rows that were accepted; rejected: requests that found the queue full; waiting: requests in the
-            queue now; batches; mean_batch_size in rows; closed: why batches closed, as counts of "full", "delay", "idle"
-            and "drain"; queue_p50_us and queue_p99_us: from submission to the start of the batch, in microseconds, over
-            the latest 4,096 requests. A request with NaN is a request but in no batch.
+            queue now; batches; mean_batch_size in rows; closed: why batches closed, as counts of "full", "delay",
+            "idle" and "drain"; queue_p50_us and queue_p99_us: from submission to the start of the batch, in
+            microseconds, over the latest 4,096 requests. A request with NaN is a request but in no batch.
         """
         stats = self._core.stats()
         batches, rows = stats["batches"], stats.pop("batched_rows")

@@ -29,8 +29,8 @@ class Session:
             model, else the first installed backend that can; `info()["why"]` then says why.
         device: "auto" or "cpu".
         threads: Threads of one run, 1 to 256.
-        watch: A `drift.Reference`: inputs, outputs and (native only) interior codes are counted against it; `sketches()`
-            returns the counts.
+        watch: A `drift.Reference`: inputs, outputs and (native only) interior codes are counted against it;
+            `sketches()` returns the counts.
 
     Raises:
         InputError: An argument is out of range.
@@ -57,6 +57,7 @@ class Session:
         self._inputs, self._outputs = self._run.inputs, self._run.outputs
         self._input_names = tuple(spec.name for spec in self._inputs)
         self._output_names = tuple(spec.name for spec in self._outputs)
+        self._single = len(self._inputs) == len(self._outputs) == 1
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -85,6 +86,8 @@ class Session:
         Raises:
             InputError: A name, dtype, shape or count is wrong, an input is empty or has NaN.
         """
+        if isinstance(inputs, np.ndarray) and self._single:  # the common case, without a look at abstract classes
+            return self._run.run([inputs])[0]
         arrays, names = self._unpack(inputs)
         results = self._run.run(arrays)
         return results[0] if names is None else dict(zip(names, results, strict=True))
@@ -94,13 +97,15 @@ class Session:
 
         Args:
             inputs: As for `run`; an array also if the model has several outputs.
-            outputs: A writable C-contiguous array, or a mapping from every output name to one. They share no memory with
-                each other or with the inputs.
+            outputs: A writable C-contiguous array, or a mapping from every output name to one. They share no memory
+                with each other or with the inputs.
 
         Raises:
             InputError: As for `run`, or an output's dtype or shape is not what the model writes.
         """
-        self._run.run_into(self._input_list(inputs), self._output_list(outputs))
+        if self._single and isinstance(inputs, np.ndarray) and isinstance(outputs, np.ndarray):
+            return self._run.run_into([inputs], [outputs])
+        return self._run.run_into(self._input_list(inputs), self._output_list(outputs))
 
     def bind(self, inputs: Any, outputs: Any) -> Callable[[], None]:
         """Fixes the arrays of later runs and returns a callable that does one: the fastest path.
@@ -151,7 +156,7 @@ class Session:
         """Returns the arrays in order, and the names by which the caller wants the outputs: None for an array."""
         if isinstance(inputs, Mapping):
             return self._by_name(inputs), self._output_names
-        if len(self._input_names) != 1 or len(self._output_names) != 1:
+        if not self._single:
             raise InputError(
                 f"[run] an array fits a model of one input and one output, this one has inputs "
                 f"{list(self._input_names)} and outputs {list(self._output_names)}. Pass a mapping by input name"
@@ -159,15 +164,15 @@ class Session:
         return [to_array(inputs, self._input_names[0])], None
 
     def _by_name(self, inputs: Mapping[str, Any]) -> list[Array]:
+        if len(inputs) == len(self._input_names) and all(name in inputs for name in self._input_names):
+            return [to_array(inputs[name], name) for name in self._input_names]
         missing = [name for name in self._input_names if name not in inputs]
         unknown = [name for name in inputs if name not in self._input_names]
-        if missing or unknown:
-            raise InputError(
-                f"[run] inputs {sorted(map(str, inputs))} do not match the model's {sorted(self._input_names)}"
-                + (f"; missing {missing}" if missing else "")
-                + (f"; unknown {unknown}" if unknown else "")
-            )
-        return [to_array(inputs[name], name) for name in self._input_names]
+        raise InputError(
+            f"[run] inputs {sorted(map(str, inputs))} do not match the model's {sorted(self._input_names)}"
+            + (f"; missing {missing}" if missing else "")
+            + (f"; unknown {unknown}" if unknown else "")
+        )
 
     def _input_list(self, inputs: Any) -> list[Array]:
         if isinstance(inputs, Mapping):

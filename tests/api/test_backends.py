@@ -6,12 +6,11 @@ import sys
 import numpy as np
 import onnxruntime
 import pytest
-from small_models import CLASSES, FEATURES, affine, affine_numpy, onnx_bytes, quantized_mlp, sine, two_by_two
-from onnx import TensorProto, helper
-
 import sanderling
+from onnx import TensorProto, helper
 from sanderling import InputError, ModelError, Session, UnsupportedError, backends
 from sanderling.backends.onnxruntime import OnnxRuntimeBackend
+from small_models import CLASSES, FEATURES, affine, affine_numpy, onnx_bytes, quantized_mlp, sine, two_by_two
 
 EVERY = ["native", "onnxruntime"]
 
@@ -85,6 +84,19 @@ def test_backends_refuse_outputs_in_the_same_words(y, use):
     assert messages[0] == messages[1]
 
 
+@pytest.mark.parametrize("use", ["run_into", "bind"])
+def test_backends_refuse_shared_memory_in_the_same_words(use):
+    messages = []
+    for backend in EVERY:
+        memory = np.zeros(2 * FEATURES + 2, np.float32)
+        with pytest.raises(InputError, match="shares memory with input 'x'") as caught:
+            getattr(Session(affine(), backend=backend), use)(
+                memory[: 2 * FEATURES].reshape(2, FEATURES), memory[-2 * CLASSES :].reshape(2, CLASSES)
+            )
+        messages.append(str(caught.value))
+    assert messages[0] == messages[1]
+
+
 def test_a_bound_call_of_onnxruntime_may_be_filled_later():
     x, y = np.full((2, FEATURES), np.nan, np.float32), np.zeros((2, CLASSES), np.float32)
     call = Session(affine(), backend="onnxruntime").bind(x, y)
@@ -140,7 +152,7 @@ def test_auto_gives_all_reasons_when_nothing_runs_the_model():
     data = helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()
     with pytest.raises(UnsupportedError, match=r"no backend can run this model: native: .*Frobnicate.*; onnxruntime: "):
         Session(data, backend="auto")
-    with pytest.raises(UnsupportedError, match="ONNX Runtime cannot run the model: .*Frobnicate"):
+    with pytest.raises(UnsupportedError, match=r"ONNX Runtime cannot run the model: .*Frobnicate"):
         Session(data, backend="onnxruntime")
 
 
@@ -172,7 +184,7 @@ def test_a_missing_package_says_what_to_install(monkeypatch):
 
 def test_unknown_devices_are_unsupported():
     for backend in EVERY:
-        with pytest.raises(UnsupportedError, match="device is 'npu', this b.* has 'auto' and 'cpu'"):
+        with pytest.raises(UnsupportedError, match=r"device is 'npu', this b.* has 'auto' and 'cpu'"):
             Session(affine(), backend=backend, device="npu")
 
 

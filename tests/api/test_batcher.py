@@ -10,9 +10,8 @@ from concurrent.futures import CancelledError, Future, wait
 
 import numpy as np
 import pytest
-from small_models import FEATURES, FLOAT, affine, onnx_bytes, quantized_mlp, relu, sine, two_by_two
-
 from sanderling import Batcher, InputError, ModelError, Session, UnsupportedError
+from small_models import FEATURES, FLOAT, affine, onnx_bytes, quantized_mlp, relu, sine, two_by_two
 
 WIDTH = 37  # features of quantized_mlp
 
@@ -291,7 +290,7 @@ def test_close_with_drain_runs_what_waits(gated):
     assert future.done()
     assert not future.cancelled()
     for use in (batcher.submit, batcher.run):
-        with pytest.raises(InputError, match="the batcher is closed. Make a new one"):
+        with pytest.raises(InputError, match=r"the batcher is closed. Make a new one"):
             use(rows(1))
     batcher.close()  # again
     batcher.close(drain=False)
@@ -400,7 +399,7 @@ def test_other_backends_are_batched_too():
 
 
 def test_models_that_cannot_be_batched_are_refused():
-    with pytest.raises(UnsupportedError, match="axis 0 of input 'x' is fixed at 1, max_batch_size is 8. Export"):
+    with pytest.raises(UnsupportedError, match=r"axis 0 of input 'x' is fixed at 1, max_batch_size is 8. Export"):
         Batcher(Session(affine(batch=1)))
     with Batcher(Session(affine(batch=1)), max_batch_size=1) as batcher:
         assert batcher.run(rows(1)).shape == (1, 3)
@@ -434,7 +433,7 @@ def test_settings_are_checked(setting, message):
 def test_a_closed_session_cannot_be_batched():
     session = Session(affine())
     session.close()
-    with pytest.raises(InputError, match="the session is closed"):
+    with pytest.raises(InputError, match=r"the session is closed"):
         Batcher(session)
 
 

@@ -5,11 +5,10 @@ import warnings
 import numpy as np
 import onnxruntime
 import pytest
-from small_models import FEATURES, affine, onnx_bytes, quantized_mlp, sine, two_by_two
-from onnx import TensorProto
-
 import sanderling.compat.ort as ort
+from onnx import TensorProto
 from sanderling import InputError, ModelError, UnsupportedError
+from small_models import FEATURES, affine, onnx_bytes, quantized_mlp, sine, two_by_two
 
 
 def rows(n: int, features: int = FEATURES) -> np.ndarray:
@@ -95,7 +94,7 @@ def test_errors_are_ours_and_value_errors():
             session.run(names, feed)
     with pytest.raises(ModelError):
         ort.InferenceSession(b"not a model")
-    with pytest.raises(InputError, match="cannot read"):
+    with pytest.raises(InputError, match=r"cannot read"):
         ort.InferenceSession("/no/such/model.onnx")
 
 
@@ -147,13 +146,13 @@ def test_unknown_names_are_errors():
     options = ort.SessionOptions()
     with pytest.raises(AttributeError):
         options.intra_op_threads = 2  # type: ignore[attr-defined]
-    with pytest.raises(AttributeError, match="sanderling.compat.ort has no 'OrtValue'"):
+    with pytest.raises(AttributeError, match=r"sanderling.compat.ort has no 'OrtValue'"):
         _ = ort.OrtValue
     with pytest.raises(AttributeError):
         ort.InferenceSession(affine()).io_binding()  # type: ignore[attr-defined]
-    with pytest.raises(InputError, match="no configuration entry 'a', there are "):
+    with pytest.raises(InputError, match=r"no configuration entry 'a', there are "):
         options.get_session_config_entry("a")
-    with pytest.raises(InputError, match="sess_options is .*SessionOptions, expected sanderling.compat.ort"):
+    with pytest.raises(InputError, match=r"sess_options is .*SessionOptions, expected sanderling.compat.ort"):
         ort.InferenceSession(affine(), onnxruntime.SessionOptions())
     with pytest.raises(UnsupportedError, match="custom operators"):
         options.register_custom_ops_library("x.so")

@@ -4,7 +4,6 @@ import subprocess
 import sys
 
 import pytest
-
 import sanderling
 
 HEAVY = ("grpc", "google.protobuf", "paho", "onnx", "onnxruntime", "sklearn", "scipy", "torch", "click", "rich")

@@ -28,7 +28,10 @@ GROUP = "sanderling.backends"
 
 
 class BackendSession(Protocol):
-    """One model, ready to run. Arrays are in the order of `inputs` and `outputs`; input arrays are lent, not to be kept."""
+    """One model, ready to run.
+
+    Arrays are in the order of `inputs` and `outputs`. Input arrays are lent: they are not to be kept after a run.
+    """
 
     name: str
     inputs: tuple[TensorSpec, ...]
@@ -59,8 +62,8 @@ def choose(
 
     Raises:
         ModelError: The model is damaged.
-        UnsupportedError: No such backend or device, its library is missing, or it cannot run the model; with "auto", none
-            can.
+        UnsupportedError: No such backend or device, its library is missing, or it cannot run the model; with "auto",
+            none can.
     """
     if backend == "native":
         return NativeBackend(source, device=device, threads=threads, watch=watch), "asked for by name"

@@ -26,13 +26,17 @@ class NativeBackend:
 
         Raises:
             ModelError: The model is damaged.
-            UnsupportedError: An operator, dtype, opset or the device is not native, or SANDERLING_ISA names an ISA that is
-                not there.
+            UnsupportedError: An operator, dtype, opset or the device is not native, or SANDERLING_ISA names an ISA
+                that is not there.
         """
         if device not in ("auto", "cpu"):
             raise UnsupportedError(f"[native] device is {device!r}, this build has 'auto' and 'cpu'")
         model = source if isinstance(source, Model) else Model(source)
         self._session = _core.Session(model.core, threads=threads, watch=watch)
+        # The core's own methods: a Python function around each would cost as much as a small model.
+        self.run = self._session.run
+        self.run_into = self._session.run_into
+        self.bind = self._session.bind
         self.inputs: tuple[TensorSpec, ...] = model.inputs
         self.outputs: tuple[TensorSpec, ...] = model.outputs
 
@@ -40,18 +44,6 @@ class NativeBackend:
     def core(self) -> _core.Session:
         """The C++ session, for the batcher."""
         return self._session
-
-    def run(self, inputs: list[Array]) -> list[Array]:
-        """Runs once and returns new arrays."""
-        return self._session.run(inputs)
-
-    def run_into(self, inputs: list[Array], outputs: list[Array]) -> None:
-        """Runs once and writes into `outputs`."""
-        self._session.run_into(inputs, outputs)
-
-    def bind(self, inputs: list[Array], outputs: list[Array]) -> Callable[[], None]:
-        """Returns a callable that runs on these arrays."""
-        return self._session.bind(inputs, outputs)
 
     def info(self) -> dict[str, Any]:
         """Says what runs where."""

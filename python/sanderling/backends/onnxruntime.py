@@ -99,17 +99,11 @@ class OnnxRuntimeBackend:
         """Runs once and copies the results into `outputs`.
 
         Raises:
-            InputError: As for `run`, or an output's dtype or shape is not what the model writes.
+            InputError: As for `run`, or an output's dtype or shape is not what the model writes, or it shares memory.
             ModelError: As for `run`.
         """
-        for spec, result, array in zip(self.outputs, self.run(inputs), outputs, strict=True):
-            _check_output(spec.name, array)
-            if (array.dtype, array.shape) != (result.dtype, result.shape):
-                raise InputError(
-                    f"[run] output {spec.name!r} is {array.dtype}{list(array.shape)}, "
-                    f"the model writes {result.dtype}{list(result.shape)}"
-                )
-            array[...] = result
+        self._check_outputs(inputs, outputs)
+        self._copy(self.run(inputs), outputs)
 
     def bind(self, inputs: list[Array], outputs: list[Array]) -> Callable[[], None]:
         """Returns a callable that runs on these arrays.
@@ -119,11 +113,32 @@ class OnnxRuntimeBackend:
         """
         for spec, array in zip(self.inputs, inputs, strict=True):
             _check_contiguous("input", spec.name, array)
-        for spec, array in zip(self.outputs, outputs, strict=True):
-            _check_output(spec.name, array)
+        self._check_outputs(inputs, outputs)
         # What the model writes is known after a run only; zeros will do, since the inputs may be filled in later.
-        self.run_into([np.zeros_like(array) for array in inputs], [output.copy() for output in outputs])
-        return lambda: self.run_into(inputs, outputs)
+        self._copy(self.run([np.zeros_like(array) for array in inputs]), [output.copy() for output in outputs])
+        return lambda: self._copy(self.run(inputs), outputs)
+
+    def _check_outputs(self, inputs: list[Array], outputs: list[Array]) -> None:
+        named = [(f"input {spec.name!r}", array) for spec, array in zip(self.inputs, inputs, strict=True)]
+        for spec, array in zip(self.outputs, outputs, strict=True):
+            _check_contiguous("output", spec.name, array)
+            if not array.flags.writeable:
+                raise InputError(f"[array] output {spec.name!r} is read-only")
+            for other, memory in named:
+                if np.may_share_memory(array, memory):
+                    raise InputError(
+                        f"[run] output {spec.name!r} shares memory with {other}. Give it an array of its own"
+                    )
+            named.append((f"output {spec.name!r}", array))
+
+    def _copy(self, results: list[Array], outputs: list[Array]) -> None:
+        for spec, result, array in zip(self.outputs, results, outputs, strict=True):
+            if (array.dtype, array.shape) != (result.dtype, result.shape):
+                raise InputError(
+                    f"[run] output {spec.name!r} is {array.dtype}{list(array.shape)}, "
+                    f"the model writes {result.dtype}{list(result.shape)}"
+                )
+            array[...] = result
 
     def info(self) -> dict[str, Any]:
         """Says what runs where."""
@@ -151,9 +166,3 @@ def _spec(arg: Any, role: str) -> TensorSpec:
 def _check_contiguous(role: str, name: str, array: Array) -> None:
     if not (array.flags.c_contiguous and array.flags.aligned):
         raise InputError(f"[array] {role} {name!r} is not C-contiguous and aligned. Pass array.copy()")
-
-
-def _check_output(name: str, array: Array) -> None:
-    _check_contiguous("output", name, array)
-    if not array.flags.writeable:
-        raise InputError(f"[array] output {name!r} is read-only")

@@ -1,23 +1,26 @@
-"""ONNX Runtime's session API on top of Sanderling: `import sanderling.compat.ort as ort` instead of `import onnxruntime`.
+"""ONNX Runtime's session API on top of Sanderling.
+
+    import sanderling.compat.ort as ort  # instead of import onnxruntime as ort
 
     session = ort.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])
     (scores,) = session.run(None, {session.get_inputs()[0].name: x})
 
 What differs, and how a program hears of it:
 
-- Errors are Sanderling's: `InputError` and `ModelError` are ValueErrors as well, so `except ValueError` still works; NaN in
-  an input is an `InputError`.
-- Threads: `intra_op_num_threads` counts; 0, the default, means one per core that the process may use, as in ONNX Runtime.
+- Errors are Sanderling's: `InputError` and `ModelError` are ValueErrors as well, so `except ValueError` still works;
+  NaN in an input is an `InputError`.
+- Threads: `intra_op_num_threads` counts; 0, the default, means one per core that the process may use, as in ONNX
+  Runtime.
 - Ignored without a word, since it changes no result here: `inter_op_num_threads` (operators run one after the other),
   `graph_optimization_level`, `enable_cpu_mem_arena`, `enable_mem_pattern`, `enable_mem_reuse`, `log_severity_level`,
   `log_verbosity_level`, `logid`, `profile_file_prefix`, `use_deterministic_compute`, the configuration entries in
   `IGNORED_ENTRIES`, and all of `RunOptions` but `terminate`.
-- Warned of (UserWarning): `ORT_PARALLEL`, other configuration entries, providers that are not there while the CPU's is in
-  the list too, provider options, and unknown keyword arguments.
-- Refused (UnsupportedError): providers of which none is the CPU's, profiling, `optimized_model_filepath`, custom operator
-  libraries and `terminate`.
-- Not there (AttributeError): OrtValue, IO binding, asynchronous runs, model metadata. `sanderling.Session.bind` is the fast
-  path here.
+- Warned of (UserWarning): `ORT_PARALLEL`, other configuration entries, providers that are not there while the CPU's
+  is in the list too, provider options, and unknown keyword arguments.
+- Refused (UnsupportedError): providers of which none is the CPU's, profiling, `optimized_model_filepath`, custom
+  operator libraries and `terminate`.
+- Not there (AttributeError): OrtValue, IO binding, asynchronous runs, model metadata. `sanderling.Session.bind` is
+  the fast path here.
 """
 
 from __future__ import annotations
