@@ -16,6 +16,9 @@ namespace sanderling {
 
 struct KernelTable;  // kernels/table.h
 
+// No tensor of a model may be larger: a file of a few bytes must not make a device allocate all it has.
+constexpr size_t kMaxTensorBytes = size_t{1} << 31;
+
 // What a shape rule sees: one node with the types of its inputs; it sets the types of all outputs.
 class InferContext {
  public:
@@ -37,6 +40,7 @@ class InferContext {
   // The same where the operator may yield codes or real numbers; nothing means real.
   const std::optional<Quantization>& quantization_of_output(size_t i) const;
   void set_output(size_t i, DType dtype, Shape shape);
+  const TensorType& output_type(size_t i) const { return outputs_[i]; }
 
   // Fails as kModel with "[op] node 'name': " before the message.
   template <typename... Parts>
