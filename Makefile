@@ -8,7 +8,7 @@ BUILD := build
 export PATH := $(abspath $(BIN)):$(PATH)
 export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
 
-.PHONY: help setup build demo tiny test test-all test-cpp test-isas fuzz lint fix cross sanitize clean
+.PHONY: help setup build demo tiny test test-all test-cpp test-isas fuzz lint fix types cross sanitize clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -89,6 +89,9 @@ fix: setup ## let the formatters rewrite
 	$(BIN)/ruff format --quiet .
 	git ls-files 'csrc/*.h' 'csrc/*.cc' 'tests/*.cc' 'tests/*.h' | xargs $(BIN)/clang-format -i
 	$(BIN)/gersemi --quiet --in-place CMakeLists.txt tests cmake
+
+types: build ## regenerate python/sanderling/_core.pyi from the built core
+	$(BIN)/python csrc/bind/generate_stub.py
 
 clean: ## remove everything that was built
 	rm -rf $(BUILD) $(VENV)

@@ -4,10 +4,10 @@ PYBIND11_MODULE(_core, m) {
   using namespace sanderling;
   m.doc() = "The C++ core of Sanderling. Private: use the names in `sanderling`.";
   register_errors();
-  bind_batcher(m);
   bind_drift(m);
   bind_input_check(m);
   bind_model(m);
   bind_quantize(m);
   bind_session(m);
+  bind_batcher(m);  // names Session
 }
