@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 import sanderling
 from onnx import TensorProto, helper, numpy_helper
 

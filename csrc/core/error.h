@@ -1,4 +1,5 @@
-// The one exception of the C++ core. bind/ maps its code to a Python class (python/sanderling/errors.py has the table).
+// The one exception of the C++ core. bind/ maps its code to a Python class
+// (python/sanderling/errors.py has the table).
 #pragma once
 
 #include <sstream>
@@ -38,11 +39,11 @@ template <typename... Parts>
 }
 
 // States what must hold unless we have a bug; never use it on user input, files or the wire.
-#define SANDERLING_ASSERT(condition, ...)                                                          \
-  do {                                                                                             \
-    if (!(condition))                                                                              \
-      ::sanderling::fail(::sanderling::ErrorCode::kInternal, "internal error at ", __FILE__, ":",  \
-                         __LINE__, ": ", #condition, " ", __VA_ARGS__);                            \
+#define SANDERLING_ASSERT(condition, ...)                                                         \
+  do {                                                                                            \
+    if (!(condition))                                                                             \
+      ::sanderling::fail(::sanderling::ErrorCode::kInternal, "internal error at ", __FILE__, ":", \
+                         __LINE__, ": ", #condition, " ", __VA_ARGS__);                           \
   } while (false)
 
 }  // namespace sanderling

@@ -11,7 +11,8 @@ Shape::Shape(std::vector<int64_t> dims) : dims_(std::move(dims)) {
     fail(ErrorCode::kInput, "rank ", rank(), " exceeds the limit of ", kMaxRank);
   for (int64_t dim : dims_)
     if (dim < 0) fail(ErrorCode::kInput, "shape ", to_string(), " has a negative extent");
-  // A zero extent empties the tensor, yet the others are still bounded so that no product overflows.
+  // A zero extent empties the tensor, yet the others are still bounded so that no product
+  // overflows.
   int64_t bound = 1;
   for (int64_t dim : dims_) {
     if (dim > 0 && bound > kMaxElements / dim)
@@ -43,8 +44,7 @@ int64_t Shape::axis(int64_t axis, const char* what) const {
 
 std::string Shape::to_string() const {
   std::string text = "[";
-  for (size_t i = 0; i < dims_.size(); ++i)
-    text += (i ? ", " : "") + std::to_string(dims_[i]);
+  for (size_t i = 0; i < dims_.size(); ++i) text += (i ? ", " : "") + std::to_string(dims_[i]);
   return text + "]";
 }
 

@@ -10,8 +10,8 @@
 
 namespace sanderling {
 
-// Every buffer of the engine starts on a cache line and may be read (never written) kSlackBytes past its end, so that
-// kernels load whole vectors at tails.
+// Every buffer of the engine starts on a cache line and may be read (never written) kSlackBytes
+// past its end, so that kernels load whole vectors at tails.
 constexpr size_t kAlignment = 64;
 constexpr size_t kSlackBytes = 64;
 
@@ -39,7 +39,8 @@ struct TensorView {
   }
 };
 
-// An owned, contiguous, row-major tensor. Copies share the bytes: treat a tensor as immutable once it is shared.
+// An owned, contiguous, row-major tensor. Copies share the bytes: treat a tensor as immutable once
+// it is shared.
 class Tensor {
  public:
   Tensor() = default;
@@ -48,7 +49,8 @@ class Tensor {
   template <typename T>
   static Tensor of(Shape shape, std::span<const T> values) {
     Tensor tensor(dtype_of<T>(), std::move(shape));
-    SANDERLING_ASSERT(static_cast<int64_t>(values.size()) == tensor.shape().elements(), values.size());
+    SANDERLING_ASSERT(static_cast<int64_t>(values.size()) == tensor.shape().elements(),
+                      values.size());
     std::copy(values.begin(), values.end(), tensor.mutable_data<T>().begin());
     return tensor;
   }
@@ -62,7 +64,9 @@ class Tensor {
   const Shape& shape() const { return type_.shape; }
   const void* raw() const { return data_.get(); }
   void* mutable_raw() { return data_.get(); }
-  TensorView view() const { return {type_, data_.get()}; }  // the caller must not write to a shared tensor
+  TensorView view() const {
+    return {type_, data_.get()};
+  }  // the caller must not write to a shared tensor
   // The same bytes under another shape of equal element count.
   Tensor reshaped(Shape shape) const;
 

@@ -5,15 +5,17 @@
 
 namespace sanderling {
 
-// Runs a range of independent tasks, perhaps on several threads; exec/thread_pool.h is the real one.
+// Runs a range of independent tasks, perhaps on several threads; exec/thread_pool.h is the real
+// one.
 class Workers {
  public:
   using Task = void (*)(const void* context, int64_t index, int thread);
 
   virtual ~Workers() = default;
   virtual int threads() const = 0;
-  // Calls task(context, i, thread) once for each i in [0, count); thread is in [0, threads()). Returns when all are done.
-  // Tasks do not throw. Which thread runs which index must not change any result.
+  // Calls task(context, i, thread) once for each i in [0, count); thread is in [0, threads()).
+  // Returns when all are done. Tasks do not throw. Which thread runs which index must not change
+  // any result.
   virtual void run(int64_t count, Task task, const void* context) = 0;
 
   // for_each(n, [&](int64_t index, int thread) { ... }): no allocation, the callable is borrowed.

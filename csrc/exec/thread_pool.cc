@@ -13,7 +13,8 @@ void pause() {
 #endif
 }
 
-// A spinning thread gives its core away now and then: on a busy machine the one it waits for may need it.
+// A spinning thread gives its core away now and then: on a busy machine the one it waits for may
+// need it.
 constexpr int kPausesBeforeYield = 256;
 
 class Spin {
@@ -65,9 +66,10 @@ void ThreadPool::run(int64_t count, Task task, const void* context) {
     return;
   }
   SANDERLING_ASSERT(count < static_cast<int64_t>(kGeneration), count);
-  // Close the old job before its parameters change: a helper that reads a mixture then fails its compare-exchange.
-  const uint64_t closed = (ticket_.load(std::memory_order_relaxed) / kGeneration + 1) * kGeneration +
-                          (kGeneration - 1);
+  // Close the old job before its parameters change: a helper that reads a mixture then fails its
+  // compare-exchange.
+  const uint64_t closed =
+      (ticket_.load(std::memory_order_relaxed) / kGeneration + 1) * kGeneration + (kGeneration - 1);
   ticket_.store(closed, std::memory_order_seq_cst);
   done_.store(0, std::memory_order_relaxed);
   count_.store(count, std::memory_order_seq_cst);

@@ -8,8 +8,9 @@
 
 namespace sanderling {
 
-// Threads that spin only while a run is open and are parked in the kernel otherwise, so that an idle session uses no CPU.
-// The caller of run() is thread 0. One run at a time (the session's mutex sees to it).
+// Threads that spin only while a run is open and are parked in the kernel otherwise, so that an
+// idle session uses no CPU. The caller of run() is thread 0. One run at a time (the session's mutex
+// sees to it).
 class ThreadPool final : public Workers {
  public:
   explicit ThreadPool(int threads);
@@ -36,8 +37,9 @@ class ThreadPool final : public Workers {
   void help(int thread);
   bool take_and_run(uint64_t& ticket, int thread);
 
-  // Generation in the upper half, next task index in the lower: one compare-exchange claims a task of the current job only,
-  // so a helper that wakes late can never touch a later job with an older job's parameters.
+  // Generation in the upper half, next task index in the lower: one compare-exchange claims a task
+  // of the current job only, so a helper that wakes late can never touch a later job with an older
+  // job's parameters.
   std::atomic<uint64_t> ticket_{0};
   std::atomic<int64_t> count_{0};
   std::atomic<Task> task_{nullptr};

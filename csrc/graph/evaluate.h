@@ -7,7 +7,8 @@
 
 namespace sanderling {
 
-// Runs one node on given tensors (nullptr where an input is left out) by its operator's reference function.
+// Runs one node on given tensors (nullptr where an input is left out) by its operator's reference
+// function.
 std::vector<Tensor> evaluate(const Graph& graph, const Node& node,
                              std::span<const Tensor* const> inputs);
 

@@ -1,5 +1,6 @@
-// A model as the engine sees it: values, and nodes in topological order. Shapes are not stored here: they are inferred for
-// concrete input shapes when a plan is made (plan/program.h), so one graph serves every batch size.
+// A model as the engine sees it: values, and nodes in topological order. Shapes are not stored
+// here: they are inferred for concrete input shapes when a plan is made (plan/program.h), so one
+// graph serves every batch size.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +17,8 @@ namespace sanderling {
 using ValueId = int32_t;
 constexpr ValueId kNoValue = -1;  // an optional input that was left out
 
-// real = scale * (code - zero_point), one pair for the whole tensor; codes are uint8 (kernels/kernels.inc says why).
+// real = scale * (code - zero_point), one pair for the whole tensor; codes are uint8
+// (kernels/kernels.inc says why).
 struct Quantization {
   float scale = 1.0f;
   int32_t zero_point = 0;
@@ -24,14 +26,15 @@ struct Quantization {
 };
 
 struct Value {
-  std::string name;                          // the ONNX name, or one made by a pass
-  std::optional<Tensor> constant;            // set for initializers and folded results
-  std::optional<Quantization> quantization;  // set for tensors of uint8 codes, by the QDQ lowering pass
-  int rank = -1;                             // where a pass has found it out, else -1
+  std::string name;                // the ONNX name, or one made by a pass
+  std::optional<Tensor> constant;  // set for initializers and folded results
+  std::optional<Quantization>
+      quantization;  // set for tensors of uint8 codes, by the QDQ lowering pass
+  int rank = -1;     // where a pass has found it out, else -1
 };
 
-using Attribute = std::variant<int64_t, float, std::string, std::vector<int64_t>, std::vector<float>,
-                               std::vector<std::string>, Tensor>;
+using Attribute = std::variant<int64_t, float, std::string, std::vector<int64_t>,
+                               std::vector<float>, std::vector<std::string>, Tensor>;
 
 class Attributes {
  public:
@@ -51,8 +54,9 @@ class Attributes {
 };
 
 struct Node {
-  std::string op;    // registry name: the ONNX op_type, or one of the engine's own integer operators ("QConv")
-  std::string name;  // for messages; never empty after import
+  std::string op;  // registry name: the ONNX op_type, or one of the engine's own integer operators
+                   // ("QConv")
+  std::string name;              // for messages; never empty after import
   std::vector<ValueId> inputs;   // kNoValue where an optional input is left out
   std::vector<ValueId> outputs;  // kNoValue where an output is not wanted
   Attributes attributes;
@@ -72,7 +76,7 @@ struct GraphOutput {
   // What the file declares, for people to read; the engine goes by what shape inference finds.
   std::optional<DType> dtype{};
   std::optional<std::vector<int64_t>> dims{};  // -1 where the extent is not stated
-  std::vector<std::string> symbols{};          // the ONNX dim_param per dimension, "" where it has none
+  std::vector<std::string> symbols{};  // the ONNX dim_param per dimension, "" where it has none
 };
 
 // Where a model comes from.
@@ -80,7 +84,7 @@ struct ModelInfo {
   std::string producer_name;
   std::string producer_version;
   int64_t ir_version = 0;
-  int64_t opset = 0;                            // of the default domain; 0 if the model has no node of it
+  int64_t opset = 0;  // of the default domain; 0 if the model has no node of it
   std::map<std::string, std::string> metadata;  // ONNX metadata_props
 };
 
@@ -89,7 +93,7 @@ struct Graph {
   ModelInfo info;
   std::vector<Value> values;
   std::vector<Node> nodes;
-  std::vector<GraphInput> inputs;    // without initializers
+  std::vector<GraphInput> inputs;  // without initializers
   std::vector<GraphOutput> outputs;
 
   Value& value(ValueId id) { return values[static_cast<size_t>(id)]; }
@@ -106,7 +110,9 @@ class Uses {
   explicit Uses(const Graph& graph);
   int producer(ValueId id) const { return producer_[static_cast<size_t>(id)]; }  // node index or -1
   const std::vector<int>& readers(ValueId id) const { return readers_[static_cast<size_t>(id)]; }
-  bool read_once(ValueId id) const { return readers(id).size() == 1 && !output_[static_cast<size_t>(id)]; }
+  bool read_once(ValueId id) const {
+    return readers(id).size() == 1 && !output_[static_cast<size_t>(id)];
+  }
 
  private:
   std::vector<int> producer_;
@@ -114,8 +120,8 @@ class Uses {
   std::vector<bool> output_;
 };
 
-// Orders nodes so that each follows its producers, and drops the nodes and constants that no output needs. Throws kModel on a
-// cycle or a value that nothing produces.
+// Orders nodes so that each follows its producers, and drops the nodes and constants that no output
+// needs. Throws kModel on a cycle or a value that nothing produces.
 void sort_and_prune(Graph& graph);
 
 }  // namespace sanderling

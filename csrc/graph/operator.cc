@@ -57,15 +57,16 @@ void infer_types(const Operator& op, InferContext& context) {
     op.infer(context);
   } catch (const Error& problem) {
     const bool named = std::string_view(problem.what()).starts_with(cat("[", op.name, "]"));
-    const bool from_shape_or_attribute = problem.code() == ErrorCode::kInput || problem.code() == ErrorCode::kModel;
+    const bool from_shape_or_attribute =
+        problem.code() == ErrorCode::kInput || problem.code() == ErrorCode::kModel;
     if (named || !from_shape_or_attribute) throw;
     context.error(problem.what());
   }
   for (size_t i = 0; i < context.outputs(); ++i)
     if (const TensorType& type = context.output_type(i);
         type.shape.elements() > static_cast<int64_t>(kMaxTensorBytes / size_of(type.dtype)))
-      context.error("output ", i, " would be ", type.to_string(), ", more than the limit of ", kMaxTensorBytes,
-                    " bytes. Check the shapes");
+      context.error("output ", i, " would be ", type.to_string(), ", more than the limit of ",
+                    kMaxTensorBytes, " bytes. Check the shapes");
 }
 
 std::vector<std::string_view> operator_names() {

@@ -1,4 +1,5 @@
-// What one operator is to the engine, and the registry of all of them. A file in ops/ ends with one SANDERLING_OPERATOR.
+// What one operator is to the engine, and the registry of all of them. A file in ops/ ends with one
+// SANDERLING_OPERATOR.
 #pragma once
 
 #include <functional>
@@ -16,7 +17,8 @@ namespace sanderling {
 
 struct KernelTable;  // kernels/table.h
 
-// No tensor of a model may be larger: a file of a few bytes must not make a device allocate all it has.
+// No tensor of a model may be larger: a file of a few bytes must not make a device allocate all it
+// has.
 constexpr size_t kMaxTensorBytes = size_t{1} << 31;
 
 // What a shape rule sees: one node with the types of its inputs; it sets the types of all outputs.
@@ -32,9 +34,11 @@ class InferContext {
   size_t outputs() const { return outputs_.size(); }
   bool has_input(size_t i) const { return i < inputs_.size() && inputs_[i] != nullptr; }
   const TensorType& input(size_t i) const;  // throws kModel if it was left out
-  // The input's value where it is known at load time; throws kUnsupported if it is computed at run time.
+  // The input's value where it is known at load time; throws kUnsupported if it is computed at run
+  // time.
   const Tensor& constant(size_t i) const;
-  // The scale and zero point of the codes in input or output i; asserts that the lowering pass set them.
+  // The scale and zero point of the codes in input or output i; asserts that the lowering pass set
+  // them.
   const Quantization& input_quantization(size_t i) const;
   const Quantization& output_quantization(size_t i) const;
   // The same where the operator may yield codes or real numbers; nothing means real.
@@ -60,14 +64,17 @@ class InferContext {
   std::span<TensorType> outputs_;
 };
 
-// What the reference function sees: the same, with data. It reads inputs, writes every element of every output, and may be
-// slow, but must be obviously right: it also folds constants, and tests run it beside the kernels.
+// What the reference function sees: the same, with data. It reads inputs, writes every element of
+// every output, and may be slow, but must be obviously right: it also folds constants, and tests
+// run it beside the kernels.
 class ReferenceContext : public InferContext {
  public:
   ReferenceContext(const Graph& graph, const Node& node, std::span<const TensorType* const> inputs,
                    std::span<TensorType> outputs, std::span<const void* const> input_data,
                    std::span<void* const> output_data)
-      : InferContext(graph, node, inputs, outputs), input_data_(input_data), output_data_(output_data) {}
+      : InferContext(graph, node, inputs, outputs),
+        input_data_(input_data),
+        output_data_(output_data) {}
 
   const TensorType& output(size_t i) const { return outputs_[i]; }
   const void* raw_input(size_t i) const { return input_data_[i]; }
@@ -92,14 +99,16 @@ class ReferenceContext : public InferContext {
 struct StepArgs {
   void* const* inputs;   // the node's inputs, nullptr where left out
   void* const* outputs;  // the node's outputs, nullptr where not wanted
-  std::byte* scratch;    // PlanContext::scratch() bytes for thread 0; thread t starts at scratch + t * scratch_stride
+  std::byte* scratch;  // PlanContext::scratch() bytes for thread 0; thread t starts at scratch + t
+                       // * scratch_stride
   size_t scratch_stride;
   Workers* workers;
 };
 using StepFunction = void (*)(const void* parameters, const StepArgs& args);
 
-// What an operator's plan function sees: concrete types, constants, and this host's kernels. It emits one step, or none: then
-// the reference runs. It is called once per node and set of input shapes; steps must not allocate, throw or look at shapes.
+// What an operator's plan function sees: concrete types, constants, and this host's kernels. It
+// emits one step, or none: then the reference runs. It is called once per node and set of input
+// shapes; steps must not allocate, throw or look at shapes.
 class PlanContext : public InferContext {
  public:
   PlanContext(const Graph& graph, const Node& node, std::span<const TensorType* const> inputs,
@@ -113,12 +122,13 @@ class PlanContext : public InferContext {
   bool is_constant(size_t i) const { return has_input(i) && graph_.constant(node_.inputs[i]); }
   // Bytes that the step may use for itself, per thread, uninitialised and aligned.
   void scratch(size_t bytes_per_thread) { scratch_ = bytes_per_thread; }
-  // Something made once from this node's constants (packed weights, tables) and shared by every plan and session of the
-  // model that uses the same kernels; `tag` tells several of one node apart.
+  // Something made once from this node's constants (packed weights, tables) and shared by every
+  // plan and session of the model that uses the same kernels; `tag` tells several of one node
+  // apart.
   template <typename T>
   std::shared_ptr<const T> shared(std::string_view tag, const std::function<T()>& make) {
-    return std::static_pointer_cast<const T>(
-        find_or_make(tag, [&]() -> std::shared_ptr<const void> { return std::make_shared<const T>(make()); }));
+    return std::static_pointer_cast<const T>(find_or_make(
+        tag, [&]() -> std::shared_ptr<const void> { return std::make_shared<const T>(make()); }));
   }
   // `parameters` is copied into the plan; own memory by shared_ptr members.
   template <typename P>
@@ -146,8 +156,9 @@ class PlanContext : public InferContext {
 };
 
 struct Operator {
-  std::string_view name;           // ONNX op_type, or the engine's own name ("QConv")
-  int since_opset = 0;             // the first opset of the default domain whose meaning this file implements; 0: engine's own
+  std::string_view name;  // ONNX op_type, or the engine's own name ("QConv")
+  int since_opset = 0;  // the first opset of the default domain whose meaning this file implements;
+                        // 0: engine's own
   size_t min_inputs = 1;
   size_t max_inputs = 1;
   size_t max_outputs = 1;
@@ -157,18 +168,18 @@ struct Operator {
   // Output 0 is input 0's bytes under another shape: no step runs, the memory is shared.
   bool view = false;
   bool (*view_if)(const InferContext&) = nullptr;  // the same, where it depends on the shapes
-  // Output element i depends on nothing but element i of each input (after NumPy broadcasting), so layouts and lookup tables
-  // pass through.
+  // Output element i depends on nothing but element i of each input (after NumPy broadcasting), so
+  // layouts and lookup tables pass through.
   bool elementwise = false;
   // Multiply-accumulates for these types, for `sanderling model show`; nullptr means none.
   int64_t (*macs)(const InferContext&, const TensorType& output) = nullptr;
 };
 
 const Operator* find_operator(std::string_view name);  // nullptr if unknown
-// op.infer(context), with every failure in the node's name: what breaks a limit of Shape, or an attribute of another type, does
-// not know of the node itself.
+// op.infer(context), with every failure in the node's name: what breaks a limit of Shape, or an
+// attribute of another type, does not know of the node itself.
 void infer_types(const Operator& op, InferContext& context);
-std::vector<std::string_view> operator_names();        // sorted
+std::vector<std::string_view> operator_names();  // sorted
 
 struct RegisterOperator {
   explicit RegisterOperator(const Operator& op);

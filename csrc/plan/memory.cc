@@ -24,7 +24,8 @@ MemoryPlan plan_memory(const std::vector<BufferUse>& buffers) {
     size_t best_gap = std::numeric_limits<size_t>::max();
     size_t end = 0;  // of the overlapping buffers seen so far
     for (size_t j : placed) {
-      if (buffers[j].last_step < buffers[i].first_step || buffers[i].last_step < buffers[j].first_step)
+      if (buffers[j].last_step < buffers[i].first_step ||
+          buffers[i].last_step < buffers[j].first_step)
         continue;
       if (plan.offsets[j] >= end + padded(i) && plan.offsets[j] - end < best_gap) {
         best_gap = plan.offsets[j] - end;
@@ -35,9 +36,10 @@ MemoryPlan plan_memory(const std::vector<BufferUse>& buffers) {
     if (best_gap == std::numeric_limits<size_t>::max()) best_offset = end;
     plan.offsets[i] = best_offset;
     plan.total_bytes = std::max(plan.total_bytes, best_offset + padded(i));
-    placed.insert(std::upper_bound(placed.begin(), placed.end(), i,
-                                   [&](size_t a, size_t b) { return plan.offsets[a] < plan.offsets[b]; }),
-                  i);
+    placed.insert(
+        std::upper_bound(placed.begin(), placed.end(), i,
+                         [&](size_t a, size_t b) { return plan.offsets[a] < plan.offsets[b]; }),
+        i);
   }
   return plan;
 }

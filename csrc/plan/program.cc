@@ -13,7 +13,8 @@ class NodePlan final : public PlanContext {
  public:
   NodePlan(const CompiledModel& model, size_t node, std::span<const TensorType* const> inputs,
            std::span<TensorType> outputs, int threads)
-      : PlanContext(model.graph(), model.graph().nodes[node], inputs, outputs, model.kernels(), threads),
+      : PlanContext(model.graph(), model.graph().nodes[node], inputs, outputs, model.kernels(),
+                    threads),
         model_(model),
         index_(node) {}
 
@@ -23,8 +24,7 @@ class NodePlan final : public PlanContext {
 
  private:
   std::shared_ptr<const void> find_or_make(
-      std::string_view tag,
-      const std::function<std::shared_ptr<const void>()>& make) override {
+      std::string_view tag, const std::function<std::shared_ptr<const void>()>& make) override {
     return model_.find_or_make(cat(index_, "/", tag), make);
   }
 
@@ -139,18 +139,22 @@ class Planner {
   }
 
   void add_copy(int node, ValueId from, ValueId to) {
-    steps_.push_back({node, CopyStep::run,
-                      std::make_shared<const CopyStep>(CopyStep{type(to).bytes()}), {from}, {to}});
+    steps_.push_back({node,
+                      CopyStep::run,
+                      std::make_shared<const CopyStep>(CopyStep{type(to).bytes()}),
+                      {from},
+                      {to}});
   }
 
-  // Gives every value that a step writes a home: a graph output's own buffer, or a place in the arena.
+  // Gives every value that a step writes a home: a graph output's own buffer, or a place in the
+  // arena.
   void place_values() {
     std::vector<Operand> home(graph_.values.size());
     for (size_t id = 0; id < graph_.values.size(); ++id)
       if (graph_.values[id].constant)
         home[id] = {Operand::Kind::kConstant, 0, graph_.values[id].constant->raw()};
-    // Integer kernels read past the end of codes (kSlackBytes), which a caller's array does not allow: codes that come in from
-    // outside are copied into the arena first.
+    // Integer kernels read past the end of codes (kSlackBytes), which a caller's array does not
+    // allow: codes that come in from outside are copied into the arena first.
     std::vector<size_t> copied_inputs;
     for (size_t i = 0; i < graph_.inputs.size(); ++i) {
       if (graph_.value(graph_.inputs[i].value).quantization)
@@ -163,9 +167,9 @@ class Planner {
       const ValueId id = graph_.outputs[i].value;
       program_->output_types.push_back(type(id));
       Operand& place = home[static_cast<size_t>(root(id))];
-      const bool copied = std::any_of(copied_inputs.begin(), copied_inputs.end(), [&](size_t input) {
-        return graph_.inputs[input].value == root(id);
-      });
+      const bool copied =
+          std::any_of(copied_inputs.begin(), copied_inputs.end(),
+                      [&](size_t input) { return graph_.inputs[input].value == root(id); });
       if (place.kind == Operand::Kind::kAbsent && !copied)
         place = {Operand::Kind::kOutput, i, nullptr};
       else
@@ -193,13 +197,15 @@ class Planner {
     program_->arena_bytes = memory.total_bytes;
     for (size_t id = 0; id < home.size(); ++id)
       if (buffer_of[id] >= 0)
-        home[id] = {Operand::Kind::kArena, memory.offsets[static_cast<size_t>(buffer_of[id])], nullptr};
+        home[id] = {Operand::Kind::kArena, memory.offsets[static_cast<size_t>(buffer_of[id])],
+                    nullptr};
 
     const auto operand = [&](ValueId id) {
       return id == kNoValue ? Operand{} : home[static_cast<size_t>(root(id))];
     };
     for (size_t i : copied_inputs)
-      copy({Operand::Kind::kInput, i, nullptr}, operand(graph_.inputs[i].value), program_->input_types[i].bytes());
+      copy({Operand::Kind::kInput, i, nullptr}, operand(graph_.inputs[i].value),
+           program_->input_types[i].bytes());
     for (PlannedStep& step : steps_) {
       const auto first_input = static_cast<uint32_t>(program_->operands.size());
       for (ValueId id : step.inputs) program_->operands.push_back(operand(id));
@@ -210,7 +216,8 @@ class Planner {
                                      program_->operands.size(), type(id).shape.elements(), id});
         program_->operands.push_back(operand(id));
       }
-      program_->steps.push_back({step.function, step.parameters.get(), step.node, first_input, first_output});
+      program_->steps.push_back(
+          {step.function, step.parameters.get(), step.node, first_input, first_output});
       program_->owned.push_back(std::move(step.parameters));
     }
     for (const auto& [output, id] : copies)

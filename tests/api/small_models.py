@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from onnx import TensorProto, helper, numpy_helper
 
 Array = npt.NDArray[Any]

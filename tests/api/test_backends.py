@@ -6,11 +6,12 @@ import sys
 import numpy as np
 import onnxruntime
 import pytest
+from small_models import CLASSES, FEATURES, affine, affine_numpy, onnx_bytes, quantized_mlp, sine, two_by_two
+
 import sanderling
 from onnx import TensorProto, helper
 from sanderling import InputError, ModelError, Session, UnsupportedError, backends
 from sanderling.backends.onnxruntime import OnnxRuntimeBackend
-from small_models import CLASSES, FEATURES, affine, affine_numpy, onnx_bytes, quantized_mlp, sine, two_by_two
 
 EVERY = ["native", "onnxruntime"]
 

@@ -10,8 +10,9 @@ from concurrent.futures import CancelledError, Future, wait
 
 import numpy as np
 import pytest
-from sanderling import Batcher, InputError, ModelError, Session, UnsupportedError
 from small_models import FEATURES, FLOAT, affine, onnx_bytes, quantized_mlp, relu, sine, two_by_two
+
+from sanderling import Batcher, InputError, ModelError, Session, UnsupportedError
 
 WIDTH = 37  # features of quantized_mlp
 

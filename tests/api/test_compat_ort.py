@@ -5,10 +5,11 @@ import warnings
 import numpy as np
 import onnxruntime
 import pytest
+from small_models import FEATURES, affine, onnx_bytes, quantized_mlp, sine, two_by_two
+
 import sanderling.compat.ort as ort
 from onnx import TensorProto
 from sanderling import InputError, ModelError, UnsupportedError
-from small_models import FEATURES, affine, onnx_bytes, quantized_mlp, sine, two_by_two
 
 
 def rows(n: int, features: int = FEATURES) -> np.ndarray:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+
 import sanderling
 
 HEAVY = ("grpc", "google.protobuf", "paho", "onnx", "onnxruntime", "sklearn", "scipy", "torch", "click", "rich")

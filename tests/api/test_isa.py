@@ -7,8 +7,9 @@ import textwrap
 
 import numpy as np
 import pytest
-from sanderling import _core
 from small_models import quantized_mlp
+
+from sanderling import _core
 
 KNOWN = ["scalar", "avx2", "avx512_vnni", "neon"]
 BUILT, RUNNABLE = _core.built_isas(), _core.runnable_isas()

@@ -9,9 +9,10 @@ import time
 
 import numpy as np
 import pytest
+from small_models import BIAS, CLASSES, FEATURES, INT64, UINT8, affine, affine_numpy, quantized_mlp, relu, two_by_two
+
 import sanderling
 from sanderling import InputError, Session, UnsupportedError
-from small_models import BIAS, CLASSES, FEATURES, INT64, UINT8, affine, affine_numpy, quantized_mlp, relu, two_by_two
 
 
 def rows(n: int, features: int = FEATURES, seed: int = 0) -> np.ndarray:

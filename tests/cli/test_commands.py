@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+
 from onnx import TensorProto, helper, numpy_helper
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.drift.simple import SimpleDetector
+
 from sanderling.drift import EDetector, Reference, nominal_tilts, ordered_tilts
 from sanderling.drift._tilts import TILTS, DesignEffect, fold_classes
 from sanderling.errors import InputError
-
-from tests.drift.simple import SimpleDetector
 
 WINDOW = 200
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from sanderling import _core
 from sanderling.drift import DeviceMonitor, DeviceState, DeviceVerdict, Reference, Settings, Sketches
 from sanderling.errors import InputError

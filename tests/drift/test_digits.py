@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from scipy import ndimage
+from sklearn.datasets import load_digits
+
 from sanderling.drift import (
     DeviceMonitor,
     DeviceState,
@@ -17,8 +20,6 @@ from sanderling.drift import (
     Scope,
     Settings,
 )
-from scipy import ndimage
-from sklearn.datasets import load_digits
 
 CAMERAS = 12
 ROWS = 200

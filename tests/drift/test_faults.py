@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from sanderling import _core
 from sanderling.drift import Reference, SensorCheck, Sketches, check_sensors
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
+
 from sanderling import _core
 from sanderling.drift import _ranks
-from scipy import stats
 
 
 def count(column: np.ndarray, edges: np.ndarray) -> np.ndarray:

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.spatial.distance import jensenshannon
+
 from sanderling import _core
 from sanderling.drift import Reference, Report, Sketches, report
 from sanderling.drift._report import distances
 from sanderling.errors import InputError
-from scipy.spatial.distance import jensenshannon
 
 COUNTS = st.lists(st.integers(0, 40), min_size=8, max_size=8).filter(any)
 

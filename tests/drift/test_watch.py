@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
+
 from sanderling import _core
 from sanderling.drift import Reference, Sketches
 from sanderling.errors import InputError

@@ -1,12 +1,13 @@
 """The passes as a whole: QDQ models of another quantizer run in integers and give what literal QDQ gives."""
 
 import numpy as np
-import onnx
 import onnxruntime as ort
 import pytest
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+import onnx
 import sanderling
 from onnx import TensorProto, helper, numpy_helper
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from sanderling import _core
 
 INTEGER = {"QConv", "QGemm", "QAdd", "QMul", "QLookup", "QAveragePool"}

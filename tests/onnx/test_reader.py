@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 import pytest
-import sanderling
 from google.protobuf.message import DecodeError
+
+import onnx
+import sanderling
 from onnx import TensorProto, helper, numpy_helper
 
 CORPUS = Path(__file__).parents[1] / "fuzz" / "corpus" / "onnx"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
+
 from onnx_models import Array, one_node
 from runner import Case
 from samples import name_of, values

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from binary_cases import PAIRS
 from onnx import helper
 from onnx_models import Codes, qdq_node

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
+
 from onnx_models import Array, one_node
 from runner import Case
 from samples import SHAPES, name_of, values

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+
 from onnx_models import Array, Codes, one_node, qdq_node
 from runner import Case, qdq_case
 from samples import DTYPES, name_of, values

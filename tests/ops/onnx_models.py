@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 import onnx
 from onnx import helper, numpy_helper
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from onnx import NodeProto, helper
 from onnx_models import Array, Codes, QdqModel, qdq_node
 

@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import onnxruntime
 import pytest
+
+import onnx
 from onnx_models import Array, QdqModel, Steps
 from sanderling import _core
 from tolerances import EQUAL_SHARE, POOLED_ELEMENTS, TIE_MARGIN, float_bound

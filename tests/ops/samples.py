@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+
 from onnx_models import Array
 
 NUMBERS = (np.float32, np.float64, np.uint8, np.int8, np.int32, np.int64)

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from onnx_models import Array, Codes, one_node, qdq_node
 from runner import Case, check, check_refused, qdq_case
 from samples import DTYPES, values

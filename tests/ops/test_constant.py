@@ -2,6 +2,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from onnx import helper, numpy_helper
 from onnx_models import Array, model_of
 from runner import Case, check, check_refused

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from onnx import helper
 from onnx_models import Codes, model_of
 from runner import Case, check

@@ -2,6 +2,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from onnx_models import Array, one_node
 from runner import Case, check, check_refused
 from samples import SHAPES, name_of, values

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from onnx import helper
 from onnx_models import Array, model_of, one_node
 from runner import Case, check, check_refused, isas

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from onnx_models import one_node
 from runner import Case, check, isas
 from samples import values

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from onnx_models import Codes, one_node, qdq_node
 from runner import Case, check, check_pooled, qdq_case
 from samples import values

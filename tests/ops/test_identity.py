@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from move_cases import in_every_dtype
 from onnx import helper
 from onnx_models import Array, model_of

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from binary_cases import batched, float_cases, integer_cases
 from onnx_models import one_node
 from runner import Case, check, check_refused

@@ -9,10 +9,11 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
-from onnx import numpy_helper
 from onnx.backend.test.case import node
+
+import onnx
+from onnx import numpy_helper
 from runner import Case, check, isas
 from samples import DTYPES
 from sanderling import _core

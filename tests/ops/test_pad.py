@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from move_cases import in_every_dtype, move_case, on_codes
 from onnx_models import Array, Codes, one_node, qdq_node
 from runner import Case, check, check_refused, qdq_case

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from codes_cases import binary_case, edge_cases, pooled_cases
 from runner import Case, check, check_pooled
 

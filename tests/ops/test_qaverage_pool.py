@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from onnx import helper
 from onnx_models import Codes, QdqModel, model_of, qdq_node
 from runner import Case, check, check_pooled, isas, qdq_case

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from onnx import helper
 from onnx_models import Array, Codes, QdqModel, model_of
 from product_codes import fitted, int32_bias

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 import pytest
+
+import onnx
 from onnx import helper
 from onnx_models import Array, Codes, qdq_node
 from runner import Case, check, check_pooled, qdq_case

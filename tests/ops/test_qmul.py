@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from codes_cases import edge_cases, pooled_cases
 from runner import Case, check, check_pooled
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from onnx import helper
 from onnx_models import QdqModel, Steps, model_of
 from runner import Case, check, check_pooled, qdq_case

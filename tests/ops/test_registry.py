@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from sanderling import _core
 
 ROOT = Path(__file__).resolve().parents[2]

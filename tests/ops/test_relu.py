@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from onnx import helper
 from onnx_models import model_of, one_node
 from runner import Case, check, check_refused

@@ -2,6 +2,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from move_cases import in_every_dtype, move_case, on_codes
 from onnx import helper, numpy_helper
 from onnx_models import Array, model_of, one_node

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from onnx_models import Codes, QdqModel, Steps, one_node, qdq_node
 from runner import Agreement, Case, check, check_pooled, qdq_case
 from samples import values

@@ -3,6 +3,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+
 from onnx import helper
 from onnx_models import Array, Codes, model_of, one_node, qdq_node
 from runner import Case, check, check_pooled, check_refused, qdq_case

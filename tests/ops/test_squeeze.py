@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from move_cases import in_every_dtype, move_case, on_codes
 from onnx_models import Array, one_node
 from runner import Case, check, check_refused

@@ -1,6 +1,7 @@
 import numpy as np
 import numpy.typing as npt
 import pytest
+
 from function_cases import function_cases, sweep
 from onnx_models import one_node
 from runner import Case, check, check_refused

@@ -2,6 +2,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+
 from move_cases import in_every_dtype, move_case, on_codes
 from onnx_models import one_node
 from runner import Case, check, check_refused

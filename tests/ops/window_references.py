@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from onnx_models import Array
 
 Floats = npt.NDArray[np.float64]

@@ -1,8 +1,9 @@
 """Small float networks for the quantizer's tests, and ONNX Runtime as the judge of what the results mean."""
 
 import numpy as np
-import onnx
 import onnxruntime as ort
+
+import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 

@@ -4,12 +4,12 @@ import warnings
 
 import numpy as np
 import pytest
-import sanderling
-from sanderling.errors import InputError, UnsupportedError
 from sklearn.datasets import load_digits
 from sklearn.neural_network import MLPClassifier
-
 from tests.quantize.networks import Builder, decibels, literal, rows_of
+
+import sanderling
+from sanderling.errors import InputError, UnsupportedError
 
 
 @pytest.fixture(scope="module")

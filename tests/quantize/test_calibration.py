@@ -5,11 +5,11 @@ import sys
 
 import numpy as np
 import pytest
+from tests.quantize.networks import Builder, constants, decibels, literal, rows_of
+
 import sanderling
 from onnx import TensorProto, helper
 from sanderling.errors import InputError
-
-from tests.quantize.networks import Builder, constants, decibels, literal, rows_of
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from sanderling import _core
 from sanderling.errors import InputError
 

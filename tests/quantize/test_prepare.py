@@ -1,14 +1,14 @@
 """Preparing a model changes its form, never what it computes; odd graphs keep their meaning when quantized."""
 
 import numpy as np
-import onnx
 import pytest
+from tests.quantize.networks import Builder, decibels, literal, operators, rows_of
+
+import onnx
 import sanderling
 from onnx import TensorProto, helper, numpy_helper
 from sanderling.errors import InputError
 from sanderling.quantization._prepare import prepare
-
-from tests.quantize.networks import Builder, decibels, literal, operators, rows_of
 
 
 def prepared(data):

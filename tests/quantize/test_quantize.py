@@ -4,14 +4,14 @@ import json
 import os
 
 import numpy as np
-import onnx
 import onnxruntime as ort
 import pytest
+from tests.quantize.networks import Builder, constants, decibels, literal, operators, residual, rows_of, session_of
+
+import onnx
 import sanderling
 from onnx import numpy_helper
 from sanderling.errors import InputError, UnsupportedError
-
-from tests.quantize.networks import Builder, constants, decibels, literal, operators, residual, rows_of, session_of
 
 
 @pytest.fixture(scope="module")

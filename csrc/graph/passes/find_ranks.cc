@@ -6,8 +6,8 @@
 namespace sanderling {
 namespace {
 
-// Dynamic extents are tried in this order; a rank found with any of them holds for all. 1 suits batches, the others images
-// and sequences that shrink on their way.
+// Dynamic extents are tried in this order; a rank found with any of them holds for all. 1 suits
+// batches, the others images and sequences that shrink on their way.
 constexpr std::array<int64_t, 4> kTrialExtents{1, 16, 64, 224};
 
 // Returns whether every value got a rank.
@@ -41,7 +41,8 @@ bool try_extent(Graph& graph, int64_t extent) {
         InferContext context(graph, node, inputs, outputs);
         find_operator(node.op)->infer(context);
       } catch (const Error&) {
-        ready = false;  // perhaps only because of the trial extent; real shapes are judged when a plan is made
+        ready = false;  // perhaps only because of the trial extent; real shapes are judged when a
+                        // plan is made
       }
     }
     all = all && ready;

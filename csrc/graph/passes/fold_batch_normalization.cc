@@ -22,7 +22,9 @@ std::optional<Affine> affine_of(const Graph& graph, const Node& node) {
   const double epsilon = node.attributes.number("epsilon", 1e-5f);
   Affine affine;
   for (int64_t c = 0; c < parts[0]->shape().elements(); ++c) {
-    const auto at = [&](int part) -> double { return parts[part]->data<float>()[static_cast<size_t>(c)]; };
+    const auto at = [&](int part) -> double {
+      return parts[part]->data<float>()[static_cast<size_t>(c)];
+    };
     affine.scale.push_back(at(0) / std::sqrt(at(3) + epsilon));
     affine.shift.push_back(at(1) - at(2) * affine.scale.back());
   }
@@ -30,11 +32,12 @@ std::optional<Affine> affine_of(const Graph& graph, const Node& node) {
 }
 
 // The axis of the weights that makes the output channels, or -1 where merging is not possible.
-int64_t channel_axis(const Node& node, const Tensor& weights, const Tensor* bias, int64_t channels) {
+int64_t channel_axis(const Node& node, const Tensor& weights, const Tensor* bias,
+                     int64_t channels) {
   int64_t axis = -1;
   if (node.op == "Conv") axis = 0;
-  if (node.op == "Gemm" && weights.shape().rank() == 2 && node.attributes.number("alpha", 1.0f) == 1.0f &&
-      node.attributes.number("beta", 1.0f) == 1.0f)
+  if (node.op == "Gemm" && weights.shape().rank() == 2 &&
+      node.attributes.number("alpha", 1.0f) == 1.0f && node.attributes.number("beta", 1.0f) == 1.0f)
     axis = node.attributes.integer("transB", 0) != 0 ? 0 : 1;
   if (axis < 0 || weights.shape().rank() <= axis || weights.shape()[axis] != channels) return -1;
   if (bias && bias->shape().elements() != channels) return -1;

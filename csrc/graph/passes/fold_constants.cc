@@ -16,7 +16,8 @@ void fold_constants(Graph& graph, bool keep_dequantize) {
     for (ValueId id : node.inputs) inputs.push_back(graph.constant(id));
     std::vector<Tensor> outputs = evaluate(graph, node, inputs);
     for (size_t i = 0; i < outputs.size(); ++i)
-      if (node.outputs[i] != kNoValue) graph.value(node.outputs[i]).constant = std::move(outputs[i]);
+      if (node.outputs[i] != kNoValue)
+        graph.value(node.outputs[i]).constant = std::move(outputs[i]);
   }
   std::erase_if(graph.nodes, [&](const Node& node) {
     return std::all_of(node.outputs.begin(), node.outputs.end(),

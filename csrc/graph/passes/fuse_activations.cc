@@ -18,17 +18,20 @@ std::optional<ClampRange> clamp_range(const Graph& graph, const Node& node) {
   if (node.op == "Relu") return ClampRange{0.0f, kInfinity};
   if (node.op != "Clip") return std::nullopt;
   if (node.opset < 11)
-    return ClampRange{node.attributes.number("min", -kInfinity), node.attributes.number("max", kInfinity)};
+    return ClampRange{node.attributes.number("min", -kInfinity),
+                      node.attributes.number("max", kInfinity)};
   ClampRange range{-kInfinity, kInfinity};
   const auto read = [&](size_t i, float& bound) {
     if (i >= node.inputs.size() || node.inputs[i] == kNoValue) return true;
     const Tensor* tensor = graph.constant(node.inputs[i]);
-    if (!tensor || tensor->dtype() != DType::kFloat32 || tensor->shape().elements() != 1) return false;
+    if (!tensor || tensor->dtype() != DType::kFloat32 || tensor->shape().elements() != 1)
+      return false;
     bound = tensor->data<float>()[0];
     return true;
   };
   if (!read(1, range.low) || !read(2, range.high)) return std::nullopt;
-  if (!(range.low <= range.high)) return std::nullopt;  // NaN or crossed bounds: left to the operator itself
+  if (!(range.low <= range.high))
+    return std::nullopt;  // NaN or crossed bounds: left to the operator itself
   return range;
 }
 

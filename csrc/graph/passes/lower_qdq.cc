@@ -1,9 +1,10 @@
 // Rewrites QDQ patterns into integer operators.
 //
-// One walk in topological order. Every float value that stands for codes (a DequantizeLinear's output, or a movement of one)
-// is noted with its codes; at each QuantizeLinear the walk looks back from its input for an operator whose inputs all have
-// codes, and adds the integer operator beside the original. Originals that nothing reads any more are pruned at the end, so
-// a pattern that is only half there costs nothing and stays right.
+// One walk in topological order. Every float value that stands for codes (a DequantizeLinear's
+// output, or a movement of one) is noted with its codes; at each QuantizeLinear the walk looks back
+// from its input for an operator whose inputs all have codes, and adds the integer operator beside
+// the original. Originals that nothing reads any more are pruned at the end, so a pattern that is
+// only half there costs nothing and stays right.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -17,8 +18,9 @@ namespace sanderling {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-constexpr size_t kMaxTableChain = 16;          // unary operators merged into one table
-constexpr int64_t kMaxIntegerDepth = 65536;    // kernels/params.h kMaxDepthU8S8; deeper sums stay in float
+constexpr size_t kMaxTableChain = 16;  // unary operators merged into one table
+constexpr int64_t kMaxIntegerDepth =
+    65536;  // kernels/params.h kMaxDepthU8S8; deeper sums stay in float
 
 bool is_one_of(const std::string& op, std::initializer_list<const char*> names) {
   return std::any_of(names.begin(), names.end(), [&](const char* name) { return op == name; });
@@ -32,17 +34,25 @@ uint8_t quantize(float x, const Quantization& q) {
 
 class Lowering {
  public:
-  explicit Lowering(Graph& graph) : graph_(graph), uses_(graph), codes_(graph.values.size(), kNoValue), quantized_(graph.values.size()) {}
+  explicit Lowering(Graph& graph)
+      : graph_(graph),
+        uses_(graph),
+        codes_(graph.values.size(), kNoValue),
+        quantized_(graph.values.size()) {}
 
   void run() {
     const size_t originals = graph_.nodes.size();
     for (const GraphInput& input : graph_.inputs)
-      if (input.dtype == DType::kUInt8) quantized_[index(input.value)] = {input.value, DType::kUInt8};
+      if (input.dtype == DType::kUInt8)
+        quantized_[index(input.value)] = {input.value, DType::kUInt8};
     for (size_t n = 0; n < originals; ++n) {
       const Node node = graph_.nodes[n];  // a copy: adding nodes moves the originals
-      if (node.op == "DequantizeLinear") note_dequantize(node);
-      else if (node.op == "QuantizeLinear") lower_quantize(node);
-      else move_codes(node);
+      if (node.op == "DequantizeLinear")
+        note_dequantize(node);
+      else if (node.op == "QuantizeLinear")
+        lower_quantize(node);
+      else
+        move_codes(node);
     }
     replace_dequantize(originals);
     sort_and_prune(graph_);
@@ -53,7 +63,7 @@ class Lowering {
 
  private:
   struct Codes {
-    ValueId value = kNoValue;  // uint8 codes with Value::quantization
+    ValueId value = kNoValue;     // uint8 codes with Value::quantization
     DType dtype = DType::kUInt8;  // of the model's own codes
   };
 
@@ -75,14 +85,19 @@ class Lowering {
   }
   ValueId add_constant_codes(ValueId original, Tensor tensor, const Quantization& quantization) {
     const int rank = static_cast<int>(tensor.shape().rank());
-    const ValueId id = graph_.add_constant(graph_.value(original).name + "/codes", std::move(tensor));
+    const ValueId id =
+        graph_.add_constant(graph_.value(original).name + "/codes", std::move(tensor));
     graph_.value(id).quantization = quantization;
     graph_.value(id).rank = rank;
     return id;
   }
   Node& add_node(std::string op, const Node& like, std::vector<ValueId> inputs, ValueId output) {
-    Node node{.op = std::move(op), .name = like.name, .inputs = std::move(inputs), .outputs = {output},
-              .attributes = {}, .opset = like.opset};
+    Node node{.op = std::move(op),
+              .name = like.name,
+              .inputs = std::move(inputs),
+              .outputs = {output},
+              .attributes = {},
+              .opset = like.opset};
     return graph_.nodes.emplace_back(std::move(node));
   }
 
@@ -108,7 +123,8 @@ class Lowering {
 
   // Operators that only move elements (or choose among them) work on codes as they are.
   void move_codes(const Node& node) {
-    if (!is_one_of(node.op, {"Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "MaxPool", "GlobalMaxPool", "Concat", "Pad"}))
+    if (!is_one_of(node.op, {"Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "MaxPool",
+                             "GlobalMaxPool", "Concat", "Pad"}))
       return;
     if (node.outputs.size() != 1) return;
     const ValueId first = codes_of(node.inputs[0]);
@@ -138,11 +154,13 @@ class Lowering {
     if (node.opset < 11) return false;  // the attribute form cannot say a uint8 value
     if (inputs.size() > 2 && inputs[2] != kNoValue) {
       const Tensor* constant = graph_.constant(inputs[2]);
-      if (!constant || constant->dtype() != DType::kFloat32 || constant->shape().elements() != 1) return false;
+      if (!constant || constant->dtype() != DType::kFloat32 || constant->shape().elements() != 1)
+        return false;
       value = constant->data<float>()[0];
     }
     const uint8_t code = quantize(value, quantization);
-    if (static_cast<float>(code - quantization.zero_point) * quantization.scale != value) return false;
+    if (static_cast<float>(code - quantization.zero_point) * quantization.scale != value)
+      return false;
     inputs.resize(std::max<size_t>(inputs.size(), 3), kNoValue);
     inputs[2] = graph_.add_constant(node.name + "/pad", Tensor::scalar<uint8_t>(code));
     return true;
@@ -170,7 +188,8 @@ class Lowering {
     const Quantization from = *graph_.value(source).quantization;
     Tensor reals(DType::kFloat32, Shape{256});
     for (int code = 0; code < 256; ++code)
-      reals.mutable_data<float>()[static_cast<size_t>(code)] = static_cast<float>(code - from.zero_point) * from.scale;
+      reals.mutable_data<float>()[static_cast<size_t>(code)] =
+          static_cast<float>(code - from.zero_point) * from.scale;
     std::map<ValueId, Tensor> results;
     const auto tensor_of = [&](ValueId id) -> const Tensor* {
       if (id == kNoValue) return nullptr;
@@ -187,7 +206,8 @@ class Lowering {
     if (result.dtype() != DType::kFloat32 || result.shape().elements() != 256) return false;
     Tensor table(DType::kUInt8, Shape{256});
     const Quantization to = *graph_.value(codes).quantization;
-    for (size_t i = 0; i < 256; ++i) table.mutable_data<uint8_t>()[i] = quantize(result.data<float>()[i], to);
+    for (size_t i = 0; i < 256; ++i)
+      table.mutable_data<uint8_t>()[i] = quantize(result.data<float>()[i], to);
     const ValueId table_id = graph_.add_constant(like.name + "/table", std::move(table));
     graph_.value(codes).rank = graph_.value(source).rank;
     add_node("QLookup", like, {source, table_id}, codes);
@@ -209,7 +229,9 @@ class Lowering {
       if (input == kNoValue) continue;
       if (const Tensor* constant = graph_.constant(input)) {
         // A scalar of higher rank than the tensor would change the output's shape.
-        if (constant->shape().elements() != 1 || (constant->shape().rank() > 0 && constant->shape().rank() > rank)) return false;
+        if (constant->shape().elements() != 1 ||
+            (constant->shape().rank() > 0 && constant->shape().rank() > rank))
+          return false;
         continue;
       }
       if (graph_.value(input).rank != rank || !collect_chain(input, chain, source)) return false;
@@ -218,7 +240,8 @@ class Lowering {
     return chain.size() <= kMaxTableChain;
   }
 
-  // Looks back from the float value `x` over Relu and Clip to an operator with an integer form that yields `codes`.
+  // Looks back from the float value `x` over Relu and Clip to an operator with an integer form that
+  // yields `codes`.
   bool lower_operator(ValueId x, ValueId codes) {
     ClampRange range{-kInfinity, kInfinity};
     const Node* node = producer(x);
@@ -228,7 +251,8 @@ class Lowering {
       if (!clamp) break;
       if (!uses_.read_once(output)) return false;
       // The clamps found so far run after this one.
-      range = {std::clamp(clamp->low, range.low, range.high), std::clamp(clamp->high, range.low, range.high)};
+      range = {std::clamp(clamp->low, range.low, range.high),
+               std::clamp(clamp->high, range.low, range.high)};
       output = node->inputs[0];
       node = producer(output);
     }
@@ -238,14 +262,18 @@ class Lowering {
 
   bool lower_node(const Node& node, ValueId output, ClampRange range) {
     if (node.op == "Conv") return lower_conv(Node(node), output, range);
-    if (node.op == "Gemm") return lower_gemm(Node(node), node.inputs.size() > 2 ? node.inputs[2] : kNoValue, output, range);
+    if (node.op == "Gemm")
+      return lower_gemm(Node(node), node.inputs.size() > 2 ? node.inputs[2] : kNoValue, output,
+                        range);
     if (node.op == "MatMul") return lower_gemm(Node(node), kNoValue, output, range);
     if (node.op == "Add" && lower_biased_product(Node(node), output, range)) return true;
     if (!graph_.value(output).quantization) return false;
-    if (node.op == "Add" || node.op == "Sub" || node.op == "Mul") return lower_binary(Node(node), output, range);
+    if (node.op == "Add" || node.op == "Sub" || node.op == "Mul")
+      return lower_binary(Node(node), output, range);
     const bool clamped = range.low != -kInfinity || range.high != kInfinity;
     if (clamped) return false;
-    if (node.op == "AveragePool" || node.op == "GlobalAveragePool") return lower_average(Node(node), output);
+    if (node.op == "AveragePool" || node.op == "GlobalAveragePool")
+      return lower_average(Node(node), output);
     if (node.op == "Concat") return lower_concat(Node(node), output);
     return false;
   }
@@ -255,10 +283,12 @@ class Lowering {
     if (range.high != kInfinity) node.attributes.set("high", range.high);
   }
 
-  void add_weighted(const char* op, const Node& node, ValueId x, IntegerWeights weights, IntegerBias bias,
-                    ValueId output, ClampRange range) {
-    std::vector<ValueId> inputs{x, graph_.add_constant(node.name + "/weight", std::move(weights.codes))};
-    if (bias.tensor) inputs.push_back(graph_.add_constant(node.name + "/bias", std::move(*bias.tensor)));
+  void add_weighted(const char* op, const Node& node, ValueId x, IntegerWeights weights,
+                    IntegerBias bias, ValueId output, ClampRange range) {
+    std::vector<ValueId> inputs{
+        x, graph_.add_constant(node.name + "/weight", std::move(weights.codes))};
+    if (bias.tensor)
+      inputs.push_back(graph_.add_constant(node.name + "/bias", std::move(*bias.tensor)));
     Node& added = add_node(op, node, std::move(inputs), output);
     if (node.op == "Conv") added.attributes = node.attributes;
     added.attributes.set("weight_scale", std::move(weights.scale));
@@ -280,7 +310,8 @@ class Lowering {
     return true;
   }
 
-  // MatMul and an Add of a constant vector: a linear layer on tensors of rank 3 and more, as exporters write it.
+  // MatMul and an Add of a constant vector: a linear layer on tensors of rank 3 and more, as
+  // exporters write it.
   bool lower_biased_product(const Node& add, ValueId output, ClampRange range) {
     const int rank = graph_.value(add.outputs[0]).rank;
     for (size_t side = 0; side < 2; ++side) {
@@ -298,7 +329,8 @@ class Lowering {
     if (x == kNoValue || graph_.constant(x)) return false;
     int64_t channel_axis = 1;
     if (node.op == "Gemm") {
-      if (node.attributes.integer("transA", 0) != 0 || node.attributes.number("alpha", 1.0f) != 1.0f ||
+      if (node.attributes.integer("transA", 0) != 0 ||
+          node.attributes.number("alpha", 1.0f) != 1.0f ||
           node.attributes.number("beta", 1.0f) != 1.0f)
         return false;
       channel_axis = node.attributes.integer("transB", 0) != 0 ? 0 : 1;
@@ -306,7 +338,9 @@ class Lowering {
       return false;
     }
     auto weights = integer_weights(graph_, uses_, node.inputs[1], channel_axis);
-    if (!weights || weights->codes.shape().rank() != 2 || weights->codes.shape()[1] > kMaxIntegerDepth) return false;
+    if (!weights || weights->codes.shape().rank() != 2 ||
+        weights->codes.shape()[1] > kMaxIntegerDepth)
+      return false;
     auto bias = integer_bias(graph_, uses_, bias_id, graph_.value(x).quantization->scale, *weights);
     if (!bias) return false;
     add_weighted("QGemm", node, x, std::move(*weights), std::move(*bias), output, range);
@@ -352,7 +386,8 @@ class Lowering {
       table.mutable_data<uint8_t>()[static_cast<size_t>(code)] =
           quantize(static_cast<float>(code - from.zero_point) * from.scale, to);
     const ValueId table_id = graph_.add_constant(like.name + "/table", std::move(table));
-    const ValueId output = add_codes(graph_.value(codes).name + "/requantized", to, graph_.value(codes).rank);
+    const ValueId output =
+        add_codes(graph_.value(codes).name + "/requantized", to, graph_.value(codes).rank);
     add_node("QLookup", like, {codes, table_id}, output);
     return output;
   }
@@ -363,7 +398,8 @@ class Lowering {
     const auto lower_all = [&](std::initializer_list<const char*> operators) {
       for (size_t n = 0; n < originals; ++n) {
         const Node node = graph_.nodes[n];
-        if (is_one_of(node.op, operators) && lower_node(node, node.outputs[0], {-kInfinity, kInfinity}))
+        if (is_one_of(node.op, operators) &&
+            lower_node(node, node.outputs[0], {-kInfinity, kInfinity}))
           graph_.nodes[n].outputs[0] = retired();
       }
     };
@@ -381,15 +417,19 @@ class Lowering {
       const ValueId codes = codes_of(node.outputs[0]);
       if (codes == kNoValue || graph_.constant(codes)) continue;
       const std::string name = node.name;
-      node = {.op = "Dequantize", .name = name, .inputs = {codes}, .outputs = {node.outputs[0]},
-              .attributes = {}, .opset = node.opset};
+      node = {.op = "Dequantize",
+              .name = name,
+              .inputs = {codes},
+              .outputs = {node.outputs[0]},
+              .attributes = {},
+              .opset = node.opset};
     }
   }
 
   Graph& graph_;
   Uses uses_;
-  std::vector<ValueId> codes_;      // float value → its codes, where it has any
-  std::vector<Codes> quantized_;    // a QuantizeLinear's output → its codes
+  std::vector<ValueId> codes_;    // float value → its codes, where it has any
+  std::vector<Codes> quantized_;  // a QuantizeLinear's output → its codes
 };
 
 }  // namespace

@@ -1,31 +1,36 @@
-// The rewrites between import and planning, in the order in which lower() runs them. Each is right on its own and leaves the
-// graph sorted; none looks at shapes, so the result serves every batch size.
+// The rewrites between import and planning, in the order in which lower() runs them. Each is right
+// on its own and leaves the graph sorted; none looks at shapes, so the result serves every batch
+// size.
 #pragma once
 
 #include "graph/graph.h"
 
 namespace sanderling {
 
-// Evaluates nodes whose inputs are all constant. `keep_dequantize` leaves DequantizeLinear of constants for lower_qdq.
+// Evaluates nodes whose inputs are all constant. `keep_dequantize` leaves DequantizeLinear of
+// constants for lower_qdq.
 void fold_constants(Graph& graph, bool keep_dequantize);
-// Finds Value::rank by inferring the graph once with trial extents for dynamic dimensions; -1 stays where that fails.
+// Finds Value::rank by inferring the graph once with trial extents for dynamic dimensions; -1 stays
+// where that fails.
 void find_ranks(Graph& graph);
 // Drops Identity nodes.
 void remove_identities(Graph& graph);
 // Merges BatchNormalization into the Conv or Gemm before it.
 void fold_batch_normalization(Graph& graph);
-// Rewrites DequantizeLinear - operator - QuantizeLinear into the integer operators of docs/integer-operators.md.
+// Rewrites DequantizeLinear - operator - QuantizeLinear into the integer operators of
+// docs/integer-operators.md.
 void lower_qdq(Graph& graph);
 // Merges Relu and Clip into the float Conv, Gemm or MatMul before them.
 void fuse_activations(Graph& graph);
-// Gives spatial operators the [N, spatial..., C] layout that their kernels read, and keeps it across elementwise operators,
-// so that transposes remain only where a layout is visible.
+// Gives spatial operators the [N, spatial..., C] layout that their kernels read, and keeps it
+// across elementwise operators, so that transposes remain only where a layout is visible.
 void use_channels_last(Graph& graph);
 
 // All of the above.
 void lower(Graph& graph);
 
-// Shared by passes: the real range that a Relu or Clip node clamps to, if it is one with constant bounds.
+// Shared by passes: the real range that a Relu or Clip node clamps to, if it is one with constant
+// bounds.
 struct ClampRange {
   float low, high;
 };

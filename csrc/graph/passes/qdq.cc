@@ -8,7 +8,8 @@
 namespace sanderling {
 namespace {
 
-// DequantizeLinear's and the product's scales agree to float rounding: both were rounded once or twice from the same number.
+// DequantizeLinear's and the product's scales agree to float rounding: both were rounded once or
+// twice from the same number.
 constexpr double kScaleTolerance = 1e-6;
 
 const Node* dequantize_of_constant(const Graph& graph, const Uses& uses, ValueId id) {
@@ -32,17 +33,20 @@ int32_t code_at(const Tensor& tensor, size_t i) {
   return tensor.dtype() == DType::kInt8 ? tensor.data<int8_t>()[i] : tensor.data<uint8_t>()[i];
 }
 
-// One number per channel along the last axis, which is how a bias is broadcast; [channels, 1] would go along the rows.
+// One number per channel along the last axis, which is how a bias is broadcast; [channels, 1] would
+// go along the rows.
 bool is_bias(const Shape& shape, int64_t channels) {
   return shape.elements() == channels && (shape.rank() == 0 || shape[shape.rank() - 1] == channels);
 }
 
 bool valid_scales(std::span<const float> scales) {
-  return std::all_of(scales.begin(), scales.end(), [](float s) { return std::isnormal(s) && s > 0; });
+  return std::all_of(scales.begin(), scales.end(),
+                     [](float s) { return std::isnormal(s) && s > 0; });
 }
 
 // s8 weights less their zero point, if every result still fits int8.
-std::optional<Tensor> centre(const Tensor& weights, const Tensor* zero, int64_t channels, int64_t inner) {
+std::optional<Tensor> centre(const Tensor& weights, const Tensor* zero, int64_t channels,
+                             int64_t inner) {
   Tensor centred(DType::kInt8, weights.shape());
   auto out = centred.mutable_data<int8_t>();
   for (size_t i = 0; i < out.size(); ++i) {
@@ -73,7 +77,8 @@ std::optional<Quantization> tensor_quantization(const Graph& graph, const Node& 
                                                 DType& dtype) {
   const Tensor* scale = optional_constant(graph, node, 1);
   const Tensor* zero = optional_constant(graph, node, 2);
-  if (!scale || scale->dtype() != DType::kFloat32 || scale->shape().elements() != 1) return std::nullopt;
+  if (!scale || scale->dtype() != DType::kFloat32 || scale->shape().elements() != 1)
+    return std::nullopt;
   if (!valid_scales(scale->data<float>())) return std::nullopt;
   if (has_input(node, 2) && (!zero || zero->shape().elements() != 1)) return std::nullopt;
   if (node.attributes.integer("block_size", 0) != 0 || node.attributes.has("output_dtype"))
@@ -123,7 +128,8 @@ std::optional<IntegerWeights> integer_weights(const Graph& graph, const Uses& us
     if (rank != 2) return std::nullopt;
     codes = transpose(*codes);
   }
-  return IntegerWeights{std::move(*codes), {scale->data<float>().begin(), scale->data<float>().end()}};
+  return IntegerWeights{std::move(*codes),
+                        {scale->data<float>().begin(), scale->data<float>().end()}};
 }
 
 std::optional<IntegerBias> integer_bias(const Graph& graph, const Uses& uses, ValueId id,
@@ -131,7 +137,8 @@ std::optional<IntegerBias> integer_bias(const Graph& graph, const Uses& uses, Va
   if (id == kNoValue) return IntegerBias{};
   const int64_t channels = weights.codes.shape()[0];
   if (const Tensor* tensor = graph.constant(id)) {
-    if (tensor->dtype() != DType::kFloat32 || !is_bias(tensor->shape(), channels)) return std::nullopt;
+    if (tensor->dtype() != DType::kFloat32 || !is_bias(tensor->shape(), channels))
+      return std::nullopt;
     return IntegerBias{tensor->reshaped(Shape{channels})};
   }
   const Node* node = dequantize_of_constant(graph, uses, id);
@@ -142,7 +149,8 @@ std::optional<IntegerBias> integer_bias(const Graph& graph, const Uses& uses, Va
   if (!scale || scale->dtype() != DType::kFloat32 || !is_bias(codes.shape(), channels))
     return std::nullopt;
   const auto scales = scale->data<float>();
-  bool exact = codes.dtype() == DType::kInt32 && (scales.size() == 1 || scales.size() == static_cast<size_t>(channels));
+  bool exact = codes.dtype() == DType::kInt32 &&
+               (scales.size() == 1 || scales.size() == static_cast<size_t>(channels));
   if (zero) {
     if (zero->dtype() != DType::kInt32) return std::nullopt;
     const auto zeros = zero->data<int32_t>();

@@ -7,31 +7,37 @@
 
 namespace sanderling {
 
-// Weights of an integer operator: int8 with zero point 0, output channels first, and one scale or one per output channel.
+// Weights of an integer operator: int8 with zero point 0, output channels first, and one scale or
+// one per output channel.
 struct IntegerWeights {
   Tensor codes;
   std::vector<float> scale;
 };
 
-// A bias in the form that the integer operators take: int32 that counts in x_scale * weight_scale, or float32.
+// A bias in the form that the integer operators take: int32 that counts in x_scale * weight_scale,
+// or float32.
 struct IntegerBias {
   std::optional<Tensor> tensor;  // absent: no bias
 };
 
-// The parameters of a QuantizeLinear or DequantizeLinear node with one scale, as uint8 codes (an int8 zero point is raised by
-// 128); nothing if it is per axis, blocked, of another type or not constant. `dtype` gets the dtype of the model's own codes;
-// without a zero point it is `implied`.
-std::optional<Quantization> tensor_quantization(const Graph& graph, const Node& node, DType implied, DType& dtype);
+// The parameters of a QuantizeLinear or DequantizeLinear node with one scale, as uint8 codes (an
+// int8 zero point is raised by 128); nothing if it is per axis, blocked, of another type or not
+// constant. `dtype` gets the dtype of the model's own codes; without a zero point it is `implied`.
+std::optional<Quantization> tensor_quantization(const Graph& graph, const Node& node, DType implied,
+                                                DType& dtype);
 
 // The uint8 codes of a constant 8-bit tensor whose dtype is `dtype` (int8 is raised by 128).
 std::optional<Tensor> to_codes(const Tensor& tensor);
 
-// Follows `id` to DequantizeLinear(constant) and brings its weights into integer form. `channel_axis` is the axis of output
-// channels; Gemm and MatMul weights of [K, N] (channel_axis 1) are transposed to [N, K].
-std::optional<IntegerWeights> integer_weights(const Graph& graph, const Uses& uses, ValueId id, int64_t channel_axis);
+// Follows `id` to DequantizeLinear(constant) and brings its weights into integer form.
+// `channel_axis` is the axis of output channels; Gemm and MatMul weights of [K, N] (channel_axis 1)
+// are transposed to [N, K].
+std::optional<IntegerWeights> integer_weights(const Graph& graph, const Uses& uses, ValueId id,
+                                              int64_t channel_axis);
 
-// Brings a bias, constant or DequantizeLinear(int32 constant), into integer form; nothing if that is not possible.
-std::optional<IntegerBias> integer_bias(const Graph& graph, const Uses& uses, ValueId id, float x_scale,
-                                        const IntegerWeights& weights);
+// Brings a bias, constant or DequantizeLinear(int32 constant), into integer form; nothing if that
+// is not possible.
+std::optional<IntegerBias> integer_bias(const Graph& graph, const Uses& uses, ValueId id,
+                                        float x_scale, const IntegerWeights& weights);
 
 }  // namespace sanderling

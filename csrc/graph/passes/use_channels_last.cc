@@ -1,5 +1,6 @@
-// The layout pass. In one walk each value of rank 3 or more may get a twin in channels-last order; a node whose operator reads
-// either layout runs on twins, and a value is brought back to the model's own order only where something looks at it.
+// The layout pass. In one walk each value of rank 3 or more may get a twin in channels-last order;
+// a node whose operator reads either layout runs on twins, and a value is brought back to the
+// model's own order only where something looks at it.
 #include <algorithm>
 
 #include "graph/operator.h"
@@ -30,7 +31,8 @@ int64_t moved_axis(int64_t axis, int rank) {
 
 class Layout {
  public:
-  explicit Layout(Graph& graph) : graph_(graph), twins_(graph.values.size(), kNoValue), there_(graph.values.size(), true) {}
+  explicit Layout(Graph& graph)
+      : graph_(graph), twins_(graph.values.size(), kNoValue), there_(graph.values.size(), true) {}
 
   void run() {
     std::vector<Node> originals;
@@ -69,10 +71,12 @@ class Layout {
       found = weights ? static_cast<int>(weights->shape().rank()) : 0;
     } else if (node.op == "MaxPool" || node.op == "AveragePool") {
       found = static_cast<int>(node.attributes.integers("kernel_shape", {}).size()) + 2;
-    } else if (node.op == "QAveragePool" || node.op == "GlobalAveragePool" || node.op == "GlobalMaxPool") {
+    } else if (node.op == "QAveragePool" || node.op == "GlobalAveragePool" ||
+               node.op == "GlobalMaxPool") {
       found = rank(node.inputs[0]);
     }
-    // A kernel whose rank is not the input's is left for the operator to refuse in the model's own terms.
+    // A kernel whose rank is not the input's is left for the operator to refuse in the model's own
+    // terms.
     if (rank(node.inputs[0]) >= 0 && rank(node.inputs[0]) != found) return 0;
     return found == 3 || found == 4 ? found : 0;
   }
@@ -82,12 +86,14 @@ class Layout {
     graph_.value(node.inputs[0]).rank = tensor_rank;
     node.inputs[0] = twin(node.inputs[0]);
     for (size_t i = 1; i < node.inputs.size(); ++i) bring_back(node.inputs[i]);
-    if (node.op != "QConv" && node.op != "QAveragePool") node.attributes.set("channels_last", int64_t{1});
+    if (node.op != "QConv" && node.op != "QAveragePool")
+      node.attributes.set("channels_last", int64_t{1});
     graph_.value(node.outputs[0]).rank = tensor_rank;
     emit_on_twins(std::move(node));
   }
 
-  // Whether the node computes the same on twins: some input has one, and every other can be given one.
+  // Whether the node computes the same on twins: some input has one, and every other can be given
+  // one.
   bool follows(const Node& node) const {
     const int n = node.outputs.size() == 1 ? rank(node.outputs[0]) : 0;
     if (n < 3) return false;
@@ -109,7 +115,8 @@ class Layout {
   // Inputs that mean the same in any layout: one-element constants, and the table of a lookup.
   bool stays(ValueId id, const Node& node) const {
     const Tensor* constant = graph_.constant(id);
-    return constant && (constant->shape().elements() == 1 || (node.op == "QLookup" && id == node.inputs[1]));
+    return constant &&
+           (constant->shape().elements() == 1 || (node.op == "QLookup" && id == node.inputs[1]));
   }
 
   std::vector<ValueId> twin_inputs(const Node& node) {
@@ -129,7 +136,8 @@ class Layout {
 
   void move_axes(Node& node) {
     const int n = rank(node.outputs[0]);
-    if (node.op == "Concat") node.attributes.set("axis", moved_axis(node.attributes.integer("axis", 0), n));
+    if (node.op == "Concat")
+      node.attributes.set("axis", moved_axis(node.attributes.integer("axis", 0), n));
     if (node.op == "Pad") {
       const auto pads = graph_.constant(node.inputs[1])->data<int64_t>();
       Tensor moved(DType::kInt64, Shape{2 * n});
@@ -171,8 +179,12 @@ class Layout {
   }
 
   void add_transpose(ValueId from, ValueId to, std::vector<int64_t> permutation) {
-    Node node{.op = "Transpose", .name = graph_.value(from).name + "/layout", .inputs = {from}, .outputs = {to},
-              .attributes = {}, .opset = 13};
+    Node node{.op = "Transpose",
+              .name = graph_.value(from).name + "/layout",
+              .inputs = {from},
+              .outputs = {to},
+              .attributes = {},
+              .opset = 13};
     node.attributes.set("perm", std::move(permutation));
     graph_.nodes.push_back(std::move(node));
   }

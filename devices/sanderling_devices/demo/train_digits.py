@@ -24,8 +24,9 @@ import numpy as np
 from sanderling_devices.demo import digits
 
 if TYPE_CHECKING:
-    import onnx
     import torch
+
+    import onnx
 
 MODEL_PATH = Path(__file__).with_name("digits_cnn.onnx")
 

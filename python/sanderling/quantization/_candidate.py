@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 import numpy as np
-import onnx
 
+import onnx
 from sanderling import _core
 from sanderling.errors import InputError, UnsupportedError
 from sanderling.quantization._calibration import Calibration, Feed

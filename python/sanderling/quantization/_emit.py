@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+
 import onnx
 from onnx import helper
-
 from sanderling import _core
 from sanderling.quantization._layers import Kind, Layer, is_movement
 from sanderling.quantization._network import Array, Network, set_attribute

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 import numpy as np
-import onnx
 
+import onnx
 from sanderling import _core
 from sanderling.quantization._network import Network, attribute
 

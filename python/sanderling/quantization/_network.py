@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 import onnx
 from onnx import helper, numpy_helper, shape_inference
-
 from sanderling.errors import ModelError
 
 Array = npt.NDArray[Any]

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 import onnx
 from onnx import helper, version_converter
-
 from sanderling.errors import InputError, UnsupportedError
 from sanderling.quantization._network import Network, attribute, set_attribute
 

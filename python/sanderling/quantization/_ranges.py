@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterable, Mapping
 
 import numpy as np
-import onnx
 
+import onnx
 from sanderling import _core
 from sanderling._session import Session
 from sanderling.quantization._calibration import Calibration
