@@ -18,7 +18,8 @@ py::tuple to_tuple(const Shape& shape) {
 py::list describe_plan(const BoundModel& model, const std::vector<std::vector<int64_t>>& shapes) {
   const std::shared_ptr<const Graph> graph = model.imported();
   if (shapes.size() != graph->inputs.size())
-    fail(ErrorCode::kInput, "[show] got ", shapes.size(), " shapes, the model has ", graph->inputs.size(), " inputs");
+    fail(ErrorCode::kInput, "[show] got ", shapes.size(), " shapes, the model has ",
+         graph->inputs.size(), " inputs");
   std::vector<TensorType> types(graph->values.size());
   for (size_t id = 0; id < types.size(); ++id)
     if (graph->values[id].constant) types[id] = graph->values[id].constant->type();
@@ -42,7 +43,8 @@ py::list describe_plan(const BoundModel& model, const std::vector<std::vector<in
       if (node.outputs[i] == kNoValue) continue;
       types[static_cast<size_t>(node.outputs[i])] = outputs[i];
       output_types.append(py::make_tuple(graph->value(node.outputs[i]).name,
-                                         std::string(name_of(outputs[i].dtype)), to_tuple(outputs[i].shape)));
+                                         std::string(name_of(outputs[i].dtype)),
+                                         to_tuple(outputs[i].shape)));
     }
     py::dict layer;
     layer["op"] = node.op;

@@ -1,7 +1,8 @@
+#include "bind/model.h"
+
 #include <pybind11/stl.h>
 
 #include "bind/bind.h"
-#include "bind/model.h"
 #include "graph/operator.h"
 #include "graph/passes/passes.h"
 #include "kernels/table.h"
@@ -50,7 +51,8 @@ py::list describe_outputs(const Graph& graph) {
 std::shared_ptr<BoundModel> import_bytes(const py::bytes& data) {
   const std::string_view view = data;
   py::gil_scoped_release release;
-  return std::make_shared<BoundModel>(import_model(std::as_bytes(std::span(view.data(), view.size()))));
+  return std::make_shared<BoundModel>(
+      import_model(std::as_bytes(std::span(view.data(), view.size()))));
 }
 
 std::shared_ptr<const Graph> BoundModel::imported() const {
@@ -58,7 +60,8 @@ std::shared_ptr<const Graph> BoundModel::imported() const {
   return imported_;
 }
 
-std::shared_ptr<const CompiledModel> BoundModel::compiled(const KernelTable& kernels, bool reference) const {
+std::shared_ptr<const CompiledModel> BoundModel::compiled(const KernelTable& kernels,
+                                                          bool reference) const {
   const std::lock_guard lock(mutex_);
   std::shared_ptr<const CompiledModel>& entry = compiled_[{kernels.isa, reference}];
   if (!entry) {
@@ -72,15 +75,18 @@ std::shared_ptr<const CompiledModel> BoundModel::compiled(const KernelTable& ker
 void bind_model(py::module_& m) {
   py::class_<BoundModel, std::shared_ptr<BoundModel>>(m, "Model")
       .def(py::init(&import_bytes), py::arg("data"))
-      .def_property_readonly("inputs", [](const BoundModel& model) { return describe_inputs(*model.imported()); })
-      .def_property_readonly("outputs", [](const BoundModel& model) { return describe_outputs(*model.imported()); })
+      .def_property_readonly(
+          "inputs", [](const BoundModel& model) { return describe_inputs(*model.imported()); })
+      .def_property_readonly(
+          "outputs", [](const BoundModel& model) { return describe_outputs(*model.imported()); })
       .def_property_readonly("info",
                              [](const BoundModel& model) {
                                const ModelInfo& info = model.imported()->info;
                                py::dict dict;
-                               dict["producer"] = info.producer_version.empty()
-                                                      ? info.producer_name
-                                                      : cat(info.producer_name, " ", info.producer_version);
+                               dict["producer"] =
+                                   info.producer_version.empty()
+                                       ? info.producer_name
+                                       : cat(info.producer_name, " ", info.producer_version);
                                dict["ir_version"] = info.ir_version;
                                dict["opset"] = info.opset;
                                dict["metadata"] = info.metadata;
@@ -92,12 +98,14 @@ void bind_model(py::module_& m) {
                                for (const Node& node : model.imported()->nodes) ++counts[node.op];
                                return counts;
                              })
-      .def("plan",
-           [](const BoundModel& model, const std::vector<std::vector<int64_t>>& shapes) {
-             return describe_plan(model, shapes);
-           },
-           py::arg("shapes"),
-           "The model's own nodes for these input shapes: a list of dicts with op, name, outputs, macs, weight_bytes.");
+      .def(
+          "plan",
+          [](const BoundModel& model, const std::vector<std::vector<int64_t>>& shapes) {
+            return describe_plan(model, shapes);
+          },
+          py::arg("shapes"),
+          "The model's own nodes for these input shapes: a list of dicts with op, name, outputs, "
+          "macs, weight_bytes.");
   m.def("operator_names", &operator_names);
   m.def("built_isas", &built_isas);
   m.def("runnable_isas", [] {
@@ -105,8 +113,10 @@ void bind_model(py::module_& m) {
     for (const KernelTable* table : runnable_tables()) names.emplace_back(table->isa);
     return names;
   });
-  m.def("default_isa", [] { return std::string(default_table().isa); },
-        "The ISA that a new session uses: the fastest runnable one, or the one that SANDERLING_ISA names.");
+  m.def(
+      "default_isa", [] { return std::string(default_table().isa); },
+      "The ISA that a new session uses: the fastest runnable one, or the one that SANDERLING_ISA "
+      "names.");
 }
 
 }  // namespace sanderling

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <pybind11/pybind11.h>
+
 #include <map>
 #include <memory>
 #include <mutex>
@@ -7,17 +9,17 @@
 #include <utility>
 #include <vector>
 
-#include <pybind11/pybind11.h>
-
 #include "graph/graph.h"
 #include "plan/program.h"
 
 namespace sanderling {
 
-// A model as Python holds it: imported once, lowered once per instruction set, shared by its sessions. Thread-safe.
+// A model as Python holds it: imported once, lowered once per instruction set, shared by its
+// sessions. Thread-safe.
 class BoundModel {
  public:
-  explicit BoundModel(Graph imported) : imported_(std::make_shared<const Graph>(std::move(imported))) {}
+  explicit BoundModel(Graph imported)
+      : imported_(std::make_shared<const Graph>(std::move(imported))) {}
 
   std::shared_ptr<const Graph> imported() const;
   std::shared_ptr<const CompiledModel> compiled(const KernelTable& kernels, bool reference) const;
@@ -31,6 +33,7 @@ class BoundModel {
 std::shared_ptr<BoundModel> import_bytes(const pybind11::bytes& data);
 
 // The model's own nodes, inferred for these input shapes, as a list of dicts.
-pybind11::list describe_plan(const BoundModel& model, const std::vector<std::vector<int64_t>>& shapes);
+pybind11::list describe_plan(const BoundModel& model,
+                             const std::vector<std::vector<int64_t>>& shapes);
 
 }  // namespace sanderling
