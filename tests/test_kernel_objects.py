@@ -1,6 +1,6 @@
 """Gates on the compiled kernels: no spilled sums in the matrix products, no symbols that the linker could mix up.
 
-The objects are those of a Release build by GCC or Clang: in the folder SANDERLING_BUILD_DIR, else the newest in build/*.
+The objects are those of a Release build by GCC or Clang: in SANDERLING_BUILD_DIR, else the newest in build/*.
 """
 
 import os
@@ -17,8 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 ISAS = re.findall(r"^ISA\((\w+),", (ROOT / "csrc/kernels/cpu/isas.inc").read_text(), re.MULTILINE)
 
-# References to the stack by a vector register that one tile may contain. A sum that is kept in memory costs two (a load
-# and a store), in each step of the inner loop; a tile that GCC 12 spills in earnest has 30 and more, and half the speed.
+# References to the stack by a vector register that one tile may contain. A sum that is kept in memory costs two (a
+# load and a store), in each step of the inner loop; a tile that GCC 12 spills in earnest has 30 and more, and half the speed.
 BUDGET = 4
 
 X86_64, AARCH64 = 62, 183  # e_machine of the ELF header

@@ -105,3 +105,24 @@ def quantized_mlp(seed: int = 0, features: int = 37, hidden: int = 29, classes: 
     y = rounded("o", layer("output", h, hidden, classes), 0.1, 128)
     nodes.append(("Identity", [y], "y", {}))
     return onnx_bytes(nodes, {"x": (FLOAT, ("N", features))}, {"y": (FLOAT, ("N", classes))}, constants)
+
+
+def integer_product(depth: int, columns: int = 5) -> bytes:
+    """uint8 codes x [N, depth] -> uint8 codes y [N, columns]: one integer matrix product."""
+    rng = np.random.default_rng(depth)
+    constants = {
+        "x_s": np.asarray(0.02, np.float32),
+        "x_z": np.asarray(121, np.uint8),
+        "w": rng.integers(-127, 128, (depth, columns), np.int8),
+        "w_s": np.asarray(0.01, np.float32),
+        "w_z": np.asarray(0, np.int8),
+        "y_s": np.asarray(0.1, np.float32),
+        "y_z": np.asarray(128, np.uint8),
+    }
+    nodes: list[Node] = [
+        ("DequantizeLinear", ["x", "x_s", "x_z"], "x_d", {}),
+        ("DequantizeLinear", ["w", "w_s", "w_z"], "w_d", {}),
+        ("MatMul", ["x_d", "w_d"], "m", {}),
+        ("QuantizeLinear", ["m", "y_s", "y_z"], "y", {}),
+    ]
+    return onnx_bytes(nodes, {"x": (UINT8, ("N", depth))}, {"y": (UINT8, ("N", columns))}, constants)

@@ -1,5 +1,6 @@
 """`Session` on the native engine: what it computes, what it takes and what it refuses."""
 
+import ctypes
 import mmap
 import subprocess
 import sys
@@ -9,7 +10,18 @@ import time
 
 import numpy as np
 import pytest
-from small_models import BIAS, CLASSES, FEATURES, INT64, UINT8, affine, affine_numpy, quantized_mlp, relu, two_by_two
+from small_models import (
+    BIAS,
+    CLASSES,
+    FEATURES,
+    INT64,
+    affine,
+    affine_numpy,
+    integer_product,
+    quantized_mlp,
+    relu,
+    two_by_two,
+)
 
 import sanderling
 from sanderling import InputError, Session, UnsupportedError
@@ -258,11 +270,20 @@ def test_one_symbol_has_one_extent():
         Session(two_by_two()).run({"a": rows(3, 4), "b": rows(2, 2)})
 
 
-def test_uint8_rows_at_the_very_end_of_a_page_are_read_within_their_bounds():
-    mapped = mmap.mmap(-1, 2 * mmap.PAGESIZE)
-    codes = np.frombuffer(mapped, np.uint8)[-3 * 5 :].reshape(3, 5)
-    codes[:] = np.arange(15).reshape(3, 5)
-    np.testing.assert_array_equal(Session(relu(kind=UINT8)).run(codes), codes)
+@pytest.mark.parametrize("depth", [1, 4, 16, 37, 64])
+def test_nothing_is_read_past_the_callers_array(depth):
+    """Kernels may read past the end of the engine's own buffers: a caller's array has nothing there."""
+    page = mmap.PAGESIZE
+    memory = mmap.mmap(-1, 2 * page)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.mprotect(ctypes.c_void_p(start + page), page, 0) == 0  # reading the second page is a crash
+    session = Session(integer_product(depth))
+    for n in (1, 3, 8):
+        codes = np.random.default_rng(n).integers(0, 256, (n, depth), np.uint8)
+        edge = np.frombuffer(memory, np.uint8, n * depth, page - n * depth).reshape(n, depth)
+        edge[:] = codes
+        np.testing.assert_array_equal(session.run(edge), session.run(codes))
 
 
 @pytest.mark.parametrize("threads", [0, 257, -1, 1.0, "2", True, None])

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+
 from sanderling.errors import UnsupportedError
 from sanderling_devices.demo import command, digits, measure, scenario
 from sanderling_devices.demo import report as demo_report

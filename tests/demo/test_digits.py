@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from sanderling_devices.demo import digits
 
 pytest.importorskip("sklearn", reason="the demo's images come with scikit-learn (extra 'demo')")

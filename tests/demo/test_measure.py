@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
 from sanderling_devices.demo import digits, measure, train_digits
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
+
 from sanderling_devices.demo import digits, render, scenario, summary
 from sanderling_devices.demo.report import (
     MOVED,

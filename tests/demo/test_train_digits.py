@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from sanderling_devices.demo import digits, train_digits
 
 pytest.importorskip("sklearn", reason="the demo's images come with scikit-learn (extra 'demo')")

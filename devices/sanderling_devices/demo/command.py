@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import click
-from sanderling.errors import UnsupportedError
 
+from sanderling.errors import UnsupportedError
 from sanderling_devices.demo import digits, render, scenario, summary
 from sanderling_devices.demo.report import Settings
 

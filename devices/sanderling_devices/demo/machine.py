@@ -11,10 +11,10 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
-import sanderling
 from numpy.typing import NDArray
-from sanderling import drift
 
+import sanderling
+from sanderling import drift
 from sanderling_devices.demo import digits, measure
 from sanderling_devices.demo.digits import Frames
 from sanderling_devices.demo.report import QUIET, ModelFigures, Pictures, Settings, WatchCost, Window
