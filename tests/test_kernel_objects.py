@@ -18,7 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent
 ISAS = re.findall(r"^ISA\((\w+),", (ROOT / "csrc/kernels/cpu/isas.inc").read_text(), re.MULTILINE)
 
 # References to the stack by a vector register that one tile may contain. A sum that is kept in memory costs two (a
-# load and a store), in each step of the inner loop; a tile that GCC 12 spills in earnest has 30 and more, and half the speed.
+# load and a store), in each step of the inner loop; a tile that GCC 12 spills in earnest has 30 and more, and half
+# the speed.
 BUDGET = 4
 
 X86_64, AARCH64 = 62, 183  # e_machine of the ELF header
