@@ -49,7 +49,7 @@ test-cpp: setup ## the C++ tests that need no Python
 	ctest --test-dir $(BUILD)/cpp --output-on-failure -LE fuzz
 
 fuzz: test-cpp ## a minute of hostile bytes for every parser, under the address sanitizer
-	ctest --test-dir $(BUILD)/cpp --verbose -L fuzz
+	ctest --test-dir $(BUILD)/cpp --verbose -j $(JOBS) -L fuzz
 
 test-isas: test-cpp build ## the AVX-512 unit emulated where SIMDe is there, then the suite once per ISA of this host
 	@test "$$(id -u)" != 0 || ! command -v apt-get >/dev/null || \
