@@ -48,7 +48,7 @@ const Tensor* Attributes::tensor(const std::string& name) const {
 }
 
 ValueId Graph::add_value(std::string value_name) {
-  values.push_back({.name = std::move(value_name)});
+  values.emplace_back().name = std::move(value_name);
   return static_cast<ValueId>(values.size() - 1);
 }
 
