@@ -27,7 +27,8 @@ $(VENV)/.setup: $(BIN)/python requirements-dev.txt
 setup: $(VENV)/.setup ## make .venv with all tools and an editable install
 
 build: setup ## compile the core into .venv (editable)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -C build-dir=$(BUILD)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . \
+	  -C build-dir=$(BUILD)/python -C cmake.define.SANDERLING_TESTS=ON -C build.targets=_core
 
 demo: ## the first thing to try: the device half of the product at work, in about a minute
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -43,20 +44,19 @@ test: build lint test-cpp fuzz ## what CI runs: linters, C++ tests, a minute of 
 test-all: test test-isas cross sanitize ## also: slow tests, every ISA, emulated AVX-512 and Arm, sanitizers
 	$(BIN)/python -m pytest -q -m slow -rs
 
-test-cpp: setup ## the C++ tests that need no Python
-	cmake -S . -B $(BUILD)/cpp -G Ninja -DSANDERLING_PYTHON=OFF -DSANDERLING_TESTS=ON
-	cmake --build $(BUILD)/cpp
-	ctest --test-dir $(BUILD)/cpp --output-on-failure -LE fuzz
+test-cpp: build ## the C++ tests that need no Python
+	cmake --build $(BUILD)/python
+	ctest --test-dir $(BUILD)/python --output-on-failure -LE fuzz
 
 fuzz: test-cpp ## a minute of hostile bytes for every parser, under the address sanitizer
-	ctest --test-dir $(BUILD)/cpp --verbose -j $(JOBS) -L fuzz
+	ctest --test-dir $(BUILD)/python --verbose -j $(JOBS) -L fuzz
 
 test-isas: test-cpp build ## the AVX-512 unit emulated where SIMDe is there, then the suite once per ISA of this host
 	@test "$$(id -u)" != 0 || ! command -v apt-get >/dev/null || \
 	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq libsimde-dev >/dev/null || true
-	cmake -S . -B $(BUILD)/emulated -G Ninja -DSANDERLING_PYTHON=OFF -DSANDERLING_TESTS=ON -DSANDERLING_TEST_EMULATED=ON
-	cmake --build $(BUILD)/emulated --target kernels_test
-	$(BUILD)/emulated/tests/cpp/kernels_test
+	cmake --preset emulated
+	cmake --build --preset emulated
+	ctest --preset emulated --verbose
 	for isa in $$($(BIN)/python -c "from sanderling import _core; print(*_core.runnable_isas())"); do \
 	  echo "SANDERLING_ISA=$$isa"; \
 	  SANDERLING_ISA=$$isa $(BIN)/python -m pytest -q -m "not slow" tests/api tests/graph tests/quantize tests/test_tiny.py || exit 1; \
@@ -65,16 +65,14 @@ test-isas: test-cpp build ## the AVX-512 unit emulated where SIMDe is there, the
 cross: build ## replay the operator cases and kernel tests on Arm under qemu (installs both as root where apt is)
 	rm -rf $(BUILD)/cases
 	SANDERLING_WRITE_CASES=$(abspath $(BUILD)/cases) $(BIN)/python -m pytest -q -m "not slow" tests/ops
-	tests/cpp/cross.sh $(BUILD)/cases $(BUILD)/aarch64
+	tests/cpp/cross.sh $(BUILD)/cases
 
 sanitize: build ## the C++ tests and operator cases under ASan with UBSan, then under TSan
 	@test -s $(BUILD)/cases/cases.txt || \
 	  SANDERLING_WRITE_CASES=$(abspath $(BUILD)/cases) $(BIN)/python -m pytest -q -m "not slow" tests/ops
-	for sanitizer in address,undefined thread; do \
-	  cmake -S . -B $(BUILD)/$${sanitizer%%,*} -G Ninja -DSANDERLING_PYTHON=OFF -DSANDERLING_TESTS=ON \
-	    -DCMAKE_BUILD_TYPE=RelWithDebInfo -DSANDERLING_SANITIZE=$$sanitizer || exit 1; \
-	  cmake --build $(BUILD)/$${sanitizer%%,*} --target kernels_test onnx_test run_cases || exit 1; \
-	  (cd $(BUILD)/$${sanitizer%%,*}/tests/cpp && ./onnx_test && ./kernels_test && ./run_cases $(abspath $(BUILD)/cases)) || exit 1; \
+	for sanitizer in address thread; do \
+	  cmake --preset $$sanitizer && cmake --build --preset $$sanitizer && ctest --preset $$sanitizer && \
+	  $(BUILD)/$$sanitizer/tests/cpp/run_cases $(BUILD)/cases || exit 1; \
 	done
 
 lint: setup ## formatters in check mode, ruff, mypy, and the arrows between rooms

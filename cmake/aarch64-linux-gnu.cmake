@@ -1,5 +1,5 @@
 # Cross-compiles to 64-bit Arm with Debian's g++-aarch64-linux-gnu; tests run under qemu-user-static.
-#   cmake -S . -B build/aarch64 --toolchain cmake/aarch64-linux-gnu.cmake -DSANDERLING_PYTHON=OFF -DSANDERLING_TESTS=ON
+#   cmake --preset aarch64 && cmake --build --preset aarch64
 # SANDERLING_QEMU_CPU chooses the processor: a Cortex-A72 has no dot product instructions, so that one used by mistake traps.
 set(CMAKE_SYSTEM_NAME Linux)
 set(CMAKE_SYSTEM_PROCESSOR aarch64)

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Replays what the Python suite wrote (SANDERLING_WRITE_CASES) on emulated 64-bit Arm, with the kernel tests. Installs Debian's
 # cross compiler and qemu-user where it may; elsewhere says what it skips.
-#   usage: cross.sh CASES_FOLDER BUILD_FOLDER
+#   usage: cross.sh CASES_FOLDER
 set -euo pipefail
-cases=$1 build=$2
+cases=$1 build=build/aarch64
 
 missing() { ! command -v aarch64-linux-gnu-g++ >/dev/null || ! command -v qemu-aarch64-static >/dev/null; }
 if missing && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
@@ -16,8 +16,8 @@ if missing; then
 fi
 [ -s "$cases/cases.txt" ] || { echo "cross: no cases in $cases"; exit 1; }
 
-cmake -S . -B "$build" -G Ninja --toolchain cmake/aarch64-linux-gnu.cmake -DSANDERLING_PYTHON=OFF -DSANDERLING_TESTS=ON >/dev/null
-cmake --build "$build" --target kernels_test run_cases
+cmake --preset aarch64 >/dev/null
+cmake --build --preset aarch64
 # A Cortex-A72 has neither dot products nor i8mm: an instruction of theirs in the baseline would trap.
 for cpu in cortex-a72 cortex-a76 max; do
   echo "cross: $cpu"

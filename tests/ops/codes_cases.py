@@ -65,7 +65,7 @@ def binary_case(
     name = f"{op}{activation}-{seed}-{shapes}{''.join(constants)}"
     operators = {"QMul" if op == "Mul" else "QAdd"}
     # Sums and products of two codes cannot saturate in ONNX Runtime's own integer kernels.
-    return qdq_case(name, qdq, operators=operators, saturation_free=True)
+    return qdq_case(name, qdq, operators=operators, optimized="always")
 
 
 def edge_cases(op: str, reference: Reference) -> Iterator[Case]:

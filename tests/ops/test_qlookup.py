@@ -69,7 +69,7 @@ def case(chain: Chain, seed: int, shape: tuple[int, ...], **settings: Any) -> Ca
         op, {"x": x}, reference, y_scale, middle - 20, plain=plain, order=order, after=after, y_dtype=dtype, **settings
     )
     label = f"{name}-{seed}-{'x'.join(map(str, shape))}"
-    return qdq_case(label, qdq, operators={"Quantize", "QLookup", "Dequantize"}, saturation_free=True)
+    return qdq_case(label, qdq, operators={"Quantize", "QLookup", "Dequantize"}, optimized="always")
 
 
 @pytest.mark.parametrize("chain", CHAINS, ids=lambda chain: chain[0])
@@ -89,7 +89,8 @@ def test_another_scale() -> None:
     for seed in range(4):
         x = Codes.random(np.random.default_rng(seed), (3, 5, 7), (np.uint8, np.int8)[seed % 2])
         qdq = qdq_node("Identity", {"x": x}, lambda a: a, float(x.scale) * 1.7, 3)
-        check(qdq_case(f"rescaled{seed}", qdq, operators={"QLookup"}))
+        # ONNX Runtime's optimizer makes one pair of the two and rounds once (DoubleQDQPairsRemover).
+        check(qdq_case(f"rescaled{seed}", qdq, operators={"QLookup"}, optimized="never"))
 
 
 def test_a_million_elements() -> None:

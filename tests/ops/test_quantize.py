@@ -30,7 +30,7 @@ def round_trip(seed: int, shape: tuple[int, ...], symbolic_batch: bool = False) 
 def case(seed: int, shape: tuple[int, ...], symbolic_batch: bool = False) -> Case:
     operators = {"Quantize", "Dequantize"}
     name = f"{seed}-{'x'.join(map(str, shape))}"
-    return qdq_case(name, round_trip(seed, shape, symbolic_batch), operators=operators, saturation_free=True)
+    return qdq_case(name, round_trip(seed, shape, symbolic_batch), operators=operators, optimized="always")
 
 
 @pytest.mark.parametrize("shape", [*SHAPES, (31,), (32,), (33,), (64,), (1009,)], ids=str)

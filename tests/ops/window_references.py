@@ -38,14 +38,16 @@ class Sliding:
     def random(cls, rng: np.random.Generator, axes: int, *, pool: bool = False) -> Sliding:
         """Kernels of 1 to 5 taps, strides and dilations of 1 to 3, uneven pads smaller than what the kernel spans.
 
-        Pads of a pool are smaller than the number of its taps, as ONNX Runtime demands.
+        Dilations of 1 are left out of the node. Pads of a pool are smaller than the number of its taps, as ONNX Runtime
+        demands.
         """
         kernel = tuple(int(k) for k in rng.integers(1, 6 if axes == 1 else 4, axes))
         strides = tuple(int(s) for s in rng.integers(1, 4, axes))
         dilations = tuple(int(d) for d in rng.choice([1, 1, 2, 3], axes))
+        dilated = dilations if max(dilations) > 1 else None
         spans = kernel if pool else [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
         pads = tuple(int(rng.integers(0, span)) for span in [*spans, *spans])
-        return cls(kernel, strides, dilations, pads, ceil_mode=pool and bool(rng.integers(0, 2)))
+        return cls(kernel, strides, dilated, pads, ceil_mode=pool and bool(rng.integers(0, 2)))
 
     def attributes(self, *, pool: bool = False) -> dict[str, Any]:
         """Those of the node; a convolution takes its kernel from the weights."""
