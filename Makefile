@@ -8,7 +8,7 @@ BUILD := build
 export PATH := $(abspath $(BIN)):$(PATH)
 export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
 
-.PHONY: help setup build demo tiny test test-all test-cpp test-isas fuzz lint fix types cross sanitize clean
+.PHONY: help setup build demo tiny test test-all test-cpp test-isas fuzz lint fix types proto proto-image cross sanitize clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -75,21 +75,29 @@ sanitize: build ## the C++ tests and operator cases under ASan with UBSan, then 
 	  $(BUILD)/$$sanitizer/tests/cpp/run_cases $(BUILD)/cases || exit 1; \
 	done
 
-lint: setup ## formatters in check mode, ruff, mypy, and the arrows between rooms
+lint: setup ## formatters in check mode, ruff, mypy, protocols
 	$(BIN)/ruff check --quiet .
 	$(BIN)/ruff format --quiet --check .
 	$(BIN)/mypy
 	git ls-files 'csrc/*.h' 'csrc/*.cc' 'tests/*.cc' 'tests/*.h' | xargs $(BIN)/clang-format --dry-run -Werror
 	$(BIN)/gersemi --quiet --check CMakeLists.txt tests cmake
+	cd proto && $(abspath $(BIN))/buf lint && $(abspath $(BIN))/buf format --diff --exit-code
 
 fix: setup ## let the formatters rewrite
 	$(BIN)/ruff check --quiet --fix .
 	$(BIN)/ruff format --quiet .
 	git ls-files 'csrc/*.h' 'csrc/*.cc' 'tests/*.cc' 'tests/*.h' | xargs $(BIN)/clang-format -i
 	$(BIN)/gersemi --quiet --in-place CMakeLists.txt tests cmake
+	cd proto && $(abspath $(BIN))/buf format --write
 
 types: build ## regenerate python/sanderling/_core.pyi from the built core
 	$(BIN)/python csrc/bind/generate_stub.py
+
+proto: setup ## regenerate python/sanderling/api from proto/
+	proto/generate.sh $(BIN) python
+
+proto-image: setup ## freeze the protocols: from now on a change that breaks them fails (when a release is made)
+	cd proto && $(abspath $(BIN))/buf build --exclude-source-info -o released.binpb
 
 clean: ## remove everything that was built
 	rm -rf $(BUILD) $(VENV)
