@@ -25,9 +25,14 @@ MAY_INCLUDE = {
 # package -> packages of ours that it may import, itself aside.
 MAY_IMPORT = {
     "sanderling": set(),
+    "sanderling_fleet": {"sanderling"},
     "sanderling_devices": {"sanderling"},
 }
-PACKAGES = {"sanderling": ROOT / "python" / "sanderling", "sanderling_devices": ROOT / "devices" / "sanderling_devices"}
+PACKAGES = {
+    "sanderling": ROOT / "python" / "sanderling",
+    "sanderling_fleet": ROOT / "fleet" / "sanderling_fleet",
+    "sanderling_devices": ROOT / "devices" / "sanderling_devices",
+}
 
 
 def test_every_room_is_listed():
@@ -54,6 +59,16 @@ def test_python_packages_import_only_what_they_may():
                 top = module.split(".")[0]
                 if top in PACKAGES and top != package and top not in MAY_IMPORT[package]:
                     wrong.append(f"{source.relative_to(ROOT)} imports {module}")
+    assert wrong == []
+
+
+def test_the_fleet_never_imports_the_agent():
+    wrong = [
+        f"{source.relative_to(ROOT)} imports {module}"
+        for source in sorted(PACKAGES["sanderling_fleet"].rglob("*.py"))
+        for module in _imports(ast.parse(source.read_text()))
+        if module.startswith("sanderling.agent")
+    ]
     assert wrong == []
 
 
