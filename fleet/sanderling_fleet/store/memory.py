@@ -1,0 +1,111 @@
+"""A store in memory. Its coroutines never suspend, so that what runs on it under virtual time runs in one order."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from sanderling.errors import InternalError
+from sanderling_fleet.store.records import Document, Record
+
+R = TypeVar("R", bound=Record)
+Key = tuple[Any, ...]
+Tables = dict[type[Record], dict[Key, Record]]
+
+
+class MemoryStore:
+    """Everything in dictionaries."""
+
+    def __init__(self) -> None:
+        self._tables: Tables = {}
+        self._open = False
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[MemoryTransaction]:
+        """See `Store.transaction`."""
+        if self._open:
+            raise InternalError("[store] a transaction is open already: pass it on instead of opening another")
+        self._open = True
+        transaction = MemoryTransaction(self._tables)
+        try:
+            yield transaction
+        except BaseException:
+            transaction.undo()
+            raise
+        finally:
+            self._open = False
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+
+class MemoryTransaction:
+    """See `Transaction`. It remembers what it overwrote."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self._former: list[tuple[type[Record], Key, Record | None]] = []
+
+    async def get(self, kind: type[R], *key: Any) -> R | None:
+        """See `Transaction.get`."""
+        found = self._tables.get(kind, {}).get(key)
+        assert found is None or isinstance(found, kind)
+        return found
+
+    async def find(
+        self,
+        kind: type[R],
+        where: Mapping[str, Any] | None = None,
+        *,
+        after: Sequence[Any] | None = None,
+        limit: int | None = None,
+        newest_first: bool = False,
+    ) -> list[R]:
+        """See `Transaction.find`."""
+        wanted = list((where or {}).items())
+        rows = [
+            (key, record)
+            for key, record in self._tables.get(kind, {}).items()
+            if isinstance(record, kind) and all(getattr(record, name) == value for name, value in wanted)
+        ]
+        rows.sort(key=lambda row: row[0], reverse=newest_first)
+        if after is not None:
+            bound = tuple(after)
+            rows = [row for row in rows if (row[0] < bound if newest_first else row[0] > bound)]
+        return [record for _, record in rows[:limit]]
+
+    async def add(self, record: Record) -> bool:
+        """See `Transaction.add`."""
+        if record.key() in self._tables.get(type(record), {}):
+            return False
+        await self.put(record)
+        return True
+
+    async def put(self, record: Record) -> None:
+        """See `Transaction.put`."""
+        table, key = self._tables.setdefault(type(record), {}), record.key()
+        self._former.append((type(record), key, table.get(key)))
+        table[key] = record
+
+    async def delete(self, kind: type[Record], *key: Any) -> None:
+        """See `Transaction.delete`."""
+        former = self._tables.get(kind, {}).pop(key, None)
+        self._former.append((kind, key, former))
+
+    async def swap(self, document: Document) -> bool:
+        """See `Transaction.swap`."""
+        stored = self._tables.get(Document, {}).get(document.key())
+        found = stored.version if isinstance(stored, Document) else 0
+        if found != document.version - 1:
+            return False
+        await self.put(document)
+        return True
+
+    def undo(self) -> None:
+        """Puts everything back as it was."""
+        for kind, key, record in reversed(self._former):
+            if record is None:
+                self._tables.get(kind, {}).pop(key, None)
+            else:
+                self._tables[kind][key] = record

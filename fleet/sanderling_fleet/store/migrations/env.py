@@ -1,0 +1,9 @@
+"""Runs migrations on the connection that `sanderling_fleet.store.sql` hands over."""
+
+from alembic import context
+
+from sanderling_fleet.store.tables import metadata
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, render_as_batch=True)
+with context.begin_transaction():
+    context.run_migrations()
