@@ -76,10 +76,11 @@ class Certificate(Record):
 
 @dataclass(frozen=True)
 class JoinToken(Record):
-    """A join token: only the SHA-256 of its secret, hexadecimal, is kept."""
+    """A join token: only the SHA-256 of its secret, hexadecimal, is kept. `root_version` is the root that it names."""
 
     KEY = ("secret_digest",)
     secret_digest: str
+    root_version: int
     created_at: float
     expires_at: float
     labels: dict[str, str]

@@ -80,6 +80,7 @@ TABLES: dict[type[records.Record], Table] = {
         "join_token",
         records.JoinToken,
         secret_digest=String,
+        root_version=BigInteger,
         created_at=Float,
         expires_at=Float,
         labels=JSON,

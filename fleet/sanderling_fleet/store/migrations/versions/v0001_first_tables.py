@@ -66,6 +66,7 @@ def upgrade() -> None:
     op.create_table(
         "join_token",
         sa.Column("secret_digest", sa.String(), autoincrement=False, nullable=False),
+        sa.Column("root_version", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("created_at", sa.Float(), autoincrement=False, nullable=False),
         sa.Column("expires_at", sa.Float(), autoincrement=False, nullable=False),
         sa.Column("labels", sa.JSON(), autoincrement=False, nullable=False),

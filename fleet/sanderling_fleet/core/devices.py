@@ -1,0 +1,160 @@
+"""What operators do with devices and groups."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+
+from sanderling.errors import InputError
+from sanderling_fleet.core.alerts import resolve_alert
+from sanderling_fleet.core.check_in import CONFLICT_ALERT
+from sanderling_fleet.core.context import Core
+from sanderling_fleet.selector import DEVICE_ID, parse
+from sanderling_fleet.store import Certificate, DesiredState, Device, Group, Standing, Transaction
+
+_LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,251}[A-Za-z0-9])?")
+_VALUE = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
+_GROUP = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_MOST_LABELS = 64
+
+
+def labels_of(device: Device) -> dict[str, str]:
+    """A device's labels, with the one that every device has: its id."""
+    return {**device.labels, DEVICE_ID: device.device_id}
+
+
+async def matching(tx: Transaction, selector: str) -> list[Device]:
+    """Devices whose labels match, by id.
+
+    Raises:
+        InputError: The selector cannot be read.
+    """
+    wanted = parse(selector)
+    return [device for device in await tx.find(Device) if wanted.matches(labels_of(device))]
+
+
+async def list_devices(core: Core, selector: str, after: str, limit: int) -> tuple[list[Device], dict[str, int], str]:
+    """One page of devices.
+
+    Returns:
+        The devices, their desired counters by id, and where the next page starts, empty at the end.
+
+    Raises:
+        InputError: The selector cannot be read.
+    """
+    async with core.store.transaction() as tx:
+        found = [device for device in await matching(tx, selector) if device.device_id > after]
+        page = found[:limit]
+        counters = {device.device_id: await _counter(tx, device.device_id) for device in page}
+    return page, counters, page[-1].device_id if len(found) > len(page) else ""
+
+
+async def get_device(core: Core, device_id: str) -> tuple[Device, int]:
+    """A device, and the counter of what is wanted of it.
+
+    Raises:
+        InputError: There is none of that id.
+    """
+    async with core.store.transaction() as tx:
+        return await _device(tx, device_id), await _counter(tx, device_id)
+
+
+async def approve(core: Core, device_id: str) -> tuple[Device, int]:
+    """Lets a device take part; one in conflict starts afresh from its next check-in.
+
+    Raises:
+        InputError: There is none, or it was revoked.
+    """
+    async with core.store.transaction() as tx:
+        device = await _device(tx, device_id)
+        if device.standing == Standing.REVOKED:
+            raise InputError(f"[approve] {device_id} was revoked, which is for good. Enrol it again")
+        if device.standing == Standing.CONFLICT:
+            device = dataclasses.replace(device, boot_id="", former_boot_ids=[], sequence=0)
+            await resolve_alert(tx, core.clock.now(), CONFLICT_ALERT, device_id)
+        device = dataclasses.replace(device, standing=Standing.ACTIVE, reason="")
+        await tx.put(device)
+        return device, await _counter(tx, device_id)
+
+
+async def revoke(core: Core, device_id: str, reason: str) -> tuple[Device, int]:
+    """Refuses a device and all its certificates from now on.
+
+    Raises:
+        InputError: There is none of that id.
+    """
+    now = core.clock.now()
+    async with core.store.transaction() as tx:
+        device = dataclasses.replace(await _device(tx, device_id), standing=Standing.REVOKED, reason=reason)
+        await tx.put(device)
+        for certificate in await tx.find(Certificate, {"device_id": device_id}):
+            if not certificate.revoked_at:
+                await tx.put(dataclasses.replace(certificate, revoked_at=now))
+        return device, await _counter(tx, device_id)
+
+
+async def label(core: Core, device_id: str, put: Mapping[str, str], remove: Sequence[str]) -> tuple[Device, int]:
+    """Sets and removes labels.
+
+    Raises:
+        InputError: There is no such device, or a label is not of a form that selectors can name.
+    """
+    async with core.store.transaction() as tx:
+        device = await _device(tx, device_id)
+        labels = {key: value for key, value in {**device.labels, **put}.items() if key not in remove}
+        check_labels(labels)
+        device = dataclasses.replace(device, labels=labels)
+        await tx.put(device)
+        return device, await _counter(tx, device_id)
+
+
+def check_labels(labels: Mapping[str, str]) -> None:
+    """Checks that selectors can name these labels.
+
+    Raises:
+        InputError: They cannot, there are too many, or one is `device_id`.
+    """
+    if len(labels) > _MOST_LABELS:
+        raise InputError(f"[label] {len(labels)} labels, at most {_MOST_LABELS} are allowed")
+    for key, value in labels.items():
+        if key == DEVICE_ID or not _LABEL.fullmatch(key) or not _VALUE.fullmatch(value):
+            raise InputError(
+                f"[label] {key}={value!r} is not allowed: letters, digits, '-', '_', '.' and, in keys, '/'; and "
+                f"{DEVICE_ID} is taken"
+            )
+
+
+async def set_group(core: Core, name: str, selector: str) -> Group:
+    """Names a selector; an empty one takes the group away.
+
+    Raises:
+        InputError: The name or the selector cannot be read.
+    """
+    if not _GROUP.fullmatch(name):
+        raise InputError(f"[group] {name!r} is no name, expected lower-case letters, digits and '-', at most 63")
+    parse(selector)
+    async with core.store.transaction() as tx:
+        if selector:
+            await tx.put(Group(name, selector))
+        else:
+            await tx.delete(Group, name)
+    return Group(name, selector)
+
+
+async def list_groups(core: Core) -> list[Group]:
+    """All groups, by name."""
+    async with core.store.transaction() as tx:
+        return await tx.find(Group)
+
+
+async def _device(tx: Transaction, device_id: str) -> Device:
+    device = await tx.get(Device, device_id)
+    if device is None:
+        raise InputError(f"[device] there is no {device_id!r}. List those there are: sanderling device ls")
+    return device
+
+
+async def _counter(tx: Transaction, device_id: str) -> int:
+    state = await tx.get(DesiredState, device_id)
+    return state.counter if state else 0
