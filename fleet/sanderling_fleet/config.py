@@ -1,0 +1,76 @@
+"""The server's settings: server/fleet.toml, made by `sanderling fleet init` and edited by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sanderling.errors import InputError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ServerConfig:
+    """How a fleet server listens.
+
+    Attributes:
+        host: Name or address that devices and operators dial.
+        bind: Address that the listeners bind to.
+        enrolment_port: 0 for a free one, as for the others.
+        device_port: Mutual TLS.
+        operator_port: TLS and bearer token.
+        check_in_seconds: Mean time between two check-ins of a device.
+    """
+
+    host: str = "127.0.0.1"
+    bind: str = "127.0.0.1"
+    enrolment_port: int = 7443
+    device_port: int = 7444
+    operator_port: int = 7445
+    check_in_seconds: float = 900.0
+
+
+def load_config(path: Path) -> ServerConfig:
+    """Reads fleet.toml.
+
+    Raises:
+        InputError: It cannot be read, or has a key or value that is not allowed.
+    """
+    try:
+        values = tomllib.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"[config] {path} cannot be read: {error}. Make it with: sanderling fleet init") from error
+    return from_table(ServerConfig, values, str(path))
+
+
+def config_text(config: ServerConfig) -> str:
+    """A configuration as TOML."""
+    lines = [
+        f'{name} = "{value}"' if isinstance(value, str) else f"{name} = {value}"
+        for name, value in dataclasses.asdict(config).items()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def from_table(kind: type[T], values: dict[str, Any], where: str) -> T:
+    """Makes a dataclass of settings from a TOML table.
+
+    Raises:
+        InputError: A key is unknown (the nearest known one is suggested), or a value has another type.
+    """
+    assert dataclasses.is_dataclass(kind)
+    defaults = {field.name: field.default for field in dataclasses.fields(kind)}
+    for name, value in values.items():
+        if name not in defaults:
+            near = difflib.get_close_matches(name, defaults, 1)
+            hint = f"Did you mean {near[0]!r}?" if near else f"Known are {', '.join(sorted(defaults))}"
+            raise InputError(f"[config] {where} has the unknown key {name!r}. {hint}")
+        wanted = type(defaults[name])
+        if isinstance(value, bool) or not isinstance(value, (int, float) if wanted is float else wanted):
+            raise InputError(f"[config] {where}: {name} is {value!r}, expected {wanted.__name__}")
+    return kind(**values)

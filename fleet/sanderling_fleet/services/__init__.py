@@ -1,0 +1,1 @@
+"""gRPC faces: they translate, call one operation of `core`, and translate back; the interceptor does the rest."""

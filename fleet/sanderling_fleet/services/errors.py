@@ -1,0 +1,34 @@
+"""Errors over the wire: a status for every program, and in a trailer the class, for ours."""
+
+from __future__ import annotations
+
+import grpc
+
+from sanderling import errors
+from sanderling.errors import SanderlingError, TransportError
+
+TRAILER = "sanderling-error"
+"""Key of the trailing metadata that carries the name of the error's class."""
+
+_CLASSES = {
+    name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, SanderlingError)
+}
+
+
+def status_of(error: SanderlingError) -> tuple[grpc.StatusCode, str, tuple[tuple[str, str], ...]]:
+    """What a server answers: status, details, trailing metadata."""
+    return grpc.StatusCode[error.grpc_status], str(error), ((TRAILER, type(error).__name__),)
+
+
+def error_of(call: grpc.RpcError) -> SanderlingError:
+    """What a client raises for a failed call: the server's class, else one that fits the status."""
+    assert isinstance(call, grpc.Call | grpc.aio.AioRpcError)
+    code, details = call.code(), call.details() or ""
+    trailers = {key: value for key, value in call.trailing_metadata() or ()}
+    kind = _CLASSES.get(str(trailers.get(TRAILER, "")))
+    if kind is not None:
+        return kind(details)
+    for other in _CLASSES.values():
+        if other is not SanderlingError and other.grpc_status == code.name and code != grpc.StatusCode.INVALID_ARGUMENT:
+            return other(f"[server] {details}")
+    return TransportError(f"[server] answered {code.name}: {details}")

@@ -1,0 +1,98 @@
+"""Who may call what: devices by their certificate, operators by their token and its role."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sanderling.errors import AuthError, SanderlingError
+from sanderling_fleet.core import audit, enrolment, operators
+from sanderling_fleet.core.context import Core
+from sanderling_fleet.core.operators import Role
+from sanderling_fleet.services.interceptor import Call, Context
+
+EVERYONE = frozenset(Role)
+OPERATORS = frozenset({Role.OPERATOR, Role.ADMIN})
+PUBLISHERS = frozenset({Role.PUBLISHER, Role.ADMIN})
+ADMINS = frozenset({Role.ADMIN})
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What an operator's call is named in the audit log, and which roles may make it."""
+
+    action: str
+    roles: frozenset[Role]
+
+
+_ADMIN, _REGISTRY = "/sanderling.api.device.v1.DeviceAdminService/", "/sanderling.api.registry.v1.RegistryService/"
+OPERATIONS = {
+    _ADMIN + "CreateJoinToken": Operation("device.token", OPERATORS),
+    _ADMIN + "ListDevices": Operation("device.list", EVERYONE),
+    _ADMIN + "GetDevice": Operation("device.get", EVERYONE),
+    _ADMIN + "ApproveDevice": Operation("device.approve", OPERATORS),
+    _ADMIN + "RevokeDevice": Operation("device.revoke", OPERATORS),
+    _ADMIN + "LabelDevice": Operation("device.label", OPERATORS),
+    _ADMIN + "SetGroup": Operation("group.set", OPERATORS),
+    _ADMIN + "ListGroups": Operation("group.list", EVERYONE),
+    _ADMIN + "ListAudit": Operation("audit.list", ADMINS),
+    _REGISTRY + "QueryUpload": Operation("blob.query", PUBLISHERS),
+    _REGISTRY + "UploadBlob": Operation("blob.upload", PUBLISHERS),
+    _REGISTRY + "PublishMetadata": Operation("metadata.publish", PUBLISHERS),
+    _REGISTRY + "GetRole": Operation("metadata.get", EVERYONE),
+    _REGISTRY + "ListVersions": Operation("version.list", EVERYONE),
+    _REGISTRY + "GetVersion": Operation("version.get", EVERYONE),
+}
+"""Every call of the operator listener; one that is not listed is refused."""
+
+
+class DeviceGate:
+    """Admits devices of the fleet; TLS has checked that they hold the key of the certificate they show."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def admit(self, call: Call, context: Context) -> None:
+        """See `Gate.admit`."""
+        shown = next(iter(context.auth_context().get("x509_pem_cert", ())), None)
+        if shown is None:
+            raise AuthError("[device] no certificate was shown, which this listener asks for")
+        name, serial, expires_at, _ = self._core.authority.read_device(shown)
+        call.caller = await enrolment.identify(self._core, name, serial, expires_at)
+
+    async def done(self, call: Call, failure: SanderlingError | None) -> None:
+        """See `Gate.done`."""
+
+
+class OperatorGate:
+    """Admits holders of a token whose role allows the call; every call, refused or not, leaves a line."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def admit(self, call: Call, context: Context) -> None:
+        """See `Gate.admit`."""
+        metadata = {key: value for key, value in context.invocation_metadata() or ()}
+        scheme, _, text = str(metadata.get("authorization", "")).partition(" ")
+        if scheme.lower() != "bearer" or not text:
+            raise AuthError("[operator] no bearer token was sent. Set SANDERLING_FLEET_TOKEN")
+        token = await operators.authenticate(self._core, text)
+        call.caller = token.name
+        operation = OPERATIONS.get(call.method)
+        if operation is None or token.role not in operation.roles:
+            allowed = ", ".join(sorted(operation.roles)) if operation else "nobody"
+            method = call.method.rpartition("/")[2]
+            raise AuthError(f"[operator] {token.name!r} has the role {token.role}, {method} is for {allowed}")
+
+    async def done(self, call: Call, failure: SanderlingError | None) -> None:
+        """See `Gate.done`."""
+        operation = OPERATIONS.get(call.method)
+        async with self._core.store.transaction() as tx:
+            await audit.append(
+                tx,
+                self._core.clock.now(),
+                call.caller or "unknown",
+                operation.action if operation else call.method,
+                call.subject,
+                type(failure).__name__ if failure else "ok",
+                str(failure) if failure else "",
+            )
