@@ -14,24 +14,8 @@ void reference(const ReferenceContext& context) {
     context.out<float>(0)[i] = real_of(context.in<uint8_t>(0)[i], context.input_quantization(0));
 }
 
-struct Step {
-  const KernelTable* kernels;
-  int64_t count;
-  Quantization quantization;
-};
-
-void run(const Step& step, const StepArgs& args) {
-  const auto* x = static_cast<const uint8_t*>(args.inputs[0]);
-  auto* y = static_cast<float*>(args.outputs[0]);
-  for_each_range(*args.workers, step.count, kStreamGrain, [&](int64_t begin, int64_t end) {
-    step.kernels->dequantize_u8f32(x + begin, y + begin, end - begin, step.quantization.scale,
-                                   step.quantization.zero_point);
-  });
-}
-
 void plan(PlanContext& context) {
-  context.emit(run, Step{&context.kernels(), context.input(0).shape.elements(),
-                         context.input_quantization(0)});
+  plan_stream(context, context.kernels().dequantize_u8f32, context.input_quantization(0));
 }
 
 SANDERLING_OPERATOR(dequantize)({.name = "Dequantize",

@@ -234,8 +234,15 @@ Step<T> make_step(const PlanContext& context) {
   return step;
 }
 
+// A step keeps 8 bytes per index of each axis. Beyond this the reference, which keeps none, is
+// fast enough: its cost is in the bytes that it writes.
+constexpr int64_t kLongestMappedAxis = int64_t{1} << 20;
+
 void plan(PlanContext& context) {
-  if (context.input(0).shape.rank() == 0 || context.output(0).shape.elements() == 0) return;
+  const Shape& to = context.output(0).shape;
+  if (context.input(0).shape.rank() == 0 || to.elements() == 0) return;
+  for (int64_t axis = 0; axis < to.rank(); ++axis)
+    if (to[axis] > kLongestMappedAxis) return;
   visit_width(context.input(0).dtype, [&](auto zero) {
     using T = decltype(zero);
     context.emit(run<T>, make_step<T>(context));

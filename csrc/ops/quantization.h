@@ -30,6 +30,27 @@ inline float real_of(uint8_t code, const Quantization& quantization) {
   return static_cast<float>(code - quantization.zero_point) * quantization.scale;
 }
 
+// Plans y[i] = kernel(x[i]) over all elements, where both sides have one scale and zero point.
+template <typename X, typename Y>
+void plan_stream(PlanContext& context, void (*kernel)(const X*, Y*, int64_t, float, int32_t),
+                 const Quantization& quantization) {
+  struct Step {
+    void (*kernel)(const X*, Y*, int64_t, float, int32_t);
+    int64_t count;
+    Quantization quantization;
+  };
+  context.emit<Step>(
+      [](const Step& step, const StepArgs& args) {
+        const auto* x = static_cast<const X*>(args.inputs[0]);
+        auto* y = static_cast<Y*>(args.outputs[0]);
+        for_each_range(*args.workers, step.count, kStreamGrain, [&](int64_t begin, int64_t end) {
+          step.kernel(x + begin, y + begin, end - begin, step.quantization.scale,
+                      step.quantization.zero_point);
+        });
+      },
+      Step{kernel, context.input(0).shape.elements(), quantization});
+}
+
 // The codes that the attributes `low` and `high` (a fused Relu or Clip) leave. Clamping codes is
 // the same as clamping numbers before they are rounded, since rounding keeps order.
 struct CodeRange {

@@ -15,24 +15,8 @@ void reference(const ReferenceContext& context) {
         nearest_code(context.in<float>(0)[i], context.output_quantization(0));
 }
 
-struct Step {
-  const KernelTable* kernels;
-  int64_t count;
-  Quantization quantization;
-};
-
-void run(const Step& step, const StepArgs& args) {
-  const auto* x = static_cast<const float*>(args.inputs[0]);
-  auto* y = static_cast<uint8_t*>(args.outputs[0]);
-  for_each_range(*args.workers, step.count, kStreamGrain, [&](int64_t begin, int64_t end) {
-    step.kernels->quantize_f32u8(x + begin, y + begin, end - begin, step.quantization.scale,
-                                 step.quantization.zero_point);
-  });
-}
-
 void plan(PlanContext& context) {
-  context.emit(run, Step{&context.kernels(), context.input(0).shape.elements(),
-                         context.output_quantization(0)});
+  plan_stream(context, context.kernels().quantize_f32u8, context.output_quantization(0));
 }
 
 SANDERLING_OPERATOR(quantize)({.name = "Quantize",

@@ -3,13 +3,8 @@
 
 #include "onnx_test.h"
 
-#include <unistd.h>
-
 #include <cstring>
-#include <filesystem>
-#include <fstream>
 
-#include "core/mapped_file.h"
 #include "graph/operator.h"
 #include "onnx/import.h"
 #include "onnx/model.h"
@@ -308,27 +303,6 @@ void test_truncation() {
   CHECK(valid == 2);  // behind the graph, and behind the producer
 }
 
-void test_mapped_file() {
-  const auto folder = std::filesystem::temp_directory_path() /
-                      ("sanderling_onnx_test_" + std::to_string(::getpid()));
-  std::filesystem::create_directory(folder);
-  const auto path = folder / "model.onnx";
-  CHECK_FAILS(kInput, SAYING("model.onnx", "does not exist"), MappedFile file(path));
-  CHECK_FAILS(kInput, SAYING("is a folder"), MappedFile file(folder));
-  CHECK_FAILS(kInput, SAYING("no regular file"), MappedFile file("/dev/null"));
-  std::ofstream(path).flush();
-  CHECK_FAILS(kModel, SAYING("is empty"), MappedFile file(path));
-  CHECK_FAILS(kInput, SAYING("does not exist"), MappedFile file(path / "below"));
-  std::ofstream(path) << "bytes";
-  MappedFile first(path);
-  MappedFile second(std::move(first));
-  first = MappedFile(path);
-  CHECK(second.bytes().size() == 5 && std::memcmp(second.bytes().data(), "bytes", 5) == 0);
-  CHECK(first.bytes().size() == 5);
-  std::filesystem::remove_all(folder);
-  CHECK(second.bytes()[4] == std::byte{'s'});  // the mapping outlives the name
-}
-
 }  // namespace
 }  // namespace sanderling::test
 
@@ -344,6 +318,5 @@ int main() {
   run("import_operators", test_import_operators);
   run("limits", test_limits);
   run("truncation", test_truncation);
-  run("mapped_file", test_mapped_file);
   return finish();
 }

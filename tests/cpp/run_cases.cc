@@ -11,9 +11,10 @@
 #include <cstring>
 #include <fstream>
 #include <iostream>
+#include <iterator>
+#include <span>
 #include <sstream>
 
-#include "core/mapped_file.h"
 #include "exec/session.h"
 #include "graph/passes/passes.h"
 #include "kernels/table.h"
@@ -65,8 +66,9 @@ void compare(const Tensor& got, const Tensor& wanted, const Tolerance& tolerance
 
 void run_case(const std::filesystem::path& folder, const Tolerance& tolerance,
               const KernelTable& kernels, bool reference) {
-  const MappedFile file(folder / "model.onnx");
-  Graph graph = import_model(file.bytes());
+  std::ifstream file(folder / "model.onnx", std::ios::binary);
+  const std::string model_bytes{std::istreambuf_iterator<char>(file), {}};
+  Graph graph = import_model(std::as_bytes(std::span(model_bytes)));
   lower(graph);
   const auto model = std::make_shared<const CompiledModel>(std::move(graph), kernels, reference);
   Session session(model, {.threads = 1, .watch = nullptr});

@@ -225,3 +225,16 @@ def test_large_inputs_are_watched_by_projections() -> None:
         monitor.observe(images(400))
         assert states(monitor.observe(images(600))) == ["quiet"] * 30
         assert any(verdict.alarm for verdict in monitor.observe(images(160, **change))), change
+
+
+def test_a_monitor_goes_on_where_another_stopped(version: Reference) -> None:
+    """Also the random split into rank cells, which the window's number seeds."""
+    first = warmed_up(version)
+    first.observe(draw(2, 400))
+    rows = np.round(draw(3, 100))  # atoms, which are split
+    resumed = DeviceMonitor(version, device="one", settings=SETTINGS, own=first.own, first_window=5)
+    (there,), (here,) = first.observe(rows), resumed.observe(rows)
+    assert there.window == here.window == 5
+    assert there.ranks is not None
+    assert here.ranks is not None
+    np.testing.assert_array_equal(there.ranks.cells, here.ranks.cells)

@@ -1,14 +1,42 @@
-// Any bytes give a graph or an Error that blames the file; anything else (a sanitizer's report,
+// Any bytes give a plan or an Error that blames the file; anything else (a sanitizer's report,
 // another exception, an internal error) is a finding.
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <span>
+#include <vector>
 
 #include "graph/graph.h"
+#include "graph/passes/passes.h"
+#include "kernels/table.h"
 #include "onnx/import.h"
+#include "plan/program.h"
 #include "proto_mutator.h"
+
+namespace sanderling {
+namespace {
+
+// Lowers and plans the graph for rows that are small, as a caller's are.
+void plan(Graph graph) {
+  lower(graph);
+  const CompiledModel model(std::move(graph), table_named("scalar"));
+  std::vector<TensorType> types;
+  for (const GraphInput& input : model.graph().inputs) {
+    std::vector<int64_t> dims = input.dims;
+    std::replace(dims.begin(), dims.end(), int64_t{-1}, int64_t{2});
+    try {
+      types.push_back({input.dtype, Shape(dims)});
+    } catch (const Error&) {
+      return;  // no caller has such an array
+    }
+  }
+  model.plan(types, /*threads=*/1);
+}
+
+}  // namespace
+}  // namespace sanderling
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace sanderling;
@@ -19,6 +47,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const size_t nodes = graph.nodes.size();
     sort_and_prune(graph);
     if (graph.nodes.size() != nodes) std::abort();
+    plan(std::move(graph));
   } catch (const Error& error) {
     if (error.code() == ErrorCode::kModel || error.code() == ErrorCode::kUnsupported) return 0;
     std::fprintf(stderr, "wrong kind of error: %s\n", error.what());

@@ -25,7 +25,11 @@ bool try_extent(Graph& graph, int64_t extent) {
     std::vector<int64_t> dims = input.dims;
     for (size_t d = 0; d < dims.size(); ++d)
       if (dims[d] < 0) dims[d] = d == 0 ? 1 : extent;
-    set(input.value, {input.dtype, Shape(std::move(dims))});
+    try {
+      set(input.value, {input.dtype, Shape(std::move(dims))});
+    } catch (const Error&) {
+      return false;  // too large with this extent
+    }
   }
   bool all = true;
   for (const Node& node : graph.nodes) {

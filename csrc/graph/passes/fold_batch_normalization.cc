@@ -17,7 +17,10 @@ std::optional<Affine> affine_of(const Graph& graph, const Node& node) {
   const Tensor* parts[4];
   for (size_t i = 0; i < 4; ++i) {
     parts[i] = graph.constant(node.inputs[i + 1]);
-    if (!parts[i] || parts[i]->dtype() != DType::kFloat32) return std::nullopt;
+    // Shapes that do not fit stay for the operator's own rule, which names them.
+    if (!parts[i] || parts[i]->dtype() != DType::kFloat32 || parts[i]->shape().rank() != 1 ||
+        parts[i]->shape() != parts[0]->shape())
+      return std::nullopt;
   }
   const double epsilon = node.attributes.number("epsilon", 1e-5f);
   Affine affine;

@@ -113,18 +113,25 @@ class DeviceMonitor:
         device: The device's name; it also seeds the split into rank cells.
         settings: See `Settings`.
         own: The device's own reference, if it was learned before; then there is no warm-up.
+        first_window: Number of the next window, where an earlier monitor of this device stopped.
 
     Attributes:
         own: The device's own reference, None in the warm-up.
     """
 
     def __init__(
-        self, version: Reference, *, device: str, settings: Settings | None = None, own: Reference | None = None
+        self,
+        version: Reference,
+        *,
+        device: str,
+        settings: Settings | None = None,
+        own: Reference | None = None,
+        first_window: int = 1,
     ) -> None:
         self._version = version
         self._device = device
         self._settings = settings or Settings()
-        self._window = 0
+        self._window = first_window - 1  # of the last one
         self._warmup: list[Sketches] = []
         self._settling = False
         self._pending: Sketches | None = None

@@ -436,7 +436,7 @@ class RolloutSpec(_message.Message):
     ON_BREACH_FIELD_NUMBER: _builtins.int
     CONTROL_PERCENT_FIELD_NUMBER: _builtins.int
     DEVICE_DEADLINE_FIELD_NUMBER: _builtins.int
-    DOWNGRADE_TOKEN_FIELD_NUMBER: _builtins.int
+    DOWNGRADE_TOKENS_FIELD_NUMBER: _builtins.int
     slot: _builtins.str
     version: _builtins.str
     """"NAME-VERSION"."""
@@ -444,13 +444,15 @@ class RolloutSpec(_message.Message):
     on_breach: Global___OnBreach.ValueType
     control_percent: _builtins.float
     """How many stay on the former version, as a control for comparisons, until the last stage."""
-    downgrade_token: _builtins.bytes
-    """Set to install a version with an older release counter: a SignedDowngradeToken."""
     @_builtins.property
     def stages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Stage]: ...
     @_builtins.property
     def device_deadline(self) -> _duration_pb2.Duration:
         """How long one device may take from the offer to a result."""
+
+    @_builtins.property
+    def downgrade_tokens(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """SignedDowngradeTokens: for a version with an older release counter, or for the versions that a roll back returns to."""
 
     def __init__(
         self,
@@ -462,11 +464,11 @@ class RolloutSpec(_message.Message):
         on_breach: Global___OnBreach.ValueType = ...,
         control_percent: _builtins.float = ...,
         device_deadline: _duration_pb2.Duration | None = ...,
-        downgrade_token: _builtins.bytes = ...,
+        downgrade_tokens: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["device_deadline", b"device_deadline"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["control_percent", b"control_percent", "device_deadline", b"device_deadline", "downgrade_token", b"downgrade_token", "on_breach", b"on_breach", "selector", b"selector", "slot", b"slot", "stages", b"stages", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["control_percent", b"control_percent", "device_deadline", b"device_deadline", "downgrade_tokens", b"downgrade_tokens", "on_breach", b"on_breach", "selector", b"selector", "slot", b"slot", "stages", b"stages", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -809,17 +811,23 @@ class RollBackRolloutRequest(_message.Message):
 
     ROLLOUT_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    DOWNGRADE_TOKENS_FIELD_NUMBER: _builtins.int
     rollout_id: _builtins.str
     reason: _builtins.str
+    @_builtins.property
+    def downgrade_tokens(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """SignedDowngradeTokens for the former versions of devices that have committed this one."""
+
     def __init__(
         self,
         *,
         rollout_id: _builtins.str = ...,
         reason: _builtins.str = ...,
+        downgrade_tokens: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "rollout_id", b"rollout_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["downgrade_tokens", b"downgrade_tokens", "reason", b"reason", "rollout_id", b"rollout_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -37,6 +37,7 @@ class LoadRequest(_message.Message):
     NEXT_WINDOW_FIELD_NUMBER: _builtins.int
     DEVICE_ID_FIELD_NUMBER: _builtins.int
     SAMPLE_BUDGET_BYTES_FIELD_NUMBER: _builtins.int
+    FLEET_DEVICES_FIELD_NUMBER: _builtins.int
     slot: _builtins.str
     version: _builtins.str
     manifest_digest: _builtins.bytes
@@ -53,6 +54,8 @@ class LoadRequest(_message.Message):
     next_window: _builtins.int
     device_id: _builtins.str
     sample_budget_bytes: _builtins.int
+    fleet_devices: _builtins.int
+    """Devices of the fleet: one device alarms at so many times the fleet's alarm level. 0 means 1."""
     def __init__(
         self,
         *,
@@ -70,10 +73,11 @@ class LoadRequest(_message.Message):
         next_window: _builtins.int = ...,
         device_id: _builtins.str = ...,
         sample_budget_bytes: _builtins.int = ...,
+        fleet_devices: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blobs_folder", b"blobs_folder", "device_id", b"device_id", "manifest_digest", b"manifest_digest", "max_batch_size", b"max_batch_size", "max_queue_delay_us", b"max_queue_delay_us", "max_queue_size", b"max_queue_size", "next_window", b"next_window", "own_reference", b"own_reference", "sample_budget_bytes", b"sample_budget_bytes", "slot", b"slot", "threads", b"threads", "version", b"version", "warmup_rows", b"warmup_rows", "window_rows", b"window_rows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blobs_folder", b"blobs_folder", "device_id", b"device_id", "fleet_devices", b"fleet_devices", "manifest_digest", b"manifest_digest", "max_batch_size", b"max_batch_size", "max_queue_delay_us", b"max_queue_delay_us", "max_queue_size", b"max_queue_size", "next_window", b"next_window", "own_reference", b"own_reference", "sample_budget_bytes", b"sample_budget_bytes", "slot", b"slot", "threads", b"threads", "version", b"version", "warmup_rows", b"warmup_rows", "window_rows", b"window_rows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -445,12 +449,15 @@ class HealthResponse(_message.Message):
     PID_FIELD_NUMBER: _builtins.int
     BOOT_ID_FIELD_NUMBER: _builtins.int
     START_TICKS_FIELD_NUMBER: _builtins.int
+    STUCK_MS_FIELD_NUMBER: _builtins.int
     ready: _builtins.bool
     version: _builtins.str
     pid: _builtins.int
     boot_id: _builtins.str
     start_ticks: _builtins.int
     """Of /proc/PID/stat, in clock ticks since boot."""
+    stuck_ms: _builtins.int
+    """Age of the oldest inference that has made no progress; 0 when none runs."""
     @_builtins.property
     def counters(self) -> Global___Counters: ...
     def __init__(
@@ -462,10 +469,11 @@ class HealthResponse(_message.Message):
         pid: _builtins.int = ...,
         boot_id: _builtins.str = ...,
         start_ticks: _builtins.int = ...,
+        stuck_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["counters", b"counters"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_id", b"boot_id", "counters", b"counters", "pid", b"pid", "ready", b"ready", "start_ticks", b"start_ticks", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_id", b"boot_id", "counters", b"counters", "pid", b"pid", "ready", b"ready", "start_ticks", b"start_ticks", "stuck_ms", b"stuck_ms", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

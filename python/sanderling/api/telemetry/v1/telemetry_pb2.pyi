@@ -251,17 +251,19 @@ class RankCounts(_message.Message):
     FEATURES_FIELD_NUMBER: _builtins.int
     CELLS_FIELD_NUMBER: _builtins.int
     COUNTS_FIELD_NUMBER: _builtins.int
-    DESIGN_EFFECT_FIELD_NUMBER: _builtins.int
+    DESIGN_EFFECTS_FIELD_NUMBER: _builtins.int
     REFERENCE_ROWS_FIELD_NUMBER: _builtins.int
     input: _builtins.str
     features: _builtins.int
     cells: _builtins.int
-    design_effect: _builtins.float
-    """Design effect and size of the reference behind them."""
     reference_rows: _builtins.int
     @_builtins.property
     def counts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """features * cells."""
+
+    @_builtins.property
+    def design_effects(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """features * tilts, of the reference behind them (sanderling.drift.RankCounts)."""
 
     def __init__(
         self,
@@ -270,12 +272,12 @@ class RankCounts(_message.Message):
         features: _builtins.int = ...,
         cells: _builtins.int = ...,
         counts: _abc.Iterable[_builtins.int] | None = ...,
-        design_effect: _builtins.float = ...,
+        design_effects: _abc.Iterable[_builtins.float] | None = ...,
         reference_rows: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cells", b"cells", "counts", b"counts", "design_effect", b"design_effect", "features", b"features", "input", b"input", "reference_rows", b"reference_rows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cells", b"cells", "counts", b"counts", "design_effects", b"design_effects", "features", b"features", "input", b"input", "reference_rows", b"reference_rows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
