@@ -1,5 +1,6 @@
-"""What holds in every rollout, whatever happens in whatever order. `World.send` also checks the round trip by JSON, and
-that the same event from the same state gives the same.
+"""What holds in every rollout, whatever happens in whatever order.
+
+`World.send` also checks the round trip by JSON, and that the same event from the same state gives the same.
 """
 
 from dataclasses import replace
@@ -46,20 +47,23 @@ attempts = st.integers(1, 4)
 codes = st.sampled_from(sorted(ResultCode))
 readings = st.lists(st.builds(Reading, devices, st.sampled_from(Arm), st.floats(0, 1)), max_size=30).map(tuple)
 results = st.builds(ResultArrived, ids, attempts, st.sampled_from(ENDS), codes)
-good = st.builds(ResultArrived, ids, st.just(1), st.just(AssignmentState.COMMITTED), st.just(ResultCode.OK))
+OWN = ["good", "good", "good", "bad", "excused", "tries", "confirms"]
+own = st.tuples(st.integers(0, DEVICES), st.sampled_from(OWN))
 commands = st.sampled_from([Pause("p"), Resume("p"), Abort("p"), RollBack("p"), Promote("p")])
 events = st.one_of(
     st.just(Tick()),
-    good,
-    good,
+    own,
+    own,
+    own,
+    own,
     results,
     st.builds(Progressed, ids, attempts, st.sampled_from(UNDER_WAY)),
     st.builds(lambda rows: Measured({Metric.CONFIDENCE: rows, Metric.DRIFT: rows}), readings),
     st.builds(Superseded, st.lists(devices, max_size=2).map(tuple), st.just("r2")),
-    st.one_of(st.just(Tick()), commands),
+    st.one_of(st.just(Tick()), st.just(Resume("p")), st.just(Promote("p")), commands),
     st.tuples(devices, st.sampled_from(["gone", "blocked", "back", "new version", "stranger"])),
 )
-steps = st.lists(st.tuples(events, st.sampled_from([0.0, 0.0, 60.0, HOUR, 10 * HOUR, 30 * HOUR])), max_size=40)
+steps = st.lists(st.tuples(events, st.sampled_from([0.0, 0.0, 60.0, HOUR, 10 * HOUR])), min_size=15, max_size=50)
 
 canaries = st.builds(
     StageSpec,
@@ -98,18 +102,40 @@ def change_fleet(world, device, what):
         world.fleet[device] = Device(NEW if what == "new version" else OLD, blocked)
 
 
+def resolve(world, event):
+    """Makes an event of what a script says; "own" ones are about a device that has yet to end."""
+    if not isinstance(event, tuple):
+        device = event.assignment_id.removeprefix("r1/") if isinstance(event, ResultArrived) else ""
+        if device in world.fleet and event.state is AssignmentState.COMMITTED:
+            world.fleet[device] = replace(world.fleet[device], version=NEW)
+        return event
+    which, what = event
+    if isinstance(which, str):
+        change_fleet(world, which, what)
+        return Tick()
+    if what == "confirms":
+        touched = [item for item in world.rollout.assignments if item.device in world.fleet]
+        for item in touched[which:]:
+            world.fleet[item.device] = Device(item.former_version)
+        return Tick()
+    if not world.open:
+        return Tick()
+    item = world.assignment(world.open[which % len(world.open)])
+    if what == "tries":
+        return Progressed(item.assignment_id, item.attempt, AssignmentState.SWITCH)
+    state, code = {
+        "good": (AssignmentState.COMMITTED, ResultCode.OK),
+        "bad": (AssignmentState.REVERTED, ResultCode.HANG),
+        "excused": (AssignmentState.DISCARDED, ResultCode.FETCH_FAILED),
+    }[what]
+    return resolve(world, ResultArrived(item.assignment_id, item.attempt, state, code))
+
+
 def play(world, script, check=lambda world, before, actions: None):
     for event, after in script:
         before = world.rollout
-        if isinstance(event, tuple):
-            change_fleet(world, *event)
-            event = Tick()
-        elif isinstance(event, ResultArrived) and event.state is AssignmentState.COMMITTED:
-            device = event.assignment_id.removeprefix("r1/")
-            if device in world.fleet:
-                world.fleet[device] = replace(world.fleet[device], version=NEW)
         try:
-            actions = world.send(event, after)
+            actions = world.send(resolve(world, event), after)
         except IllegalInState:
             assert world.rollout is before
             continue
@@ -122,10 +148,7 @@ def invariants(world, before, actions):
     if before.terminal:
         assert offers == []
         assert rollout.state is before.state
-    if (
-        rollout.state in (RolloutState.PAUSED, RolloutState.ABORTED, RolloutState.ROLLED_BACK)
-        and before.state != "running"
-    ):
+    if RolloutState.RUNNING not in (before.state, rollout.state):
         assert offers == []
     allowed = max(stage.size for stage in rollout.stages)
     assert len(rollout.assignments) <= allowed
