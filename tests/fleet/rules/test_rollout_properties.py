@@ -177,13 +177,13 @@ def invariants(world, before, actions):
     assert due is None or due > world.now
 
 
-@settings(max_examples=200)
+@settings(max_examples=120)
 @given(specs, steps)
 def test_invariants(rollout_spec, script):
     play(World(DEVICES, rollout_spec), script, invariants)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(specs, steps)
 def test_it_always_ends(rollout_spec, script):
     """Time alone ends it, in bounded steps of `next_due`."""
@@ -201,7 +201,7 @@ def test_it_always_ends(rollout_spec, script):
     assert all(item.ended for item in world.rollout.assignments)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(specs, steps)
 def test_every_event_twice_is_as_good_as_once(rollout_spec, script):
     once, twice = World(DEVICES, rollout_spec), World(DEVICES, rollout_spec)
@@ -214,7 +214,7 @@ def test_every_event_twice_is_as_good_as_once(rollout_spec, script):
     assert once.wanted == twice.wanted
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(specs, steps)
 def test_nothing_wants_the_version_after_a_roll_back(rollout_spec, script):
     """Of the devices that no other rollout has taken over, and that did not have it before."""
