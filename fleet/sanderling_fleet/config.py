@@ -25,6 +25,11 @@ class ServerConfig:
         device_port: Mutual TLS.
         operator_port: TLS and bearer token.
         check_in_seconds: Mean time between two check-ins of a device.
+        rollout_tick_seconds: How often deadlines and soaks of rollouts are looked at.
+        probation_rows: Rows for which a device tries a version before it commits...
+        probation_seconds: ...and the time, whichever is later.
+        window_rows: Rows of a window of telemetry.
+        warmup_rows: Rows from which a device learns what is normal for it.
     """
 
     host: str = "127.0.0.1"
@@ -33,6 +38,11 @@ class ServerConfig:
     device_port: int = 7444
     operator_port: int = 7445
     check_in_seconds: float = 900.0
+    rollout_tick_seconds: float = 5.0
+    probation_rows: int = 500
+    probation_seconds: float = 600.0
+    window_rows: int = 200
+    warmup_rows: int = 2000
 
 
 def load_config(path: Path) -> ServerConfig:

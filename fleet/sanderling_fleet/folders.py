@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from sanderling.api.device.v1 import device_pb2
 from sanderling.errors import InputError
 from sanderling.trust import director_document
 from sanderling_fleet.clock import Clock, WallClock
@@ -25,6 +26,7 @@ from sanderling_fleet.trust.director import Director
 from sanderling_fleet.trust.keys import load_ed25519, private_folder, to_pem, write_private
 from sanderling_fleet.trust.release import ReleaseFolder
 from sanderling_fleet.trust.tuf_repository import OnlineRoles
+from sanderling_fleet.wire import duration
 
 ONLINE_KEYS = ("snapshot", "timestamp", "director")
 
@@ -85,5 +87,10 @@ async def open_core(server: Path, config: ServerConfig | None = None, clock: Clo
         authority=authority,
         roles=OnlineRoles(keys["snapshot"], keys["timestamp"]),
         director=Director(keys["director"]),
-        settings=Settings(addresses, check_in_seconds=config.check_in_seconds),
+        settings=Settings(
+            addresses,
+            check_in_seconds=config.check_in_seconds,
+            probation=device_pb2.Probation(rows=config.probation_rows, duration=duration(config.probation_seconds)),
+            telemetry=device_pb2.TelemetryPlan(window_rows=config.window_rows, warmup_rows=config.warmup_rows),
+        ),
     )

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import grpc
 
@@ -20,9 +20,10 @@ from sanderling.api.device.v1.device_admin_pb2_grpc import add_DeviceAdminServic
 from sanderling.api.device.v1.device_pb2_grpc import add_DeviceServiceServicer_to_server
 from sanderling.api.device.v1.enrolment_pb2_grpc import add_EnrolmentServiceServicer_to_server
 from sanderling.api.registry.v1.registry_pb2_grpc import add_RegistryServiceServicer_to_server
+from sanderling.api.rollout.v1.rollout_pb2_grpc import add_RolloutServiceServicer_to_server
 from sanderling.errors import InputError
 from sanderling_fleet.config import ServerConfig
-from sanderling_fleet.core import registry
+from sanderling_fleet.core import registry, rollouts
 from sanderling_fleet.core.context import Core
 from sanderling_fleet.services.device import ArtifactService, DeviceService
 from sanderling_fleet.services.device_admin import DeviceAdminService
@@ -30,6 +31,7 @@ from sanderling_fleet.services.enrolment import EnrolmentService
 from sanderling_fleet.services.gates import DeviceGate, OperatorGate
 from sanderling_fleet.services.interceptor import Gate, Interceptor, OpenGate
 from sanderling_fleet.services.registry import RegistryService
+from sanderling_fleet.services.rollout import RolloutService
 
 _log = logging.getLogger(__name__)
 _RESIGN_LOOK_SECONDS = 600.0
@@ -46,7 +48,7 @@ class FleetServer:
         self._core = core
         self._config = config
         self._servers: list[grpc.aio.Server] = []
-        self._resigning: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self.operator_address = ""
 
     async def start(self) -> None:
@@ -57,6 +59,7 @@ class FleetServer:
         """
         config, core = self._config, self._core
         await registry.resign(core, force=True)
+        rollouts.join(core)
         hosts = [config.host, config.bind, "localhost", "127.0.0.1"]
         key, chain = core.authority.issue_server(hosts, core.clock.now())
         plain = grpc.ssl_server_credentials([(key, chain)])
@@ -69,6 +72,7 @@ class FleetServer:
         add_ArtifactServiceServicer_to_server(ArtifactService(core), device)
         add_DeviceAdminServiceServicer_to_server(DeviceAdminService(core), operator)
         add_RegistryServiceServicer_to_server(RegistryService(core), operator)
+        add_RolloutServiceServicer_to_server(RolloutService(core), operator)
         addresses = dataclasses.replace(
             core.settings.addresses,
             enrolment=self._bind(enrolment, config.enrolment_port, plain),
@@ -78,14 +82,17 @@ class FleetServer:
         core.settings = dataclasses.replace(core.settings, addresses=addresses)
         for server in self._servers:
             await server.start()
-        self._resigning = asyncio.create_task(self._keep_fresh())
+        self._tasks = [
+            asyncio.create_task(_repeat(_RESIGN_LOOK_SECONDS, self._keep_fresh)),
+            asyncio.create_task(_repeat(config.rollout_tick_seconds, self._advance)),
+        ]
 
     async def stop(self, grace_seconds: float = 5.0) -> None:
         """Refuses new calls, lets those under way end, then closes the store."""
-        if self._resigning is not None:
-            self._resigning.cancel()
+        for task in self._tasks:
+            task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._resigning
+                await task
         await asyncio.gather(*(server.stop(grace_seconds) for server in self._servers))
         await self._core.store.close()
 
@@ -108,11 +115,18 @@ class FleetServer:
         return f"{self._config.host}:{bound}"
 
     async def _keep_fresh(self) -> None:
-        while True:
-            await asyncio.sleep(_RESIGN_LOOK_SECONDS)
-            try:
-                if await registry.resign(self._core):
-                    _log.info("signed snapshot and timestamp anew")
-            except Exception:
-                # It must try again: a fleet whose timestamp expires installs nothing more.
-                _log.exception("could not sign snapshot and timestamp anew")
+        if await registry.resign(self._core):
+            _log.info("signed snapshot and timestamp anew")
+
+    async def _advance(self) -> None:
+        await rollouts.tick(self._core)
+
+
+async def _repeat(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            await work()
+        except Exception:
+            # It must try again: a fleet whose timestamp expires, or whose rollouts stand still, helps nobody.
+            _log.exception("%s failed, it is tried again in %g s", work.__name__, seconds)

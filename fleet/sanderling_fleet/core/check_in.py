@@ -44,6 +44,7 @@ async def check_in(core: Core, device_id: str, said: CheckIn) -> Answer:
         if device.standing != Standing.ACTIVE:
             return Answer(now, _wait_seconds(core), approved=False)
         await _compare_registry(tx, device, said, now)
+        await core.on_slots(tx, device)
         results = await _take_results(core, tx, device, said, now)
         through = await _take_telemetry(core, tx, device, said, now)
         state = await current(tx, device_id)

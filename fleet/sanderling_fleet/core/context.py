@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from sanderling.api.device.v1 import device_pb2
 from sanderling_fleet.clock import Clock
 from sanderling_fleet.core.messages import Addresses, ReportedResult, TelemetryRow
 from sanderling_fleet.store import Device, Store, Transaction
@@ -15,6 +16,7 @@ from sanderling_fleet.trust.director import Director
 from sanderling_fleet.trust.tuf_repository import OnlineRoles
 
 OnResult = Callable[[Transaction, Device, ReportedResult], Awaitable[None]]
+OnSlots = Callable[[Transaction, Device], Awaitable[None]]
 OnTelemetry = Callable[[Transaction, Device, TelemetryRow], Awaitable[None]]
 
 
@@ -29,6 +31,8 @@ class Settings:
         join_token_seconds: Life of a join token for which none is asked.
         recovery_seconds: How long after its end a certificate may still be recovered.
         nonce_seconds: Life of a recovery nonce.
+        probation: How long a device tries a version before it commits; unset fields are the agent's defaults.
+        telemetry: What devices send.
     """
 
     addresses: Addresses
@@ -37,9 +41,11 @@ class Settings:
     join_token_seconds: float = 86400.0
     recovery_seconds: float = 180 * 86400.0
     nonce_seconds: float = 300.0
+    probation: device_pb2.Probation = field(default_factory=device_pb2.Probation)
+    telemetry: device_pb2.TelemetryPlan = field(default_factory=device_pb2.TelemetryPlan)
 
 
-async def _nothing(tx: Transaction, device: Device, item: object) -> None:
+async def _nothing(tx: Transaction, device: Device, item: object = None) -> None:
     """Takes no notice."""
 
 
@@ -55,6 +61,7 @@ class Core:
         roles: Signs TUF's snapshots and timestamps.
         director: Signs desired states.
         settings: How the fleet is run.
+        on_slots: Gets a device whose check-in said how its slots stand.
         on_result: Gets every result of an assignment once, in the transaction that stores it.
         on_telemetry: Gets every row of telemetry that a check-in carries once, likewise.
         entropy: Random bytes; a simulation gives a seeded source.
@@ -68,6 +75,7 @@ class Core:
     roles: OnlineRoles
     director: Director
     settings: Settings
+    on_slots: OnSlots = _nothing
     on_result: OnResult = _nothing
     on_telemetry: OnTelemetry = _nothing
     entropy: Callable[[int], bytes] = secrets.token_bytes

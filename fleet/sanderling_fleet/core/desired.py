@@ -20,7 +20,6 @@ async def want(
     tx: Transaction,
     device_id: str,
     slot: device_pb2.DesiredSlot,
-    telemetry: device_pb2.TelemetryPlan | None = None,
 ) -> int:
     """Signs a new state in which one slot is changed and all others stay; returns its counter.
 
@@ -29,7 +28,6 @@ async def want(
         tx: The caller's.
         device_id: Whose.
         slot: What is wanted in it.
-        telemetry: What to send, None for what was wanted before.
 
     Raises:
         InputError: There is no such device.
@@ -54,6 +52,6 @@ async def want(
     now = core.clock.now()
     counter = next_counter(now, last.counter, device.reported_counter)
     ordered = [slots[name] for name in sorted(slots)]
-    signed = core.director.sign(device_id, counter, now, ordered, telemetry or last.telemetry)
+    signed = core.director.sign(device_id, counter, now, ordered, core.settings.telemetry)
     await tx.put(DesiredState(device_id, counter, now, signed.payload, signed.key_id, signed.signature))
     return counter

@@ -7,7 +7,8 @@ from sanderling.api.device.v1.device_admin_pb2_grpc import DeviceAdminServiceSer
 from sanderling_fleet.core import audit, devices, enrolment
 from sanderling_fleet.core.context import Core
 from sanderling_fleet.services.interceptor import Context
-from sanderling_fleet.services.translate import audit_messages, device_message, seconds_of, timestamp
+from sanderling_fleet.services.translate import audit_messages, device_message
+from sanderling_fleet.wire import seconds_of, timestamp
 
 _PAGE, _MOST = 100, 1000
 

@@ -12,7 +12,8 @@ from sanderling_fleet.core import enrolment
 from sanderling_fleet.core.context import Core
 from sanderling_fleet.services.interceptor import Context
 from sanderling_fleet.services.throttle import Throttle
-from sanderling_fleet.services.translate import addresses_message, facts_of, timestamp
+from sanderling_fleet.services.translate import addresses_message, facts_of
+from sanderling_fleet.wire import timestamp
 
 
 class EnrolmentService(EnrolmentServiceServicer):

@@ -25,6 +25,7 @@ class Operation:
 
 
 _ADMIN, _REGISTRY = "/sanderling.api.device.v1.DeviceAdminService/", "/sanderling.api.registry.v1.RegistryService/"
+_ROLLOUT = "/sanderling.api.rollout.v1.RolloutService/"
 OPERATIONS = {
     _ADMIN + "CreateJoinToken": Operation("device.token", OPERATORS),
     _ADMIN + "ListDevices": Operation("device.list", EVERYONE),
@@ -41,6 +42,15 @@ OPERATIONS = {
     _REGISTRY + "GetRole": Operation("metadata.get", EVERYONE),
     _REGISTRY + "ListVersions": Operation("version.list", EVERYONE),
     _REGISTRY + "GetVersion": Operation("version.get", EVERYONE),
+    # A publisher starts the canary of what it signed; how it goes on is for operators.
+    _ROLLOUT + "CreateRollout": Operation("rollout.create", OPERATORS | PUBLISHERS),
+    _ROLLOUT + "ListRollouts": Operation("rollout.list", EVERYONE),
+    _ROLLOUT + "GetRollout": Operation("rollout.get", EVERYONE),
+    _ROLLOUT + "PauseRollout": Operation("rollout.pause", OPERATORS),
+    _ROLLOUT + "ResumeRollout": Operation("rollout.resume", OPERATORS),
+    _ROLLOUT + "AbortRollout": Operation("rollout.abort", OPERATORS),
+    _ROLLOUT + "RollBackRollout": Operation("rollout.roll_back", OPERATORS),
+    _ROLLOUT + "PromoteRollout": Operation("rollout.promote", OPERATORS),
 }
 """Every call of the operator listener; one that is not listed is refused."""
 

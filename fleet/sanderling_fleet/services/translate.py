@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from google.protobuf.duration_pb2 import Duration
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from sanderling.api.device.v1 import device_admin_pb2, device_pb2, enrolment_pb2
 from sanderling.api.registry.v1 import registry_pb2
 from sanderling.api.rollout.v1 import assignment_pb2
@@ -15,6 +12,7 @@ from sanderling.api.telemetry.v1 import telemetry_pb2
 from sanderling.trust import PROTOCOL_VERSION
 from sanderling_fleet.core.messages import Addresses, Answer, CheckIn, ReportedResult, TelemetryRow
 from sanderling_fleet.store import AuditLine, Device, Standing, Version
+from sanderling_fleet.wire import duration, timestamp
 
 _STANDINGS = {
     Standing.PENDING: device_admin_pb2.DEVICE_STANDING_PENDING,
@@ -22,27 +20,6 @@ _STANDINGS = {
     Standing.REVOKED: device_admin_pb2.DEVICE_STANDING_REVOKED,
     Standing.CONFLICT: device_admin_pb2.DEVICE_STANDING_CONFLICT,
 }
-
-
-def timestamp(seconds: float) -> Timestamp | None:
-    """Seconds since the epoch as a message; None, which leaves the field unset, for 0."""
-    if not seconds:
-        return None
-    message = Timestamp()
-    message.FromMicroseconds(round(seconds * 1e6))
-    return message
-
-
-def duration(seconds: float) -> Duration:
-    """Seconds as a message."""
-    message = Duration()
-    message.FromMicroseconds(round(seconds * 1e6))
-    return message
-
-
-def seconds_of(message: Duration) -> float:
-    """The inverse of `duration`."""
-    return message.ToMicroseconds() / 1e6
 
 
 def facts_of(message: enrolment_pb2.DeviceFacts) -> dict[str, Any]:
