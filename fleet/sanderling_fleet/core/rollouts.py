@@ -128,8 +128,12 @@ async def create(
                 f"{why or 'none matches'}. Check the selector and the manifest's compatibility"
             )
         if not validate_only:
-            await _supersede(core, tx, stored, fleet, now)
+            withdrawn = await _supersede(core, tx, stored, fleet, now)
             stored = await _take(core, tx, stored, None, Tick(), now)
+            joined = {item.device for item in stored.rollout.assignments}
+            for device_id, former in withdrawn.items():
+                if device_id not in joined:
+                    await _want(core, tx, stored, device_id, former, "", 0)
     return stored, unable
 
 
@@ -277,12 +281,24 @@ async def _want(
     await desired.want(core, tx, device_id, slot)
 
 
-async def _supersede(core: Core, tx: Transaction, stored: Stored, fleet: Mapping[str, Member], now: float) -> None:
-    """Takes the devices out of other rollouts of the slot: the newer one wins."""
+async def _supersede(
+    core: Core, tx: Transaction, stored: Stored, fleet: Mapping[str, Member], now: float
+) -> dict[str, str]:
+    """Takes the devices out of other rollouts of the slot, for the newer one wins.
+
+    Returns:
+        Those that were offered another version and have not ended, with the version that they had before.
+    """
+    withdrawn = {}
     event = Superseded(tuple(sorted(fleet)), stored.rollout.rollout_id)
     for document in await tx.find(Document, {"kind": KIND, "subject": stored.rollout.spec.slot}):
         if document.state not in TERMINAL:
-            await _take(core, tx, _read(document), document, event, now)
+            other = _read(document)
+            for item in other.rollout.assignments:
+                if item.device in fleet and item.offered_at and not item.ended:
+                    withdrawn[item.device] = item.former_version
+            await _take(core, tx, other, document, event, now)
+    return withdrawn
 
 
 async def _fleet(tx: Transaction, stored: Stored) -> dict[str, Member]:
