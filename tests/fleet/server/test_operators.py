@@ -13,7 +13,7 @@ from sanderling.errors import AuthError, InputError, IntegrityError
 from sanderling_fleet.clock import ManualClock, WallClock
 from sanderling_fleet.core import audit, operators
 from sanderling_fleet.core.operators import Role
-from sanderling_fleet.services import gates
+from sanderling_fleet.services import access
 from sanderling_fleet.services.errors import TRAILER, error_of, status_of
 from sanderling_fleet.store import AuditLine
 
@@ -29,8 +29,8 @@ def calls():
 
 
 def test_every_call_is_named_and_given_to_roles():
-    assert set(gates.OPERATIONS) == {name for name, _, _ in calls()}
-    assert all(Role.ADMIN in operation.roles for operation in gates.OPERATIONS.values())
+    assert set(access.OPERATIONS) == {name for name, _, _ in calls()}
+    assert all(Role.ADMIN in operation.roles for operation in access.OPERATIONS.values())
 
 
 def test_every_role_is_refused_exactly_what_it_may_not(fleet):
@@ -47,14 +47,14 @@ def test_every_role_is_refused_exactly_what_it_may_not(fleet):
                 code = grpc.StatusCode.OK
             except grpc.RpcError as error:
                 code = error.code()
-            if (code == DENIED) == (role in gates.OPERATIONS[name].roles):
+            if (code == DENIED) == (role in access.OPERATIONS[name].roles):
                 wrong.append((role, name, code))
             assert code != grpc.StatusCode.INTERNAL, name
     assert wrong == []
     lines = fleet.run(audit.lines(fleet.core, 0, 1000))
-    assert len(lines) == len(tokens) * len(gates.OPERATIONS)
+    assert len(lines) == len(tokens) * len(access.OPERATIONS)
     refusals = [line for line in lines if line.outcome == "AuthError"]
-    assert len(refusals) == sum(len(Role) - len(operation.roles) for operation in gates.OPERATIONS.values())
+    assert len(refusals) == sum(len(Role) - len(operation.roles) for operation in access.OPERATIONS.values())
     assert {line.actor for line in lines} == {f"a {role.value}" for role in Role}
 
 

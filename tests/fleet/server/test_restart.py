@@ -145,6 +145,18 @@ def test_a_damaged_key_is_told_at_start(tmp_path):
         fleet.run(folders.open_core(tmp_path / "fleet" / "server"))
 
 
+def test_a_lost_database_is_told_at_start(tmp_path):
+    with RunningFleet(tmp_path / "fleet"):
+        pass
+    for path in (tmp_path / "fleet" / "server").glob("fleet.db*"):
+        path.unlink()
+    with RunningFleet(tmp_path / "other") as other:
+        core = other.run(folders.open_core(tmp_path / "fleet" / "server"))
+        with pytest.raises(IntegrityError, match="not the one that init made"):
+            other.run(FleetServer(core, other.config).start())
+        other.run(core.store.close())
+
+
 def test_a_taken_port_is_told(fleet):
     port = int(fleet.server.operator_address.rpartition(":")[2])
     again = config.ServerConfig(enrolment_port=port, device_port=0, operator_port=0)
