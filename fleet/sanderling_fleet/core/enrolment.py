@@ -114,7 +114,7 @@ async def enroll(
     )
 
 
-async def identify(core: Core, name: str, serial: str, expires_at: float) -> str:
+async def identify(core: Core, name: str, serial: str, expires_at: float) -> Device:
     """Says which device a certificate of our CA is for; called before every operation of a device.
 
     A serial that is not in the store, of a device that is, was issued after the backup that this server was restored
@@ -126,19 +126,16 @@ async def identify(core: Core, name: str, serial: str, expires_at: float) -> str
         serial: Hexadecimal.
         expires_at: Seconds since the epoch.
 
-    Returns:
-        The device's id.
-
     Raises:
         AuthError: The device is unknown or revoked, or the certificate is revoked, expired or another device's.
     """
-    await _check_standing(core, name, serial, expires_at)
+    device = await _check_standing(core, name, serial, expires_at)
     if expires_at <= core.clock.now():
         raise AuthError(f"[device] certificate {serial[:16]} of {name} has expired. Recover it")
-    return name
+    return device
 
 
-async def _check_standing(core: Core, name: str, serial: str, expires_at: float) -> None:
+async def _check_standing(core: Core, name: str, serial: str, expires_at: float) -> Device:
     async with core.store.transaction() as tx:
         device = await tx.get(Device, name)
         if device is None:
@@ -150,6 +147,7 @@ async def _check_standing(core: Core, name: str, serial: str, expires_at: float)
             await tx.put(Certificate(serial, name, core.clock.now(), expires_at, 0.0))
         elif known.device_id != name or known.revoked_at:
             raise AuthError(f"[device] certificate {serial[:16]} is revoked or not one of {name}'s. Enrol it again")
+    return device
 
 
 async def renew(core: Core, device_id: str, *, protocol_version: int, csr: bytes) -> str:

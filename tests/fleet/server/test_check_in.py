@@ -107,6 +107,13 @@ def test_telemetry_is_counted_once_per_boot(virtual):
     assert virtual.rows == [(device, "b1", n) for n in (1, 2, 3, 7)] + [(device, "b2", 1)]
 
 
+def test_rows_that_a_device_dropped_are_told(virtual):
+    device = virtual.enroll()
+    virtual.check_in(device, 1, telemetry_dropped=12)
+    [alert] = virtual.alerts()
+    assert (alert.body["kind"], "dropped 12 rows" in alert.body["summary"]) == ("telemetry.dropped", True)
+
+
 def test_waits_are_spread_around_the_interval(virtual):
     device = virtual.enroll()
     waits = [virtual.check_in(device, sequence).next_check_in_seconds for sequence in range(1, 201)]

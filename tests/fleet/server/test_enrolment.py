@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from google.protobuf.duration_pb2 import Duration
 from running_fleet import FREE_PORTS, EnrolledDevice, RunningFleet, new_csr, pem
 
+from sanderling.api.artifact.v1 import artifact_pb2
 from sanderling.api.device.v1 import device_admin_pb2 as admin_pb2
 from sanderling.api.device.v1 import device_pb2
 from sanderling.api.device.v1 import enrolment_pb2 as pb
@@ -170,6 +171,18 @@ def test_a_certificate_names_one_device_and_one_device_only(fleet):
     renewed = x509.load_pem_x509_certificate(answer.certificate_chain.encode())
     assert renewed.subject.rfc4514_string() == f"CN={mine.device_id}"
     assert check_in_with(fleet, pem(key), answer.certificate_chain.encode()).approved
+
+
+def test_a_device_that_waits_for_approval_checks_in_and_reads_nothing(fleet):
+    device = fleet.device(approved=False)
+    assert not device.enrolled.approved
+    assert not device.check_in().approved
+    with refused(AuthError, DENIED, "given nothing until an operator approves it"):
+        device.artifacts.GetMetadata(artifact_pb2.GetMetadataRequest(name="1.root.json"))
+    with refused(AuthError, DENIED, "is pending"):
+        device.read_blob(bytes(32))
+    fleet.admin().ApproveDevice(admin_pb2.ApproveDeviceRequest(device_id=device.device_id))
+    assert device.artifacts.GetMetadata(artifact_pb2.GetMetadataRequest(name="1.root.json")).content
 
 
 def test_a_device_that_is_unknown_here_is_refused(fleet):
