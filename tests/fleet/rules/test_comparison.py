@@ -58,14 +58,14 @@ def test_false_breaches_over_all_looks_stay_below_alpha(noise, shift):
 
 
 @pytest.mark.parametrize("noise", ["normal", "cauchy, no mean"])
-def test_a_tenth_of_liars_does_not_bring_about_a_breach(noise):
-    """Two of twelve candidates report horror, on top of the chance alpha that honest ones look bad."""
+def test_two_liars_of_ten_do_not_bring_about_a_breach(noise):
+    """They report horror, on top of the chance alpha that honest ones look bad; all counted, it would be 15 %."""
     rng = np.random.default_rng(8)
-    runs, false = 300, 0
+    runs, false = 200, 0
     for _ in range(runs):
-        values = fleet(rng, noise)
+        values = fleet(rng, noise, devices=10)
         values[:2] = 1e9
-        false += compare(readings(values[:12], values[12:]), margin=0.0, alpha=ALPHA).decision is BREACH
+        false += compare(readings(values[:10], values[10:]), margin=0.0, alpha=ALPHA).decision is BREACH
     assert false <= ALPHA * runs
 
 
