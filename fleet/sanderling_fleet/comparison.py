@@ -1,10 +1,11 @@
 """Candidates against a concurrent control group: a bound on the shift of device medians that is valid at every look.
 
-The statistic. Each device counts once, with the median of its readings so far; where devices have a reading from before
-(of their own former version), with the change from it. Before the arms are compared, the devices of each arm that
-speak most strongly for the conclusion are left out, a tenth and one more, so that as many liars cannot bring it about.
-On the rest the rank-sum test of Mann and Whitney is exact, and inverting it bounds the shift (Hodges and Lehmann 1963;
-Lehmann, "Nonparametrics", section 2.4).
+The statistic. Each device counts once, with the median of its readings so far; those from before both arms reported are
+left out where it has later ones, since the hour of the day must not pass for the version. Where devices have a reading
+of their own former version, it is the change from it that counts. Before the arms are compared, the devices of each arm
+that speak most strongly for the conclusion are left out, a tenth and one more, so that as many liars cannot bring it
+about. On the rest the rank-sum test of Mann and Whitney is exact, and inverting it bounds the shift (Hodges and Lehmann
+1963; Lehmann, "Nonparametrics", section 2.4).
 
 Valid at every look. The data is looked at when the number of readings, of both arms together, reaches 20, 30, 45, 68,
 101...; look i spends alpha / (i (i + 1)), which adds up to alpha (Bonferroni's bound, with the spending idea of Lan and
@@ -130,14 +131,6 @@ def compare(
     return _in_unit(bound, margin, ratio, lower_is_worse)
 
 
-def looks_at(readings: int) -> bool:
-    """Whether a comparison looks when it has this many readings; between looks its answer stays as it is."""
-    size = float(_FIRST_LOOK)
-    while round(size) < readings:
-        size *= _LOOK_GROWTH
-    return round(size) == readings
-
-
 @dataclass(frozen=True)
 class _Look:
     """One look, in units of harm: positive is worse, logarithms for a ratio."""
@@ -204,8 +197,14 @@ def _device_values(readings: Sequence[Reading], ratio: bool) -> dict[Arm, Floats
     """One value per device: the change from its own baseline if 10 of each arm have one, else its level."""
     seen: dict[Arm, dict[str, list[float]]] = {arm: {} for arm in Arm}
     baselines: dict[str, float] = {}
-    for item in readings:
-        seen[item.arm].setdefault(item.device, []).append(item.value)
+    later: set[str] = set()
+    concurrent = _concurrent_from(readings)
+    for index, item in enumerate(readings):
+        values = seen[item.arm].setdefault(item.device, [])
+        if index >= concurrent and item.device not in later:
+            later.add(item.device)
+            values.clear()
+        values.append(item.value)
         if item.baseline is not None:
             baselines.setdefault(item.device, item.baseline)
     changes = all(sum(device in baselines for device in seen[arm]) >= FEWEST_DEVICES for arm in Arm)
@@ -216,6 +215,16 @@ def _device_values(readings: Sequence[Reading], ratio: bool) -> dict[Arm, Floats
         before = _scaled([baselines[device] for device in devices], ratio) if changes else np.zeros(len(devices))
         result[arm] = _minus(medians, before)
     return result
+
+
+def _concurrent_from(readings: Sequence[Reading]) -> int:
+    """Where both arms have enough devices for the first time."""
+    devices: dict[Arm, set[str]] = {arm: set() for arm in Arm}
+    for index, item in enumerate(readings):
+        devices[item.arm].add(item.device)
+        if min(map(len, devices.values())) >= FEWEST_DEVICES:
+            return index
+    return len(readings)
 
 
 def _scaled(values: Sequence[float], ratio: bool) -> Floats:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
 
 from sanderling.errors import InputError
-from sanderling_fleet.comparison import Arm, GateDecision, Reading, _distribution, _rank, compare, looks_at
+from sanderling_fleet.comparison import Arm, GateDecision, Reading, _distribution, _rank, compare
 
 PASS, BREACH, UNDECIDED = GateDecision.PASS, GateDecision.BREACH, GateDecision.UNDECIDED
 ALPHA = 0.05
@@ -27,7 +28,7 @@ def readings(candidates, controls, baselines=None):
     """Rows are devices, columns windows; window by window as devices send them."""
     values = [*candidates, *controls]
     result = []
-    for window in range(len(values[0])):
+    for window in range(values[0].size):
         for device, row in enumerate(values):
             arm = Arm.CANDIDATE if device < len(candidates) else Arm.CONTROL
             baseline = None if baselines is None else float(baselines[device])
@@ -57,14 +58,14 @@ def test_false_breaches_over_all_looks_stay_below_alpha(noise, shift):
 
 
 @pytest.mark.parametrize("noise", ["normal", "cauchy, no mean"])
-def test_a_tenth_of_liars_does_not_bring_about_a_breach(noise):
-    """Two of twelve candidates report horror, on top of the chance alpha that honest ones look bad."""
+def test_two_liars_of_ten_do_not_bring_about_a_breach(noise):
+    """They report horror, on top of the chance alpha that honest ones look bad; all counted, it would be 15 %."""
     rng = np.random.default_rng(8)
-    runs, false = 300, 0
+    runs, false = 200, 0
     for _ in range(runs):
-        values = fleet(rng, noise)
+        values = fleet(rng, noise, devices=10)
         values[:2] = 1e9
-        false += compare(readings(values[:12], values[12:]), margin=0.0, alpha=ALPHA).decision is BREACH
+        false += compare(readings(values[:10], values[10:]), margin=0.0, alpha=ALPHA).decision is BREACH
     assert false <= ALPHA * runs
 
 
@@ -77,11 +78,22 @@ def test_answers_change_only_at_looks_and_a_breach_stays():
     decided = [answer.decision for answer in answers]
     first = decided.index(BREACH)
     assert set(decided[first:]) == {BREACH}
-    for size, (before, after) in enumerate(pairwise(answers), start=1):
-        if after.look != before.look:
-            assert looks_at(size)
-        elif after.look:
+    looks = [size for size, (before, after) in enumerate(pairwise(answers), start=1) if before.look != after.look]
+    assert looks == [30, 45, 68, 101, 152, 228, 342, 513][: len(looks)]  # of 20, too few were candidates
+    assert len(looks) >= 4
+    for before, after in pairwise(answers):
+        if 0 < before.look == after.look:
             assert after == before
+
+
+def test_the_hour_of_the_day_is_not_the_version():
+    """The control group has reported all night; candidates begin in the morning, when everyone is slower."""
+    rng = np.random.default_rng(2)
+    night, day = rng.normal(1000, 5, (12, 20)), rng.normal(1300, 5, (24, 20))
+    rows = readings(night[:0], night)
+    rows = [replace(item, device=f"d{12 + i % 12}") for i, item in enumerate(rows)]
+    rows += readings(day[:12], day[12:])
+    assert compare(rows, margin=1.1, alpha=ALPHA, ratio=True).decision is PASS
 
 
 def latency(rng, rise, devices=12, level=0.4):

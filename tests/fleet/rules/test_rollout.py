@@ -360,9 +360,11 @@ def test_pause_stops_offers_and_the_stage_deadline():
     world.end(second, DISCARDED, ResultCode.NO_SPACE)
     world.send(after=HOUR)
     assert world.offers == offers
+    world.send(after=48 * HOUR)
+    assert next_due(world.rollout) > world.now  # one that waits to be offered again is no reason to wake up
     world.send(Resume("ann"))
     assert world.offers == offers + 1
-    assert world.rollout.stages[0].deadline_at == deadline + HOUR
+    assert world.rollout.stages[0].deadline_at == deadline + 49 * HOUR
 
 
 def test_a_breach_acts_also_in_a_pause():
@@ -438,6 +440,30 @@ def test_the_newer_rollout_wins():
     actions = world.send(RollBack("ann"))
     assert not [action for action in actions if isinstance(action, Restore)]
     assert world.rollout.state is RolloutState.ROLLED_BACK
+
+
+def test_a_late_failure_sets_back_only_what_is_still_ours():
+    for taken, restores in ((False, 1), (True, 0)):
+        world = World(6)
+        world.send()
+        first, second = world.members
+        world.end(first)
+        world.send(after=24 * HOUR)
+        if taken:
+            world.send(Superseded((second,), "r2"))
+        actions = world.end(second, REVERTED, ResultCode.CRASH)
+        assert world.assignment(second).state is REVERTED
+        assert [type(action) for action in actions].count(Restore) == restores
+
+
+def test_what_was_withdrawn_is_not_set_back_twice():
+    world = World(6)
+    world.send()
+    first = world.members[0]
+    world.send(Progressed(f"r1/{first}", 1, AssignmentState.PROBATION))
+    assert Restore(first, OLD) in world.send(Abort("ann"))
+    assert world.end(first, REVERTED, ResultCode.HANG) == ()
+    assert world.assignment(first).state is REVERTED
 
 
 def test_a_restored_server_takes_results_that_it_has_forgotten():

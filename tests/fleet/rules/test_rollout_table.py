@@ -30,6 +30,7 @@ from sanderling_fleet.rollout_state import (
     ResultCode,
     StageSpec,
 )
+from sanderling_fleet.trigger import PHASE_TRANSITIONS
 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "rollout-states.md"
 A = AssignmentState
@@ -210,7 +211,12 @@ def test_every_state_with_every_event(state, event):
 
 @pytest.mark.parametrize(
     ("table", "title"),
-    [(ROLLOUT_TRANSITIONS, "rollout"), (STAGE_TRANSITIONS, "stage"), (ASSIGNMENT_TRANSITIONS, "assignment")],
+    [
+        (ROLLOUT_TRANSITIONS, "rollout"),
+        (STAGE_TRANSITIONS, "stage"),
+        (ASSIGNMENT_TRANSITIONS, "assignment"),
+        (PHASE_TRANSITIONS, "trigger"),
+    ],
 )
 def test_the_drawing_is_the_table(table, title):
     text = DOCS.read_text()
@@ -230,6 +236,7 @@ def test_the_drawing_is_the_table(table, title):
         ("## A rollout", ROLLOUT_TRANSITIONS),
         ("## A stage", STAGE_TRANSITIONS),
         ("## A device's assignment", ASSIGNMENT_TRANSITIONS),
+        ("## The trigger of retraining", PHASE_TRANSITIONS),
     ],
 )
 def test_the_picture_shows_every_state(heading, table):

@@ -203,6 +203,20 @@ def test_a_silent_device_is_waited_for_three_times_only():
     assert server.state.missing == ("d5",)
 
 
+def test_a_device_that_comes_back_is_waited_for_three_times_again():
+    rng = np.random.default_rng(0)
+    server = Server(deadline_seconds=HOUR)
+    server.all(1, rng)
+    for number in (2, 3, 5, 6, 7):
+        server.all(number, rng, devices=NAMES[:5])
+        server.expire(after=HOUR)
+        assert server.windows[-1].missing == ("d5",)
+        if number == 3:
+            server.all(4, rng)
+    server.all(8, rng, devices=NAMES[:5])
+    assert server.windows[-1].window == 8
+
+
 def test_a_device_joins_in_the_next_window_whatever_its_number():
     rng = np.random.default_rng(0)
     server = Server(NAMES[:3])
@@ -306,6 +320,18 @@ def test_a_device_that_moved_and_went_silent_keeps_its_alarm():
         server.expire(after=HOUR)
     assert server.windows[-1].scope is Scope.DEVICE
     assert server.windows[-1].moved == ("d0",)
+
+
+def test_an_absent_device_that_moved_is_no_evidence_against_the_rest():
+    """When another device moves, the rest is looked at anew by the last windows: without both."""
+    rng = np.random.default_rng(0)
+    server = Server(deadline_seconds=HOUR)
+    for number in range(1, 8):
+        server.all(number, rng, shifts={"d0": 1.0}, verdicts={"d0": MOVED})
+    server.all(8, rng, devices=NAMES[1:], verdicts={"d1": MOVED})
+    server.expire(after=HOUR)
+    assert server.windows[-1].scope is Scope.COHORT
+    assert server.windows[-1].moved == ("d0", "d1")
 
 
 def test_absent_devices_do_not_vouch_for_the_rest():
