@@ -156,10 +156,10 @@ class World:
         if isinstance(answers[0][1], events.Served) and self.served.get(action.slot) != name:
             self.served[action.slot] = name
             self.since[name] = self.clock.now()
-            behaviour = self.of(name)
-            if behaviour.dies:
-                died = events.Died(action.slot, name, behaviour.dies, f"{name} died")
-                answers.append((self.clock.now() + behaviour.dies_after + 1, died))
+        behaviour = self.of(name)
+        if behaviour.dies and isinstance(answers[0][1], events.Served):
+            died = events.Died(action.slot, name, behaviour.dies, f"{name} died")
+            answers.append((self.clock.now() + behaviour.dies_after + 1, died))
         return answers
 
     def observe(self, action):
