@@ -11,10 +11,11 @@ import signal
 import sys
 from pathlib import Path
 
+from tests.agent.world import Behaviour, World, wanted
+
 from sanderling.agent import hooks
 from sanderling.agent.state import Code, Trial
 from sanderling.agent.store import SqliteStore
-from tests.agent.world import Behaviour, World, wanted
 
 TRIAL = Trial(rows=30, duration_s=4, deadline_s=600)
 SCENARIOS = {

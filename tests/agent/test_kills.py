@@ -1,4 +1,4 @@
-"""kill -9 before and after each store of the state, then a new start: the update ends as it would have, and is told once."""
+"""kill -9 before and after each store of the state, then a new start: the update ends as it would, told once."""
 
 import json
 import subprocess
@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from tests.agent.killed import SCENARIOS
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -4,6 +4,7 @@ import sqlite3
 import stat
 
 import pytest
+from tests.agent.world import World, wanted
 
 from sanderling.agent.actions import Emit, Notice
 from sanderling.agent.outbox import Caps
@@ -11,7 +12,6 @@ from sanderling.agent.state import AgentState, Slot
 from sanderling.agent.store import SCHEMA_VERSION, SqliteStore
 from sanderling.api.telemetry.v1 import telemetry_pb2
 from sanderling.errors import IntegrityError
-from tests.agent.world import World, wanted
 
 STATE = AgentState("dv-1", boot_id="boot-1", slots={"main": Slot("main")})
 

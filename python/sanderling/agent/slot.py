@@ -199,11 +199,12 @@ class Step(Draft):
                 "needs a downgrade token of the release role",
             )
         else:
-            self.slot = replace(slot, update=replace(update, candidate=Running(release)))
+            self.slot = replace(slot, update=replace(update, candidate=Running(release), failure=None))
             self.do(Fetch(slot.name, slot.step, release))
 
     def _fetched(self, _event: Fetched) -> None:
-        if self.slot.phase is Phase.FETCH:
+        if self.slot.phase is Phase.FETCH and self.slot.update is not None:
+            self.slot = replace(self.slot, update=replace(self.slot.update, failure=None))
             self._enter(Phase.VERIFY)
 
     def _verified(self, _event: Verified) -> None:
@@ -312,7 +313,13 @@ class Step(Draft):
             wait = min(self.settings.retry_s * 2.0**update.retries, self.settings.retry_most_s)
             if slot.phase is not Phase.FETCH:
                 wait = _ROUTE_RETRY_S
-            self.slot = replace(slot, update=replace(update, retries=update.retries + 1))
+            failure = update.failure
+            if slot.phase is Phase.FETCH:
+                failure = (event.code, event.detail)
+                if event.code is not Code.FETCH_FAILED and failure != update.failure:
+                    notice = Notice("fetch.refused", "warning", event.detail, event.code)
+                    self.do(Emit(slot.name, update.wanted.version, notice))
+            self.slot = replace(slot, update=replace(update, retries=update.retries + 1, failure=failure))
             self.wake(RetryDue(slot.name, slot.step), wait)
         else:
             self._fail(event.code, event.detail)
@@ -336,7 +343,10 @@ class Step(Draft):
             limit, extra = self.limit_s(slot.phase, update), ""
             if slot.phase is Phase.PROBATION and update.candidate is not None:
                 extra = f" with {update.candidate.all_rows} of {update.wanted.trial.rows} rows"
-            self._fail(_TIMED_OUT[slot.phase], f"{slot.phase.value} did not end within {limit:,.0f} s{extra}")
+            code = _TIMED_OUT[slot.phase]
+            if update.failure is not None:  # the last try's, which was to be tried again
+                code, extra = update.failure[0], f": {update.failure[1]}"
+            self._fail(code, f"{slot.phase.value} did not end within {limit:,.0f} s{extra}")
 
     def _died(self, event: Died) -> None:
         slot, update = self.slot, self.slot.update

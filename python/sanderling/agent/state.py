@@ -257,7 +257,7 @@ class Update:
         switched_at: When the router moved.
         test: Of confidence; None where the incumbent has too few rows.
         slow_looks: Looks in a row at which the candidate was too slow.
-        failure: Why it is being reverted, and the detail.
+        failure: Why it is being reverted, or why the last try to fetch it failed; with the detail.
     """
 
     wanted: Wanted
