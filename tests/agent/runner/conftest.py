@@ -1,0 +1,17 @@
+"""Lets the tests of this folder say `from runner_harness import ...`, and gives them processes that end with the test."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from collections.abc import Iterator
+
+import pytest
+from runner_harness import Runners
+
+
+@pytest.fixture
+def runners(tmp_path: Path) -> Iterator[Runners]:
+    with Runners(tmp_path) as started:
+        yield started
