@@ -1,4 +1,4 @@
-"""Lets the tests of this folder say `from runner_harness import ...`, and gives them processes that end with the test."""
+"""Lets the tests of this folder say `from runner_harness import ...`; gives them processes that end with the test."""
 
 import sys
 from pathlib import Path

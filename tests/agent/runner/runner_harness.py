@@ -18,8 +18,8 @@ from typing import Any
 
 import grpc
 import numpy as np
-from onnx import TensorProto, helper, numpy_helper
 
+from onnx import TensorProto, helper, numpy_helper
 from sanderling import Session, drift
 from sanderling.api.runner.v1 import runner_pb2, runner_pb2_grpc
 from sanderling.versions import Blob, Compatibility, Manifest, Tensor
