@@ -20,9 +20,10 @@ def main() -> None:
     parser.add_argument("--port", default=0, type=int, help="0: a free one, see router.json")
     parser.add_argument("--body-bytes", default=defaults.body_bytes, type=int, help="largest body of a request")
     parser.add_argument("--concurrent", default=256, type=int, help="most requests under way at once")
+    parser.add_argument("--slow-s", default=defaults.slow_s, type=float, help="how long a client may be silent")
     given = parser.parse_args()
     logging.basicConfig(format="%(name)s %(levelname)s: %(message)s")
-    limits = Limits(body_bytes=given.body_bytes)
+    limits = Limits(body_bytes=given.body_bytes, slow_s=given.slow_s)
     router = Router(given.state, host=given.host, port=given.port, limits=limits, concurrent=given.concurrent)
     asyncio.run(router.run())
 

@@ -24,7 +24,7 @@ class Limits:
         body_bytes: Of a request; more is answered 413.
         connections: Open at once; the next is answered 503.
         idle_s: How long a connection may stand between requests.
-        slow_s: How long a client may send nothing of a request that it began, or read nothing of its answer.
+        slow_s: How long a client may take for a request's head, send nothing of its body, or read nothing of its answer.
     """
 
     header_bytes: int = 16 << 10
@@ -259,10 +259,14 @@ class Server:
         if peer.h11.trailing_data[0] == b"" and not await self._wait_for_request(peer):
             return False
         self._busy[peer.writer] = True
-        request = await peer.receive(self.limits.slow_s)
+        async with asyncio.timeout(self.limits.slow_s):  # of all of the head, however many pieces it comes in
+            request = await peer.receive(self.limits.slow_s)
         if not isinstance(request, h11.Request):
             return False
         exchange = Exchange(peer, request, self.limits, lambda: self.closing)
+        if sum(len(key) + len(value) for key, value in request.headers) > self.limits.header_bytes:
+            await exchange.fail(431, f"the headers are over {self.limits.header_bytes:,} bytes")
+            return False
         try:
             await self._handler(exchange)
         except BodyTooLarge:

@@ -75,7 +75,6 @@ class Progress:
     def __init__(self, hang_s: float) -> None:
         self.hang_s = hang_s
         self._lock = threading.Lock()
-        self._idle = threading.Condition(self._lock)
         self._running = 0
         self._since = 0.0
 
@@ -91,7 +90,6 @@ class Progress:
         with self._lock:
             self._running -= 1
             self._since = time.monotonic()
-            self._idle.notify_all()
 
     @property
     def running(self) -> int:
@@ -102,12 +100,6 @@ class Progress:
         """How long nothing has ended although something runs; 0 when nothing runs."""
         with self._lock:
             return time.monotonic() - self._since if self._running else 0.0
-
-    def wait_idle(self, timeout_s: float) -> int:
-        """Waits until nothing runs; returns how many still do when the time is over."""
-        with self._lock:
-            self._idle.wait_for(lambda: self._running == 0, timeout_s)
-            return self._running
 
 
 class Confidences:

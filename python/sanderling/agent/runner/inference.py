@@ -7,6 +7,8 @@ import logging
 from collections.abc import Callable
 from urllib.parse import unquote
 
+import h11
+
 from sanderling.agent.router.forward import DRAINING
 from sanderling.agent.router.http1 import BodyTooLarge, Exchange, Server
 from sanderling.agent.runner import oip
@@ -43,8 +45,8 @@ class InferenceFace:
         except QueueFull:
             size = self._serving.options.max_queue_size
             await exchange.fail(429, f"{size} requests wait already. Try again later", (b"retry-after", b"1"))
-        except (OSError, BodyTooLarge):
-            raise
+        except (OSError, BodyTooLarge, h11.RemoteProtocolError):
+            raise  # the client's doing
         except Exception as error:
             if exchange.started:
                 raise
