@@ -86,7 +86,7 @@ class Windows:
             InputError: The rows do not fit the reference.
         """
         rows = len(inputs[0])
-        seen = [np.ascontiguousarray(array.reshape(rows, -1), np.float32) for array in inputs]
+        seen = [np.require(array.reshape(rows, -1), np.float32, ["C", "A"]) for array in inputs]
         scores = self._no_answers(rows) if outputs is None else dict(enumerate(outputs))
         closed, begin = [], 0
         while begin < rows:

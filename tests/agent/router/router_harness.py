@@ -11,13 +11,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
-from runner_harness import WAIT_S, Runner, infer_body
+from runner_harness import WAIT_S, Runner, infer_body, wait_until
 
 from sanderling.agent.router.routes import ADDRESS, Route, Routes, acknowledged, write_routes
 
@@ -132,10 +132,3 @@ class Load:
         self._stop.set()
         for thread in self._threads:
             thread.join(WAIT_S)
-
-
-def wait_until(condition: Callable[[], bool], *, pause_s: float = 0.01) -> None:
-    until = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < until
-        threading.Event().wait(pause_s)

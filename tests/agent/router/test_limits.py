@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from router_harness import INFER, Router, wait_until
-from runner_harness import WAIT_S, Runners, draw
+from router_harness import INFER, Router
+from runner_harness import WAIT_S, Runners, draw, wait_until
 
 
 @pytest.mark.parametrize("chunked", [False, True])

@@ -6,8 +6,8 @@ import contextlib
 import json
 
 import pytest
-from router_harness import INFER, Load, Router, wait_until
-from runner_harness import WAIT_S, Runners, draw, infer_body
+from router_harness import INFER, Load, Router
+from runner_harness import WAIT_S, Runners, draw, infer_body, wait_until
 
 from sanderling.api.runner.v1 import runner_pb2
 

@@ -10,7 +10,9 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -180,6 +182,13 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(WAIT_S)
         self.sock.connect(self._path)
+
+
+def wait_until(condition: Callable[[], bool], *, pause_s: float = 0.02) -> None:
+    until = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < until
+        threading.Event().wait(pause_s)
 
 
 def infer_body(rows: np.ndarray, **more: Any) -> bytes:

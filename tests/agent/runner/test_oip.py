@@ -75,6 +75,11 @@ def test_binary_tensors_with_and_without_rest():
     ).encode()
     found = oip.read_infer(head + struct.pack("<2e", 1.5, -2), str(len(head)))
     assert np.array_equal(found.inputs["x"], np.array([1.5, -2], np.float16))
+    for spaces in range(8):
+        padded = head.replace(b"{", b" " * spaces + b"{", 1)
+        found = oip.read_infer(padded + struct.pack("<2e", 1.5, -2), str(len(padded)))
+        assert found.inputs["x"].flags.aligned
+        assert found.inputs["x"][0] == 1.5
     with pytest.raises(InputError, match="2 bytes are left over"):
         oip.read_infer(head + bytes(6), str(len(head)))
     with pytest.raises(InputError, match="the whole body has"):

@@ -24,7 +24,8 @@ class Limits:
         body_bytes: Of a request; more is answered 413.
         connections: Open at once; the next is answered 503.
         idle_s: How long a connection may stand between requests.
-        slow_s: How long a client may take for a request's head, send nothing of its body, or read nothing of its answer.
+        slow_s: How long a client may take for the head of a request, send nothing of its body, or read nothing of its
+            answer.
     """
 
     header_bytes: int = 16 << 10

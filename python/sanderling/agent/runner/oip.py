@@ -111,7 +111,7 @@ def _read_tensor(name: str, entry: Mapping[str, Any], rest: memoryview) -> tuple
             f"{rest.nbytes:,} follow"
         )
     array = np.frombuffer(rest[:size], dtype.newbyteorder("<")).astype(dtype, copy=False).reshape(shape)
-    return array, rest[size:]
+    return np.require(array, requirements=["A"]), rest[size:]  # the JSON before it has any length
 
 
 def _from_json(name: str, data: Any, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
