@@ -123,6 +123,18 @@ class Windows:
         return ClosedWindow(number, verdict, sketches, own, learned, level)
 
 
+def confidences(outputs: Sequence[Array]) -> npt.NDArray[np.float32] | None:
+    """The largest probability of each row, of the first output that holds class scores; None without one.
+
+    An answer with NaN has confidence 0.
+    """
+    for scores in outputs:
+        if scores.dtype.kind == "f" and scores.ndim >= 2 and scores[0].size == scores.shape[1] >= 2:
+            rows = np.require(scores.reshape(len(scores), -1), np.float32, ["C", "A"])
+            return np.nan_to_num(_core.decide_rows(rows)[1], nan=0.0)
+    return None
+
+
 def check_reference(reference: Reference, inputs: Sequence[TensorSpec]) -> None:
     """Checks that a reference is one of a model with these inputs.
 

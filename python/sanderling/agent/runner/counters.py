@@ -111,9 +111,9 @@ class Confidences:
         self._next = 1
 
     def add(self, values: npt.NDArray[np.float32]) -> None:
-        """Appends rows. NaN, the confidence of an answer with NaN, counts as 0."""
+        """Appends rows."""
         with self._lock:
-            self._values.extend(np.nan_to_num(values, nan=0.0).tolist())
+            self._values.extend(values.tolist())
             self._next += len(values)
             while len(self._values) > MOST_CONFIDENCES:
                 self._values.popleft()

@@ -9,11 +9,9 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
-from sanderling import _core
-from sanderling._windows import ClosedWindow, Windows, drift_window
+from sanderling._windows import ClosedWindow, Windows, confidences, drift_window
 from sanderling.agent.runner.counters import Confidences
 from sanderling.agent.runner.samples import Samples
 from sanderling.api.telemetry.v1 import telemetry_pb2
@@ -94,20 +92,14 @@ class Observer:
     def _look(self, answered: Answered) -> None:
         inputs = list(answered.inputs.values())
         outputs = None if answered.outputs is None else list(answered.outputs.values())
-        if outputs is not None:
-            self._add_confidences(outputs)
-        if answered.outputs is not None:
+        if outputs is not None and answered.outputs is not None:
+            found = confidences(outputs)
+            if found is not None:
+                self.confidences.add(found)
             self._samples.offer(answered.inputs, answered.outputs, window=self._last_window + 1)
         if self._windows is not None:
             for closed in self._windows.observe(inputs, outputs):
                 self._close(closed, self._windows)
-
-    def _add_confidences(self, outputs: list[Array]) -> None:
-        for scores in outputs:
-            if scores.dtype.kind == "f" and scores.ndim >= 2 and scores[0].size == scores.shape[1] >= 2:
-                rows = np.ascontiguousarray(scores.reshape(len(scores), -1), np.float32)
-                self.confidences.add(_core.decide_rows(rows)[1])
-                return
 
     def _close(self, closed: ClosedWindow, windows: Windows) -> None:
         message = drift_window(closed)
