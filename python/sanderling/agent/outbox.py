@@ -96,6 +96,12 @@ class Outbox:
         """Rows dropped since the last `confirm_dropped`."""
         return int(self._sql.execute("SELECT dropped FROM outbox_totals").fetchone()[0])
 
+    def waiting(self) -> tuple[int, int, int]:
+        """Rows, their bytes, and `dropped`."""
+        rows = int(self._sql.execute("SELECT count(*) FROM outbox").fetchone()[0])
+        size, dropped = self._sql.execute("SELECT bytes, dropped FROM outbox_totals").fetchone()
+        return rows, int(size), int(dropped)
+
     def confirm_dropped(self, count: int) -> None:
         """The fleet knows of `count` dropped rows."""
         self._sql.execute("UPDATE outbox_totals SET dropped = max(dropped - ?, 0)", (count,))

@@ -115,6 +115,11 @@ class SqliteStore:
             self._sql.execute("BEGIN IMMEDIATE")
             self._outbox.confirm_dropped(count)
 
+    def waiting(self) -> tuple[int, int, int]:
+        """Rows of the outbox, their bytes, and rows dropped that the fleet does not know of."""
+        with self._lock:
+            return self._outbox.waiting()
+
     # Processes
 
     def processes(self) -> dict[str, str]:
