@@ -1,0 +1,79 @@
+"""What the driver runs the rules over: a clock, a store, and something that performs actions.
+
+Each has a real form and one for virtual time (`fakes`). A `Performer` answers with events and when they happen; a
+real one answers later, by `Driver.post`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+from sanderling.agent.actions import Action, Emit
+from sanderling.agent.events import Event
+from sanderling.agent.state import AgentState
+
+Later = tuple[float, Event]
+"""Seconds since the epoch, and what happens then."""
+
+
+class Clock(Protocol):
+    """Time as the driver sees it."""
+
+    def now(self) -> float:
+        """Seconds since the epoch; never goes back."""
+        ...
+
+    def wait_until(self, due: float) -> None:
+        """Returns at `due`, or earlier when something was posted."""
+        ...
+
+    def interrupt(self) -> None:
+        """Ends `wait_until`; from any thread."""
+        ...
+
+
+class Store(Protocol):
+    """Where the state survives."""
+
+    def load(self) -> AgentState | None:
+        """What was saved last, None at the first start."""
+        ...
+
+    def save(self, state: AgentState, rows: Sequence[Emit], now: float) -> None:
+        """Stores state and outbox rows in one transaction: after it returns, a power cut loses neither."""
+        ...
+
+
+Performer = Callable[[Action], Iterable[Later]]
+"""Performs an action other than Wake and Emit. Must not raise: what goes wrong is an event."""
+
+
+class WallClock:
+    """Real time: the wall clock at the start, then monotonic, so that a clock that is set does not fire every deadline.
+
+    Args:
+        floor: Seconds since the epoch that have certainly passed: a machine without a battery may start in 1970.
+    """
+
+    def __init__(self, floor: float = 0.0) -> None:
+        self._start = max(time.time(), floor)
+        self._origin = time.monotonic()
+        self._changed = threading.Event()
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return self._start + time.monotonic() - self._origin
+
+    def wait_until(self, due: float) -> None:
+        """Sleeps until `due` or `interrupt`."""
+        wait = due - self.now()
+        if wait > 0:
+            self._changed.wait(min(wait, threading.TIMEOUT_MAX))
+        self._changed.clear()
+
+    def interrupt(self) -> None:
+        """Ends `wait_until`."""
+        self._changed.set()

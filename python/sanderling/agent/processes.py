@@ -1,0 +1,111 @@
+"""Processes that outlive the agent: started apart from it, recorded, and known again by pid, start time and boot id."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+def boot_id() -> str:
+    """Of the running kernel."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process as it is recorded: the three together name it for ever."""
+
+    pid: int
+    start_ticks: int
+    boot_id: str
+
+    def to_text(self) -> str:
+        """As JSON."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_text(cls, text: str) -> Process:
+        """Reads `to_text`."""
+        return cls(**json.loads(text))
+
+    @property
+    def instance(self) -> str:
+        """One word that no other process has."""
+        return f"{self.boot_id}:{self.pid}:{self.start_ticks}"
+
+    def is_alive(self) -> bool:
+        """Whether this very process runs; a child of ours that has ended is reaped."""
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self.pid, os.WNOHANG)
+        return self.boot_id == boot_id() and _running_since(self.pid) == self.start_ticks
+
+    def send(self, number: signal.Signals) -> bool:
+        """Sends a signal to this very process, never to one that got its pid; False if it is gone."""
+        try:
+            handle = os.pidfd_open(self.pid)
+        except OSError:
+            return False
+        try:
+            if not self.is_alive():
+                return False
+            signal.pidfd_send_signal(handle, number)
+            return True
+        except ProcessLookupError:
+            return False
+        finally:
+            os.close(handle)
+
+    def wait_gone(self, timeout_s: float) -> bool:
+        """Waits until it has ended; False if it has not in time."""
+        return wait_for(lambda: not self.is_alive(), timeout_s)
+
+    def kill(self) -> None:
+        """Ends it by SIGKILL and waits for it, at most five seconds."""
+        if self.send(signal.SIGKILL):
+            self.wait_gone(5.0)
+
+
+def start(command: Sequence[str], log: Path) -> Process:
+    """Starts a process in a session of its own, so that what ends the agent does not end it.
+
+    Args:
+        command: Program and arguments.
+        log: Both of its outputs are added to this file.
+
+    Raises:
+        OSError: It cannot be started.
+    """
+    if log.exists() and log.stat().st_size > 1 << 20:
+        log.replace(log.with_suffix(".log.1"))
+    with log.open("ab") as output:
+        child = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, close_fds=True
+        )
+    child.returncode = 0  # we reap it by pid: Popen must not warn that it was left running
+    return Process(child.pid, _running_since(child.pid) or 0, boot_id())
+
+
+def wait_for(condition: Callable[[], bool], timeout_s: float) -> bool:
+    """Asks every 20 ms until it holds; False if it did not in time."""
+    end = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() >= end:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _running_since(pid: int) -> int | None:
+    """Start of a process in clock ticks since boot; None if it has ended, also if nobody has reaped it yet."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else int(fields[19])

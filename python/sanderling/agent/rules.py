@@ -1,0 +1,205 @@
+"""The rules of a device: (state, event) -> (state, actions). Pure: no IO, no clock, no chance.
+
+The driver stores the new state before it acts, so every action may be asked for again; recovery is the event
+`Started`, the same function over what was stored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from sanderling.agent.actions import (
+    Action,
+    CheckIn,
+    Collect,
+    Emit,
+    ForgetTelemetry,
+    Keep,
+    Notice,
+    SlotReport,
+    Wake,
+)
+from sanderling.agent.events import (
+    CheckedIn,
+    CheckInDue,
+    CheckInFailed,
+    Desired,
+    Event,
+    Hinted,
+    SlotEvent,
+    Started,
+)
+from sanderling.agent.slot import Step
+from sanderling.agent.state import AgentState, Phase, Settings, Slot
+
+
+def step(state: AgentState, event: Event, now: float, settings: Settings) -> tuple[AgentState, list[Action]]:
+    """One step.
+
+    Args:
+        state: As stored.
+        event: What happened.
+        now: Seconds since the epoch.
+        settings: Numbers of the rules.
+
+    Returns:
+        The state to be stored, equal to `state` if nothing changed, and what to do then, in order.
+    """
+    if isinstance(event, Started):
+        return _start(state, event, now, settings)
+    if isinstance(event, CheckInDue):
+        return _check_in(state)
+    if isinstance(event, Hinted):
+        spread = event.spread_s or settings.hint_spread_s
+        return state, [Wake(now + spread * chance(state, "hint"), CheckInDue())]
+    if isinstance(event, CheckedIn):
+        return _checked_in(state, event, now, settings)
+    if isinstance(event, CheckInFailed):
+        failures = state.check_in_failures + 1
+        wait = min(settings.retry_s * 2.0 ** min(failures - 1, 20), state.check_in_interval_s)
+        state = replace(state, check_in_failures=failures)
+        # Full jitter: after an outage of the server the whole fleet comes back, and must not come at once.
+        return state, [Wake(now + wait * (0.1 + 0.9 * chance(state, f"failed {failures}")), CheckInDue())]
+    return _slot_event(state, event, now, settings)
+
+
+def chance(state: AgentState, purpose: str) -> float:
+    """A number in [0, 1) that differs between devices and check-ins, and is the same when asked again."""
+    word = f"{state.device_id} {state.sequence} {purpose}".encode()
+    return int.from_bytes(hashlib.sha256(word).digest()[:6], "big") / float(1 << 48)
+
+
+def _start(state: AgentState, event: Started, now: float, settings: Settings) -> tuple[AgentState, list[Action]]:
+    rebooted = bool(state.boot_id) and state.boot_id != event.boot_id
+    state = replace(state, boot_id=event.boot_id)
+    actions: list[Action] = []
+    for name in sorted(state.slots):
+        state = _in_slot(state, name, now, settings, actions, lambda it: it.recover(rebooted))
+    actions += _settle(state)
+    # At once: a device that was away tells what it is and hears what it missed.
+    actions.append(Wake(now + settings.hint_spread_s * chance(state, "start"), CheckInDue()))
+    return state, actions
+
+
+def _check_in(state: AgentState) -> tuple[AgentState, list[Action]]:
+    state = replace(state, sequence=state.sequence + 1)
+    return state, [
+        CheckIn(
+            boot_id=state.boot_id,
+            sequence=state.sequence,
+            desired_counter=state.desired_counter,
+            slots=tuple(_report(state.slots[name]) for name in sorted(state.slots)),
+            results=state.results,
+        )
+    ]
+
+
+def _report(slot: Slot) -> SlotReport:
+    running = slot.active
+    return SlotReport(
+        slot=slot.name,
+        active_version=running.release.version if running else "",
+        manifest_digest=running.release.digest if running else "",
+        phase=slot.phase,
+        assignment=slot.update.wanted.assignment if slot.update else "",
+        inferences=running.all_rows if running else 0,
+        runner_restarts=slot.restarts,
+    )
+
+
+def _checked_in(state: AgentState, event: CheckedIn, now: float, settings: Settings) -> tuple[AgentState, list[Action]]:
+    actions: list[Action] = []
+    confirmed = set(event.committed)
+    results = tuple(r for r in state.results if (r.assignment, r.attempt) not in confirmed)
+    waiting = {result.slot for result in results}
+    slots = {
+        name: replace(slot, phase=Phase.IDLE) if slot.phase is Phase.REPORT and name not in waiting else slot
+        for name, slot in state.slots.items()
+    }
+    state = replace(
+        state,
+        results=results,
+        slots=slots,
+        approved=event.approved,
+        check_in_interval_s=event.next_s,
+        check_in_failures=0,
+        checked_in_at=now,
+    )
+    actions += [ForgetTelemetry(boot, sequence) for boot, sequence in event.telemetry]
+    if event.refused:
+        actions.append(Emit("", "", Notice("desired.refused", "error", event.refused)))
+    jitter = 1.0 + settings.jitter * (2.0 * chance(state, "interval") - 1.0)
+    actions.append(Wake(now + event.next_s * jitter, CheckInDue()))
+    if event.desired is not None:
+        state = _take_desired(state, event.desired, now, settings, actions)
+    return state, actions
+
+
+def _take_desired(
+    state: AgentState, desired: Desired, now: float, settings: Settings, actions: list[Action]
+) -> AgentState:
+    wrong = ""
+    if desired.device_id != state.device_id:
+        wrong = f"it is for {desired.device_id}, this device is {state.device_id}"
+    elif desired.counter < state.desired_counter:
+        wrong = f"its counter is {desired.counter}, this device has seen {state.desired_counter}"
+    if wrong:
+        actions.append(Emit("", "", Notice("desired.refused", "error", f"desired state refused: {wrong}")))
+        return state
+    if desired.counter == state.desired_counter:
+        return state
+    state = replace(state, desired_counter=desired.counter, plan=desired.plan or state.plan)
+    for name, wanted in desired.slots:
+        if name not in state.slots and not wanted.version:
+            continue
+        if name not in state.slots:
+            state = replace(state, slots={**state.slots, name: Slot(name, metrics_at=now)})
+        state = _in_slot(state, name, now, settings, actions, partial(Step.want, wanted=wanted))
+    return state
+
+
+def _slot_event(state: AgentState, event: SlotEvent, now: float, settings: Settings) -> tuple[AgentState, list[Action]]:
+    actions: list[Action] = []
+    if event.slot in state.slots:
+        state = _in_slot(state, event.slot, now, settings, actions, lambda it: it.handle(event))
+    return state, actions
+
+
+def _in_slot(
+    state: AgentState, name: str, now: float, settings: Settings, actions: list[Action], do: Callable[[Step], None]
+) -> AgentState:
+    it = Step(state.slots[name], now, settings, state.plan, [], [])
+    do(it)
+    if it.slot != state.slots[name]:
+        state = replace(state, slots={**state.slots, name: it.slot})
+    actions += it.actions
+    if it.results:
+        state = replace(state, results=state.results + tuple(it.results))
+        # Soon, not at once: the route and the cleaning come first.
+        actions.append(Wake(now + settings.hint_spread_s * chance(state, "result"), CheckInDue()))
+    if it.settled:
+        actions += _settle(state)
+    return state
+
+
+def _settle(state: AgentState) -> list[Action]:
+    """What may run and what must be kept, whole: whatever else there is may go."""
+    runners, manifests, blobs = [], [], []
+    for slot in state.slots.values():
+        candidate = slot.update.candidate if slot.update else None
+        for running in (slot.active, candidate):
+            if running is not None:
+                runners.append((slot.name, running.release.version))
+                manifests.append(running.release.digest)
+                blobs += [running.own_reference] * bool(running.own_reference)
+        if slot.previous is not None:
+            manifests.append(slot.previous.digest)
+        wishes = (slot.update.wanted if slot.update else None, slot.pending)
+        manifests += [wanted.digest for wanted in wishes if wanted is not None and wanted.digest]
+    return [
+        Keep(tuple(sorted(set(runners)))),
+        Collect(tuple(sorted(set(manifests))), tuple(sorted(set(blobs)))),
+    ]
