@@ -85,4 +85,5 @@ def test_digits(runners: Runners):
     assert [window.verdict for window in taken.windows][1] == warming
     assert taken.windows[3].fault.startswith("stuck image")
     assert taken.windows[2].ranks[0].features == 64
+    print(f"a window of 64 features has {taken.windows[2].ByteSize():,} bytes")
     print(f"Pss: {pss_mib(runner.process.pid):.1f} MiB with digits, after 800 rows")
