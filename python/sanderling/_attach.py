@@ -36,7 +36,7 @@ def attach(slot: str, *, folder: str | os.PathLike[str] | None = None, threads: 
 
     Args:
         slot: Of the model.
-        folder: The agent's state folder; SANDERLING_STATE_FOLDER or /var/lib/sanderling if it is left out.
+        folder: The agent's state folder; SANDERLING_AGENT_STATE or /var/lib/sanderling if it is left out.
         threads: Of one run, 1 to 256.
 
     Raises:
@@ -48,7 +48,7 @@ def attach(slot: str, *, folder: str | os.PathLike[str] | None = None, threads: 
     """
     if not slot or "/" in slot or slot.startswith("."):
         raise InputError(f"[attach] {slot!r} is no name of a slot")
-    state = Path(folder or os.environ.get("SANDERLING_STATE_FOLDER") or STATE_FOLDER)
+    state = Path(folder or os.environ.get("SANDERLING_AGENT_STATE") or STATE_FOLDER)
     return Attached(slot, state / "attach", threads)
 
 

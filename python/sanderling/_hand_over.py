@@ -1,9 +1,8 @@
 """How an attached application's windows, counts and errors get to the agent.
 
-A thread of its own looks at what ran and writes to the agent's socket SLOT.socket (Unix, stream) one frame per message:
-4 bytes, little-endian, the length of what follows; then a `telemetry.v1.Envelope`. The agent fills in boot id and
-sequence. When a window closes, its counts go first (`Metrics`), then the window (`DriftWindow`); an `Event` says what
-went wrong. Nothing of this waits for the agent or raises into the application: what cannot go is dropped and counted.
+A thread of its own looks at what ran and writes to the agent's socket as `versions/_frames.py` says. When a window
+closes, its counts go first (`Metrics`), then the window (`DriftWindow`); an `Event` says what went wrong. Nothing of
+this waits for the agent or raises into the application: what cannot go is dropped and counted.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from __future__ import annotations
 import logging
 import queue
 import socket
-import struct
 import threading
 import time
 from collections import deque
@@ -26,14 +24,13 @@ import numpy.typing as npt
 from sanderling._session import Session
 from sanderling._windows import ClosedWindow, Windows, confidences, drift_window
 from sanderling.errors import InputError, UnsupportedError
+from sanderling.versions._frames import write_frame
 
 if TYPE_CHECKING:
     from sanderling.api.telemetry.v1 import telemetry_pb2
 
 Array = npt.NDArray[Any]
 PROTOCOL_VERSION = 1
-MOST_FRAME_BYTES = 16 << 20
-"""Of one message: a window of 4,096 features has under a megabyte."""
 _MOST_WAITING = 256
 _MOST_WAITING_BYTES = 64 << 20
 _SEND_S = 0.5
@@ -221,14 +218,14 @@ class Sender:
         return envelope
 
     def _send(self, envelope: telemetry_pb2.Envelope) -> None:
-        data = envelope.SerializeToString()
+        frame = write_frame(envelope)
         with self._send_lock:
             try:
                 if self._socket is None:
                     self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
                     self._socket.settimeout(_SEND_S)
                     self._socket.connect(str(self._path))
-                self._socket.sendall(struct.pack("<I", len(data)) + data)
+                self._socket.sendall(frame)
             except OSError:
                 self._hang_up()  # a frame may be half out: the next one needs a connection of its own
                 self._count_drop()
@@ -241,31 +238,3 @@ class Sender:
     def _count_drop(self) -> None:
         with self._lock:
             self._dropped += 1
-
-
-def read_frames(data: bytes) -> tuple[list[telemetry_pb2.Envelope], bytes]:
-    """Takes whole frames off the front of what a socket gave.
-
-    Returns:
-        The envelopes, and the bytes of a frame that is not whole yet.
-
-    Raises:
-        InputError: A frame is longer than any that an application sends, or is no envelope.
-    """
-    from google.protobuf.message import DecodeError
-
-    from sanderling.api.telemetry.v1 import telemetry_pb2
-
-    envelopes = []
-    while len(data) >= 4:
-        (length,) = struct.unpack_from("<I", data)
-        if length > MOST_FRAME_BYTES:
-            raise InputError(f"[attach] a frame of {length:,} bytes, at most {MOST_FRAME_BYTES:,} are taken. Hang up")
-        if len(data) < 4 + length:
-            break
-        try:
-            envelopes.append(telemetry_pb2.Envelope.FromString(data[4 : 4 + length]))
-        except DecodeError as error:
-            raise InputError(f"[attach] a frame is no envelope: {error}. Hang up") from error
-        data = data[4 + length :]
-    return envelopes, data

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from router_harness import INFER, Router
-from runner_harness import WAIT_S, Runners, draw, wait_until
+from runner_harness import WAIT_S, Runners, draw, infer_body, wait_until
 
 
 @pytest.mark.parametrize("chunked", [False, True])
@@ -62,6 +62,21 @@ def test_slow_clients_are_hung_up_on(tmp_path: Path, runners: Runners):
                 connection.sendall(begun)
                 assert connection.recv(1) == b""
         assert router.infer(draw(0, 1))[0] == 200
+
+
+def test_continue_and_pipelining(router: Router, runners: Runners):
+    router.to(runners.run("1.0", 1.0), "linear-1.0")
+    body = infer_body(draw(0, 1))
+    head = f"POST {INFER} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n".encode()
+    with socket.create_connection(("127.0.0.1", router.port), WAIT_S) as connection:
+        connection.sendall(head + b"Expect: 100-continue\r\n\r\n")
+        assert connection.recv(4096).startswith(b"HTTP/1.1 100 ")
+        connection.sendall(body)
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200 ")
+        connection.sendall(head + b"\r\n" + body + head + b"Connection: close\r\n\r\n" + body)
+        answers = b"".join(iter(lambda: connection.recv(4096), b""))
+    assert answers.count(b"HTTP/1.1 200 ") == 2
+    assert answers.count(b"sanderling-version: linear-1.0") == 2
 
 
 def test_what_is_no_http_is_400(router: Router):

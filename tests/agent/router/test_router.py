@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from router_harness import INFER, Router
-from runner_harness import Runners, draw
+from runner_harness import WAIT_S, Runners, draw
 
 from sanderling.agent.router.routes import ROUTES, Route, Routes
 from sanderling.errors import InputError
@@ -66,3 +66,9 @@ def test_the_router_loads_neither_numpy_nor_grpc():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_a_port_that_is_taken(router: Router, tmp_path: Path):
+    command = [sys.executable, "-m", "sanderling.agent.router", "--state", str(tmp_path), "--port", str(router.port)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=WAIT_S)
+    assert (done.returncode, "Choose another --port" in done.stderr) == (5, True)

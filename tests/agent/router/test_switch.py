@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
+import threading
+from pathlib import Path
 
 import pytest
 from router_harness import INFER, Load, Router
@@ -73,3 +76,27 @@ def test_killed_runners_cost_two_seconds_at_most(router: Router, runners: Runner
         wait_until(lambda: load.answers["linear-2.0"] > 20 or bool(load.wrong))
     assert load.wrong == []
     assert load.longest_s < 2.0
+
+
+def test_a_request_that_ends_runner_after_runner_is_given_up(router: Router, tmp_path: Path):
+    path = tmp_path / "fragile"
+    ended: list[bytes] = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+        listening.bind(str(path))
+        listening.listen()
+
+        def end() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listening.accept()
+                    with connection:
+                        ended.append(connection.recv(1 << 16))  # the request is there, and the runner dies of it
+
+        thread = threading.Thread(target=end)
+        thread.start()
+        router.route({"camera": (str(path), "linear-1.0")})
+        status, answer = router.infer(draw(0, 1))
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join(WAIT_S)
+    assert (status, "ended before its answer" in answer["error"]) == (503, True)
+    assert len(ended) == 4

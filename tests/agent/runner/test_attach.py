@@ -18,10 +18,10 @@ from runner_harness import WAIT_S, Store, draw, linear, wait_until
 
 import sanderling
 from sanderling import InputError, Session
-from sanderling._hand_over import MOST_FRAME_BYTES, read_frames
 from sanderling.api.telemetry.v1 import telemetry_pb2
 from sanderling.errors import IntegrityError, TransportError
 from sanderling.versions._active import Active, Generation, read_active, socket_path, write_active
+from sanderling.versions._frames import MOST_FRAME_BYTES, read_frames, write_frame
 
 FACTORS = {"linear-1.0": 1.0, "linear-2.0": 5.0}
 
@@ -232,7 +232,7 @@ def test_slots_that_are_none(device: Device, slot: str):
 
 
 def test_nothing_active(device: Device, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("SANDERLING_STATE_FOLDER", str(device.state))
+    monkeypatch.setenv("SANDERLING_AGENT_STATE", str(device.state))
     with pytest.raises(TransportError, match="Is the agent running"):
         sanderling.attach("camera")
     device.activate("linear-1.0")
@@ -264,15 +264,15 @@ def test_what_the_agent_writes(tmp_path: Path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["camera.generation", "camera.json"]
     assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o640}
     assert (tmp_path / "camera.generation").read_bytes() == struct.pack("<Q", 4)
-    code = "import sys, sanderling.versions._active, sanderling.versions._stored; print('numpy' in sys.modules)"
+    modules = "sanderling.versions._active, sanderling.versions._stored, sanderling.versions._frames"
+    code = f"import sys, {modules}, sanderling.api.telemetry.v1.telemetry_pb2; print('numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
 
 
 def test_frames():
     envelope = telemetry_pb2.Envelope(slot="camera", sequence=3)
-    data = envelope.SerializeToString()
-    frame = struct.pack("<I", len(data)) + data
+    frame = write_frame(envelope)
     for cut in range(len(frame)):
         assert read_frames(frame + frame[:cut]) == ([envelope], frame[:cut])
     assert read_frames(b"") == ([], b"")

@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import sys
 from pathlib import Path
 
 from sanderling.agent.router.http1 import Limits
 from sanderling.agent.router.process import Router
+from sanderling.errors import SanderlingError
 
 
-def main() -> None:
-    """Runs a router until SIGTERM."""
+def main() -> int:
+    """Runs a router until SIGTERM; returns the exit code."""
     defaults = Limits()
     parser = argparse.ArgumentParser(prog="sanderling.agent.router", description="Passes inference to runners.")
     parser.add_argument("--state", required=True, type=Path, help="folder of routes.json")
@@ -25,8 +27,13 @@ def main() -> None:
     logging.basicConfig(format="%(name)s %(levelname)s: %(message)s")
     limits = Limits(body_bytes=given.body_bytes, slow_s=given.slow_s)
     router = Router(given.state, host=given.host, port=given.port, limits=limits, concurrent=given.concurrent)
-    asyncio.run(router.run())
+    try:
+        asyncio.run(router.run())
+    except SanderlingError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -20,11 +20,20 @@ _HOP_BY_HOP = frozenset(
 )  # fmt: skip
 _ANSWER_S = 120.0  # an inference that takes longer than this is not waited for
 _WRITE_S = 10.0
+_MOST_DEATHS = 3  # a request that ends runner after runner must not end them all
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.01, 0.1
 
 
 class RunnerLost(Exception):
-    """The runner cannot be reached, ended in mid-answer, or drains: another one may answer."""
+    """The runner cannot be reached, ended in mid-answer, or drains: another one may answer.
+
+    Attributes:
+        suspect: Whether it ended while it had the request, so that the request may be why.
+    """
+
+    def __init__(self, message: str, *, suspect: bool = False) -> None:
+        super().__init__(message)
+        self.suspect = suspect
 
 
 class Replay:
@@ -95,7 +104,7 @@ class Forwarder:
         """
         loop = asyncio.get_running_loop()
         replay = Replay(exchange, self._replay_bytes)
-        pause, until = _FIRST_PAUSE_S, None
+        pause, until, deaths = _FIRST_PAUSE_S, None, 0
         while True:
             route = self._current(slot)
             if route is None:
@@ -109,7 +118,8 @@ class Forwarder:
                     exchange.peer.close()  # half an answer is out: the client must see that it is none
                     return
                 until = until or loop.time() + self._retry_s
-                if not replay.possible or loop.time() + pause > until:
+                deaths += lost.suspect
+                if not replay.possible or loop.time() + pause > until or deaths > _MOST_DEATHS:
                     await exchange.fail(503, f"slot {slot!r} has no runner that answers: {lost}. Try again")
                     return
             await asyncio.sleep(pause)
@@ -159,7 +169,7 @@ class Forwarder:
                 await exchange.fail(504, f"{route.version} did not answer within {_ANSWER_S:.0f} s")
                 return
             except (OSError, h11.RemoteProtocolError) as error:
-                raise RunnerLost(f"{route.version} ended before its answer did: {error}") from error
+                raise RunnerLost(f"{route.version} ended before its answer did: {error}", suspect=True) from error
             if isinstance(event, h11.Response):
                 if any(key == DRAINING for key, _ in event.headers):
                     raise RunnerLost(f"{route.version} drains")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ import h11
 Headers = Sequence[tuple[bytes, bytes]]
 READ_BYTES = 1 << 16
 _MOST_DISCARDED = 1 << 20
+_log = logging.getLogger("sanderling.http")
 
 
 @dataclass(frozen=True)
@@ -274,6 +276,13 @@ class Server:
             if exchange.started:
                 return False
             await exchange.fail(413, f"the body is over {self.limits.body_bytes:,} bytes. Send fewer rows at once")
+        except (OSError, h11.RemoteProtocolError):
+            raise  # the client's doing
+        except Exception:
+            _log.exception("%s %s failed", exchange.method, exchange.path)
+            if exchange.started:
+                return False
+            await exchange.fail(500, "a bug of ours: the log of this process has more")
         return peer.reusable and not self.closing
 
     async def _wait_for_request(self, peer: Peer) -> bool:

@@ -14,7 +14,7 @@ from sanderling.agent.router.forward import Forwarder
 from sanderling.agent.router.http1 import Exchange, Limits, Server
 from sanderling.agent.router.pool import Pool
 from sanderling.agent.router.routes import ADDRESS, Route, Routes, RoutesFile, replace_file
-from sanderling.errors import InputError
+from sanderling.errors import InputError, TransportError
 
 _LOOK_S = 1.0
 _DRAIN_S = 10.0
@@ -51,14 +51,23 @@ class Router:
         self._concurrent, self._under_way = concurrent, 0
 
     async def run(self) -> None:
-        """Serves until SIGTERM or SIGINT, then answers what is under way."""
+        """Serves until SIGTERM or SIGINT, then answers what is under way.
+
+        Raises:
+            TransportError: The address cannot be listened on.
+        """
         loop = asyncio.get_running_loop()
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         loop.add_signal_handler(signal.SIGHUP, self.look)
         self.look()
-        port = await self._server.listen_tcp(self._host, self._port)
+        try:
+            port = await self._server.listen_tcp(self._host, self._port)
+        except OSError as error:
+            raise TransportError(
+                f"[router] cannot listen on {self._host}:{self._port}: {error.strerror}. Choose another --port"
+            ) from error
         address = {"host": self._host, "port": port, "pid": os.getpid()}
         replace_file(self._folder / ADDRESS, json.dumps(address).encode())
         while not stop.is_set():

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable
 from urllib.parse import unquote
 
-import h11
-
 from sanderling.agent.router.forward import DRAINING
-from sanderling.agent.router.http1 import BodyTooLarge, Exchange, Server
+from sanderling.agent.router.http1 import Exchange, Server
 from sanderling.agent.runner import oip
 from sanderling.agent.runner.serving import QueueFull, Serving
-from sanderling.errors import InputError, SanderlingError, UnsupportedError
+from sanderling.errors import InputError, UnsupportedError
 
 _JSON = [(b"content-type", b"application/json")]
-_log = logging.getLogger("sanderling.runner")
 
 
 class InferenceFace:
@@ -45,14 +41,6 @@ class InferenceFace:
         except QueueFull:
             size = self._serving.options.max_queue_size
             await exchange.fail(429, f"{size} requests wait already. Try again later", (b"retry-after", b"1"))
-        except (OSError, BodyTooLarge, h11.RemoteProtocolError):
-            raise  # the client's doing
-        except Exception as error:
-            if exchange.started:
-                raise
-            _log.exception("a request failed")
-            name = str(error) if isinstance(error, SanderlingError) else type(error).__name__
-            await exchange.fail(500, f"the request failed in the runner: {name}")
 
     async def _route(self, exchange: Exchange) -> None:
         slot = self._serving.options.slot

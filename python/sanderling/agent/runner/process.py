@@ -23,6 +23,7 @@ from sanderling.errors import InputError, TransportError
 _THREADS = 6  # Load, SelfTest and Drain may each hold one; Health must find another
 _LONGEST_SOCKET_PATH = 107 - len(".http")  # of sockaddr_un
 _TERM_DRAIN_S = 10.0
+_STOP_S = 0.5
 _log = logging.getLogger("sanderling.runner")
 
 
@@ -70,7 +71,7 @@ class RunnerProcess:
             raise TransportError(f"[runner] cannot listen on {self._socket}: {error}") from error
         server.start()
         await self._ended.wait()
-        server.stop(grace=1.0)
+        await asyncio.to_thread(server.stop(grace=_STOP_S).wait, 2 * _STOP_S)
         self._close()
 
     def serve(self, serving: Serving, active: Callable[[], bool]) -> str:

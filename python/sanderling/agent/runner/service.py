@@ -19,7 +19,7 @@ from sanderling.agent.runner.counters import Counts
 from sanderling.agent.runner.samples import TakenRow
 from sanderling.agent.runner.serving import Options, Serving
 from sanderling.api.runner.v1 import runner_pb2, runner_pb2_grpc
-from sanderling.errors import InputError
+from sanderling.errors import DeadlineError, InputError
 from sanderling.versions._stored import read_version
 
 STUCK_KEY = "sanderling-stuck-ms"
@@ -27,6 +27,7 @@ STUCK_KEY = "sanderling-stuck-ms"
 _DEFAULT_LATENCY_RUNS = 30
 _MOST_SAMPLE_BYTES = 3 << 20  # of one answer; gRPC's own limit is 4 MiB
 _DEFAULT_DRAIN_MS = 10_000
+_LOAD_WAIT_S = 1.0
 
 
 class Host(Protocol):
@@ -61,24 +62,12 @@ class RunnerService(runner_pb2_grpc.RunnerServiceServicer):
 
     def Load(self, request: runner_pb2.LoadRequest, context: grpc.ServicerContext) -> runner_pb2.LoadResponse:
         """Opens a model. The same request again gets the same answer; another one is refused."""
-        with self._load_lock:
-            if self._loaded is not None:
-                if self._loaded[0] != request:
-                    raise InputError(
-                        f"[load] this runner has {self._loaded[0].version}, {request.version} needs another process"
-                    )
-                return self._loaded[1]
-            serving = Serving(read_version(request.blobs_folder, request.manifest_digest), self._options(request))
-            try:
-                socket = self._host.serve(serving, lambda: self._active)
-            except BaseException:
-                serving.close()
-                raise
-            info = json.dumps(serving.session.info(), default=str)
-            self._serving = serving
-            response = runner_pb2.LoadResponse(inference_socket=socket, info=info)
-            self._loaded = (request, response)
-            return response
+        if not self._load_lock.acquire(timeout=_LOAD_WAIT_S):  # calls that were given up must not take every thread
+            raise DeadlineError("[load] an earlier Load is under way. Wait for it, or end this process")
+        try:
+            return self._load(request)
+        finally:
+            self._load_lock.release()
 
     def SelfTest(
         self, request: runner_pb2.SelfTestRequest, context: grpc.ServicerContext
@@ -145,6 +134,25 @@ class RunnerService(runner_pb2_grpc.RunnerServiceServicer):
         unanswered = self._host.drain((request.deadline_ms or _DEFAULT_DRAIN_MS) / 1000)
         context.add_callback(self._host.end)
         return runner_pb2.DrainResponse(unanswered=unanswered)
+
+    def _load(self, request: runner_pb2.LoadRequest) -> runner_pb2.LoadResponse:
+        if self._loaded is not None:
+            if self._loaded[0] != request:
+                raise InputError(
+                    f"[load] this runner has {self._loaded[0].version}, {request.version} needs another process"
+                )
+            return self._loaded[1]
+        serving = Serving(read_version(request.blobs_folder, request.manifest_digest), self._options(request))
+        try:
+            socket = self._host.serve(serving, lambda: self._active)
+        except BaseException:
+            serving.close()
+            raise
+        info = json.dumps(serving.session.info(), default=str)
+        self._serving = serving
+        response = runner_pb2.LoadResponse(inference_socket=socket, info=info)
+        self._loaded = (request, response)
+        return response
 
     def _ready(self) -> Serving:
         if self._serving is None:
