@@ -66,7 +66,8 @@ class Windows:
         next_number: int = 1,
     ) -> None:
         self._version, self._settings = version, settings
-        self._monitor = DeviceMonitor(version, device=device, settings=settings, own=own)
+        # After a restart the number seeds the split into rank cells as no window before did.
+        self._monitor = DeviceMonitor(version, device=device, settings=settings, own=own, first_window=next_number)
         self._watch = _core.Watch(self._monitor.watch_spec())
         self._rows, self._next = 0, next_number
 
@@ -189,14 +190,13 @@ def _rank_counts(closed: ClosedWindow) -> list[telemetry_pb2.RankCounts]:
     for item in own.inputs:
         part = slice(begin, begin + len(item.counts))
         cells, effects = ranks.cells[part], ranks.design_effects[part]
-        judged = effects[item.judged]
         messages.append(
             telemetry_pb2.RankCounts(
                 input=item.name,
                 features=cells.shape[0],
                 cells=cells.shape[1],
                 counts=cells.reshape(-1).tolist(),
-                design_effect=float(judged.mean()) if judged.size else 1.0,
+                design_effects=effects.reshape(-1).tolist(),
                 reference_rows=ranks.reference_rows,
             )
         )

@@ -32,9 +32,9 @@ def token(client: OperatorClient, labels: tuple[str, ...], life: float, approved
     sanderling device token --label site=hall-2
     """
     from sanderling.api.device.v1 import device_admin_pb2 as pb
-    from sanderling_fleet.services import translate
+    from sanderling_fleet.wire import duration
 
-    request = pb.CreateJoinTokenRequest(life=translate.duration(life), labels=_labels(labels)[0], approved=approved)
+    request = pb.CreateJoinTokenRequest(life=duration(life), labels=_labels(labels)[0], approved=approved)
     made = client.call(client.devices.CreateJoinToken, request)
     if output == "json":
         print_json(plain(made))

@@ -2,6 +2,7 @@
 
 import grpc
 import pytest
+from google.protobuf.message_factory import GetMessageClass
 from running_fleet import RunningFleet, manifest_of, push
 from test_enrolment import DENIED, refused
 
@@ -9,6 +10,7 @@ from sanderling import errors
 from sanderling.api.device.v1 import device_admin_pb2 as pb
 from sanderling.api.device.v1 import device_admin_pb2_grpc
 from sanderling.api.registry.v1 import registry_pb2, registry_pb2_grpc
+from sanderling.api.rollout.v1 import rollout_pb2, rollout_pb2_grpc
 from sanderling.errors import AuthError, InputError, IntegrityError
 from sanderling_fleet.clock import ManualClock, WallClock
 from sanderling_fleet.core import audit, operators
@@ -23,6 +25,7 @@ def calls():
     for service, stub in (
         (pb.DESCRIPTOR.services_by_name["DeviceAdminService"], device_admin_pb2_grpc.DeviceAdminServiceStub),
         (registry_pb2.DESCRIPTOR.services_by_name["RegistryService"], registry_pb2_grpc.RegistryServiceStub),
+        (rollout_pb2.DESCRIPTOR.services_by_name["RolloutService"], rollout_pb2_grpc.RolloutServiceStub),
     ):
         for method in service.methods:
             yield f"/{service.full_name}/{method.name}", stub, method
@@ -39,7 +42,7 @@ def test_every_role_is_refused_exactly_what_it_may_not(fleet):
     wrong = []
     for role, token in tokens.items():
         for name, stub, method in calls():
-            request = getattr(pb, method.input_type.name, None) or getattr(registry_pb2, method.input_type.name)
+            request = GetMessageClass(method.input_type)
             call = getattr(stub(channel), method.name)
             sent = iter([request()]) if method.client_streaming else request()
             try:

@@ -22,7 +22,6 @@ from sanderling.api.runner.v1 import runner_pb2, runner_pb2_grpc
 from sanderling.errors import DeadlineError, InputError
 from sanderling.versions._stored import read_version
 
-STUCK_KEY = "sanderling-stuck-ms"
 """Trailing metadata of Health: how long inference has made no progress."""
 _DEFAULT_LATENCY_RUNS = 30
 _MOST_SAMPLE_BYTES = 3 << 20  # of one answer; gRPC's own limit is 4 MiB
@@ -123,7 +122,7 @@ class RunnerService(runner_pb2_grpc.RunnerServiceServicer):
         response = runner_pb2.HealthResponse(pid=os.getpid(), boot_id=self._boot_id, start_ticks=self._start_ticks)
         if serving is not None:
             stuck_s = serving.progress.stuck_s()
-            context.set_trailing_metadata(((STUCK_KEY, str(round(stuck_s * 1000))),))
+            response.stuck_ms = round(stuck_s * 1000)
             response.ready = stuck_s < self._hang_s
             response.version = serving.options.version
             response.counters.CopyFrom(counters_message(serving.counters.look()))
@@ -168,6 +167,7 @@ class RunnerService(runner_pb2_grpc.RunnerServiceServicer):
             "window_rows": request.window_rows,
             "warmup_rows": request.warmup_rows,
             "next_window": request.next_window,
+            "fleet_devices": request.fleet_devices,
         }
         options = Options(
             slot=request.slot,
