@@ -49,7 +49,7 @@ def fleet(rng, noise, devices=12, level=2.0, drift=0.5):
 def test_false_breaches_over_all_looks_stay_below_alpha(noise, shift):
     """Also at the edge: a shift that equals the margin is tolerated. A breach at any look counts."""
     rng = np.random.default_rng(7)
-    runs, false = 300, 0
+    runs, false = 200, 0
     for _ in range(runs):
         values = fleet(rng, noise)
         values[:12] += shift
