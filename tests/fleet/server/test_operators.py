@@ -138,14 +138,15 @@ def test_the_audit_log_says_who_did_what_and_shows_when_it_was_changed(fleet):
     lines = fleet.admin().ListAudit(pb.ListAuditRequest()).lines
     assert [(line.actor, line.action, line.subject, line.outcome) for line in lines] == [
         ("admin", "device.token", "", "ok"),
+        (device.device_id, "device.enroll", device.device_id, "ok"),
         ("a operator", "device.revoke", device.device_id, "ok"),
         ("a operator", "audit.list", "", "AuthError"),
     ]
-    assert fleet.run(audit.verify(fleet.core)) == 4
+    assert fleet.run(audit.verify(fleet.core)) == 5
 
     async def tamper(change):
         async with fleet.core.store.transaction() as tx:
-            line = await tx.get(AuditLine, 2)
+            line = await tx.get(AuditLine, 3)
             await change(tx, line)
 
     async def rewrite(tx, line):
