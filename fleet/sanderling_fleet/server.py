@@ -113,10 +113,11 @@ class FleetServer:
 
     async def _keep_fresh(self) -> None:
         while True:
-            await asyncio.sleep(_RESIGN_LOOK_SECONDS)
             try:
+                await registry.warn_of_expiry(self._core)
                 if await registry.resign(self._core):
                     _log.info("signed snapshot and timestamp anew")
             except Exception:
                 # It must try again: a fleet whose timestamp expires installs nothing more.
                 _log.exception("could not sign snapshot and timestamp anew")
+            await asyncio.sleep(_RESIGN_LOOK_SECONDS)
