@@ -59,7 +59,7 @@ class FleetServer:
         config, core = self._config, self._core
         if not await registry.resign(core, force=True):
             raise IntegrityError(
-                "[server] its database has no TUF metadata: it is not the one that init made. Restore it"
+                "[server] the database has no TUF metadata: it is not the one that init made. Restore it"
             )
         hosts = [config.host, config.bind, "localhost", "127.0.0.1"]
         key, chain = core.authority.issue_server(hosts, core.clock.now())

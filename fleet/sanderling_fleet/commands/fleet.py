@@ -88,6 +88,7 @@ def run(
         operator_port=config.operator_port if operator_port is None else operator_port,
     )
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     asyncio.run(_serve(folder / "server", config, output))
 
 

@@ -2,8 +2,7 @@
 
 import grpc
 import pytest
-from running_fleet import RunningFleet, manifest_of, push
-from test_enrolment import DENIED, refused
+from running_fleet import DENIED, RunningFleet, manifest_of, push, refused
 
 from sanderling import errors
 from sanderling.api.device.v1 import device_admin_pb2 as pb

@@ -6,9 +6,8 @@ import json
 import grpc
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from running_fleet import RunningFleet, manifest_of, push, upload
+from running_fleet import RunningFleet, manifest_of, push, refused, upload
 from securesystemslib.signer import CryptoSigner, SSlibKey
-from test_enrolment import refused
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
 
