@@ -125,8 +125,19 @@ class OperatorClient:
             release.keep(content)
         return Pushed(published, release.targets.signed.version, repeated)
 
-    def _publish(self, content: bytes) -> list[str]:
-        request = registry_pb2.PublishMetadataRequest(role="targets", metadata=content)
+    def renew_root(self, release: ReleaseFolder, now: float) -> int:
+        """Signs the root for another year and publishes it; returns its version.
+
+        Raises:
+            SanderlingError: As `call`; or root.key is not in the folder.
+        """
+        content = release.renew_root(now)
+        self._publish(content, "root")
+        release.keep_root(content)
+        return release.root.signed.version
+
+    def _publish(self, content: bytes, role: str = "targets") -> list[str]:
+        request = registry_pb2.PublishMetadataRequest(role=role, metadata=content)
         return [version.version for version in self.call(self.registry.PublishMetadata, request).published]
 
 

@@ -61,7 +61,7 @@ class FleetServer:
         config, core = self._config, self._core
         if not await registry.resign(core, force=True):
             raise IntegrityError(
-                "[server] its database has no TUF metadata: it is not the one that init made. Restore it"
+                "[server] the database has no TUF metadata: it is not the one that init made. Restore it"
             )
         rollouts.join(core)
         hosts = [config.host, config.bind, "localhost", "127.0.0.1"]
@@ -119,6 +119,7 @@ class FleetServer:
         return f"{self._config.host}:{bound}"
 
     async def _keep_fresh(self) -> None:
+        await registry.warn_of_expiry(self._core)
         if await registry.resign(self._core):
             _log.info("signed snapshot and timestamp anew")
 
@@ -128,9 +129,9 @@ class FleetServer:
 
 async def _repeat(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
     while True:
-        await asyncio.sleep(seconds)
         try:
             await work()
         except Exception:
             # It must try again: a fleet whose timestamp expires, or whose rollouts stand still, helps nobody.
             _log.exception("%s failed, it is tried again in %g s", work.__name__, seconds)
+        await asyncio.sleep(seconds)

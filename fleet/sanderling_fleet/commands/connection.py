@@ -53,6 +53,18 @@ def fleet_options(command: Command) -> Command:
     return wrapped  # type: ignore[return-value]
 
 
+def release_option(command: Command) -> Command:
+    """Adds --release, a folder, as `folder`."""
+    return click.option(
+        "--release",
+        "folder",
+        required=True,
+        envvar="SANDERLING_RELEASE",
+        type=click.Path(path_type=Path, file_okay=False, exists=True),
+        help="The release folder, whose keys never leave this machine.",
+    )(command)
+
+
 def connect(flags: FleetSettings) -> OperatorClient:
     """Opens the connection that flags, environment and files describe.
 

@@ -1,4 +1,4 @@
-"""`sanderling fleet init|run|status|operator`."""
+"""`sanderling fleet init|run|status|renew-root|operator`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import collections
 import dataclasses
 import logging
 import signal
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ import click
 
 from sanderling.commands.output import output_option, print_json, table
 from sanderling.errors import InputError
-from sanderling_fleet.commands.connection import fleet_options, require_fleet
+from sanderling_fleet.commands.connection import fleet_options, release_option, require_fleet
 from sanderling_fleet.commands.device import list_devices
 from sanderling_fleet.commands.printing import duration, plain
 
@@ -87,6 +88,7 @@ def run(
         operator_port=config.operator_port if operator_port is None else operator_port,
     )
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     asyncio.run(_serve(folder / "server", config, output))
 
 
@@ -150,6 +152,21 @@ def status(client: OperatorClient, output: str) -> None:
         click.echo(table(["", "count"], rows))
     if standings["conflict"]:
         click.get_current_context().exit(3)
+
+
+@fleet.command()
+@release_option
+@output_option
+@fleet_options
+def renew_root(client: OperatorClient, folder: Path, output: str) -> None:
+    """Sign the root for another year. It needs root.key in the release folder: take it away again afterwards."""
+    from sanderling_fleet.trust.release import ReleaseFolder
+
+    version = client.renew_root(ReleaseFolder(folder), time.time())
+    if output == "json":
+        print_json({"root_version": version})
+    else:
+        click.echo(f"root version {version}")
 
 
 @fleet.command()

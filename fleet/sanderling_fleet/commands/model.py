@@ -11,7 +11,7 @@ import click
 
 from sanderling.commands.model import model as files
 from sanderling.commands.output import human_bytes, output_option, print_json, table
-from sanderling_fleet.commands.connection import FleetSettings, connect, fleet_options
+from sanderling_fleet.commands.connection import FleetSettings, connect, fleet_options, release_option
 from sanderling_fleet.commands.printing import plain, when
 
 if TYPE_CHECKING:
@@ -29,14 +29,7 @@ for _name, _command in files.commands.items():
 
 @model.command()
 @click.argument("bundles", nargs=-1, type=click.Path(path_type=Path, dir_okay=False, exists=True))
-@click.option(
-    "--release",
-    "folder",
-    required=True,
-    envvar="SANDERLING_RELEASE",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="The release folder, whose keys never leave this machine.",
-)
+@release_option
 @output_option
 @fleet_options
 def push(client: OperatorClient, bundles: tuple[Path, ...], folder: Path, output: str) -> None:

@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 import grpc
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -31,7 +32,9 @@ from sanderling_fleet import folders
 from sanderling_fleet.config import ServerConfig
 from sanderling_fleet.core import operators
 from sanderling_fleet.server import FleetServer
+from sanderling_fleet.services.errors import error_of
 
+DENIED = grpc.StatusCode.PERMISSION_DENIED
 FREE_PORTS = ServerConfig(enrolment_port=0, device_port=0, operator_port=0)
 FACTS = enrolment_pb2.DeviceFacts(machine="x86_64", isas=["scalar"], memory_bytes=1 << 30, runtime_version="0.1.0")
 
@@ -205,3 +208,20 @@ def push(fleet, release, *versions, token=None):
     answer = registry.PublishMetadata(registry_pb2.PublishMetadataRequest(role="targets", metadata=content))
     release.keep(content)
     return answer
+
+
+class refused:
+    """The call fails with this status, and a client makes this class of it."""
+
+    def __init__(self, kind, status, match):
+        self._kind, self._status, self._raises = kind, status, pytest.raises(kind, match=match)
+
+    def __enter__(self):
+        self._raises.__enter__()
+
+    def __exit__(self, kind, error, trace):
+        if isinstance(error, grpc.RpcError):
+            assert error.code() == self._status, error
+            error = error_of(error)
+            kind = type(error)
+        return self._raises.__exit__(kind, error, trace)

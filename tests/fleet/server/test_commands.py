@@ -157,6 +157,32 @@ def test_roles_and_exit_codes(fleet, sanderling):
     assert "is not empty" in sanderling("fleet", "init", folder, code=1).stderr
 
 
+def test_the_root_is_renewed(fleet, sanderling, tmp_path):
+    folder, _ = fleet
+    assert sanderling("fleet", "renew-root", "--release", folder / "release").stdout == "root version 2\n"
+    assert sanderling("fleet", "renew-root", "--release", folder / "release").stdout == "root version 3\n"
+
+
+def test_a_server_that_is_killed_has_everything_when_it_starts_again(sanderling, tmp_path):
+    folder = tmp_path / "fleet"
+    sanderling("fleet", "init", folder)
+    server = ServerProcess(folder)
+    manifest, blobs = manifest_of(blobs={"model.onnx": os.urandom(600_000)})
+    bundle, release = write_bundle(Bundle(manifest, blobs), tmp_path), folder / "release"
+    there = {"SANDERLING_FLEET_CA": str(folder / "operator" / "ca.pem")}
+    there["SANDERLING_FLEET_TOKEN"] = (folder / "operator" / "token").read_text()
+    address = {"SANDERLING_FLEET_ADDRESS": server.addresses["operator"]}
+    sanderling("model", "push", bundle, "--release", release, **there, **address)
+    server.process.kill()
+    server.process.communicate(timeout=20)
+    sanderling("model", "ls", code=5, **there, **address)
+    server = ServerProcess(folder)
+    address = {"SANDERLING_FLEET_ADDRESS": server.addresses["operator"]}
+    assert "digits-1.0" in sanderling("model", "ls", **there, **address).stdout
+    assert "each sealed" in sanderling("audit", "verify", folder).stdout
+    assert server.stop()[0] == 0
+
+
 def test_a_damaged_bundle_is_refused(fleet, sanderling, tmp_path):
     folder, _ = fleet
     bundle = write_bundle(Bundle(*manifest_of("cats")), tmp_path)

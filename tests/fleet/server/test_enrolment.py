@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from google.protobuf.duration_pb2 import Duration
-from running_fleet import FREE_PORTS, EnrolledDevice, RunningFleet, new_csr, pem
+from running_fleet import DENIED, FREE_PORTS, EnrolledDevice, RunningFleet, new_csr, pem, refused
 
 from sanderling.api.artifact.v1 import artifact_pb2
 from sanderling.api.device.v1 import device_admin_pb2 as admin_pb2
@@ -20,33 +20,8 @@ from sanderling.errors import AuthError, InputError, UnsupportedError
 from sanderling.trust import RECOVERY_CONTEXT
 from sanderling_fleet.clock import ManualClock, WallClock
 from sanderling_fleet.core import enrolment
-from sanderling_fleet.services.errors import error_of
 from sanderling_fleet.services.throttle import Throttle
 from sanderling_fleet.trust.ca import CertificateAuthority
-
-
-def refused(kind, status, match):
-    return _Refused(kind, status, match)
-
-
-class _Refused:
-    """The call fails with this status, and a client makes this class of it."""
-
-    def __init__(self, kind, status, match):
-        self._kind, self._status, self._raises = kind, status, pytest.raises(kind, match=match)
-
-    def __enter__(self):
-        self._raises.__enter__()
-
-    def __exit__(self, kind, error, trace):
-        if isinstance(error, grpc.RpcError):
-            assert error.code() == self._status, error
-            error = error_of(error)
-            kind = type(error)
-        return self._raises.__exit__(kind, error, trace)
-
-
-DENIED = grpc.StatusCode.PERMISSION_DENIED
 
 
 def enroll(fleet, secret, request_id="r1", **other):

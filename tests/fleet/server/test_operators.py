@@ -3,8 +3,7 @@
 import grpc
 import pytest
 from google.protobuf.message_factory import GetMessageClass
-from running_fleet import RunningFleet, manifest_of, push
-from test_enrolment import DENIED, refused
+from running_fleet import DENIED, RunningFleet, manifest_of, push, refused
 
 from sanderling import errors
 from sanderling.api.device.v1 import device_admin_pb2 as pb
@@ -141,14 +140,15 @@ def test_the_audit_log_says_who_did_what_and_shows_when_it_was_changed(fleet):
     lines = fleet.admin().ListAudit(pb.ListAuditRequest()).lines
     assert [(line.actor, line.action, line.subject, line.outcome) for line in lines] == [
         ("admin", "device.token", "", "ok"),
+        (device.device_id, "device.enroll", device.device_id, "ok"),
         ("a operator", "device.revoke", device.device_id, "ok"),
         ("a operator", "audit.list", "", "AuthError"),
     ]
-    assert fleet.run(audit.verify(fleet.core)) == 4
+    assert fleet.run(audit.verify(fleet.core)) == 5
 
     async def tamper(change):
         async with fleet.core.store.transaction() as tx:
-            line = await tx.get(AuditLine, 2)
+            line = await tx.get(AuditLine, 3)
             await change(tx, line)
 
     async def rewrite(tx, line):

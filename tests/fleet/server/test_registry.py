@@ -6,9 +6,8 @@ import json
 import grpc
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from running_fleet import RunningFleet, manifest_of, push, upload
+from running_fleet import RunningFleet, manifest_of, push, refused, upload
 from securesystemslib.signer import CryptoSigner, SSlibKey
-from test_enrolment import refused
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
 
@@ -16,8 +15,11 @@ from sanderling.api.device.v1 import device_pb2
 from sanderling.api.registry.v1 import registry_pb2 as pb
 from sanderling.errors import InputError, IntegrityError
 from sanderling.trust import DIRECTOR_TARGET, DOWNGRADE_CONTEXT, director_keys, key_id, verify, version_target
+from sanderling_fleet.client import OperatorClient
 from sanderling_fleet.clock import ManualClock, WallClock
 from sanderling_fleet.core import registry
+from sanderling_fleet.core.alerts import STANDING
+from sanderling_fleet.store import Document
 from sanderling_fleet.store import Metadata as Stored
 from sanderling_fleet.trust.keys import load_ed25519
 from sanderling_fleet.trust.release import ReleaseFolder, sign_delegated
@@ -300,6 +302,40 @@ def test_snapshot_and_timestamp_are_signed_anew_before_they_expire(tmp_path):
         clock.advance(4 * 86400)
         assert fleet.run(registry.resign(fleet.core))
         assert online() == [int(clock.now())] * 2
+
+
+def test_metadata_that_others_must_sign_is_called_for_in_time(tmp_path):
+    clock = ManualClock(WallClock().now())
+    with RunningFleet(tmp_path / "fleet", clock) as fleet:
+
+        def standing():
+            async def read():
+                async with fleet.core.store.transaction() as tx:
+                    return await tx.find(Document, {"kind": "alert", "state": STANDING})
+
+            fleet.run(registry.warn_of_expiry(fleet.core))
+            return {alert.subject: alert.body["severity"] for alert in fleet.run(read())}
+
+        release = ReleaseFolder(fleet.folder / "release")
+        assert standing() == {}
+        clock.advance(61 * 86400)
+        assert standing() == {"registry.expiring/targets": "warning"}
+        with OperatorClient(
+            fleet.server.operator_address, fleet.core.authority.pem.encode(), fleet.admin_token
+        ) as client:
+            client.push(release, [], clock.now())
+            assert standing() == {}
+            clock.advance(80 * 86400)
+            client.push(release, [], clock.now())
+            clock.advance(85 * 86400)
+            client.push(release, [], clock.now())
+            clock.advance(125 * 86400)
+            assert standing() == {"registry.expiring/targets": "error", "registry.expiring/root": "error"}
+            assert client.renew_root(release, clock.now()) == 2
+            (release.folder / "root.key").unlink()
+            with pytest.raises(IntegrityError, match=r"root\.key cannot be read"):
+                client.renew_root(release, clock.now())
+        assert standing() == {"registry.expiring/targets": "error"}
 
 
 def test_rolled_back_and_mixed_metadata_are_refused_by_the_client(fleet, release, tmp_path):

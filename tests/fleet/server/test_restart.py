@@ -137,12 +137,17 @@ def test_init_overwrites_nothing(fleet):
 def test_a_damaged_key_is_told_at_start(tmp_path):
     with RunningFleet(tmp_path / "fleet"):
         pass
-    (tmp_path / "fleet" / "server" / "director.key").write_text("cut")
-    with (
-        RunningFleet(tmp_path / "other") as fleet,
-        pytest.raises(IntegrityError, match=r"director\.key cannot be read"),
-    ):
-        fleet.run(folders.open_core(tmp_path / "fleet" / "server"))
+    server = tmp_path / "fleet" / "server"
+    with RunningFleet(tmp_path / "other") as other:
+        shutil.copy(other.folder / "server" / "ca.pem", server / "ca.pem")
+        with pytest.raises(IntegrityError, match=r"not the certificate of ca\.key"):
+            other.run(folders.open_core(server))
+        (server / "ca.pem").unlink()
+        with pytest.raises(IntegrityError, match=r"ca\.pem cannot be read"):
+            other.run(folders.open_core(server))
+        (server / "director.key").write_text("cut")
+        with pytest.raises(IntegrityError, match=r"director\.key cannot be read"):
+            other.run(folders.open_core(server))
 
 
 def test_a_lost_database_is_told_at_start(tmp_path):
