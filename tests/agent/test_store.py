@@ -6,7 +6,8 @@ import stat
 import pytest
 from tests.agent.world import World, wanted
 
-from sanderling.agent.actions import Emit, Notice
+from sanderling.agent.actions import Emit
+from sanderling.agent.bodies import Notice
 from sanderling.agent.outbox import Caps
 from sanderling.agent.state import AgentState, Slot
 from sanderling.agent.store import SCHEMA_VERSION, SqliteStore

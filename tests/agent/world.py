@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from sanderling.agent import actions, events
 from sanderling.agent.driver import Driver
 from sanderling.agent.fakes import MemoryStore, ScriptedPerformer, VirtualClock
-from sanderling.agent.state import Code, Release, Settings, Trial, Wanted
+from sanderling.agent.state import Code, Release, Result, Settings, Trial, Wanted
 
 DEVICE = "dv-1"
 START = 1_900_000_000.0
@@ -59,6 +59,7 @@ class World:
     desired: events.Desired | None = None
     confirmed: list[tuple[str, int]] = field(default_factory=list)
     confirm: bool = True
+    reported: list[Result] = field(default_factory=list)
     boot_id: str = "boot-1"
     kept: tuple[tuple[str, str], ...] = ()
     collected: tuple[str, ...] = ()
@@ -119,6 +120,7 @@ class World:
         if not self.online:
             return [(self.clock.now() + 5, events.CheckInFailed("unreachable"))]
         newer = self.desired if self.desired and self.desired.counter > action.desired_counter else None
+        self.reported += action.results
         for result in action.results:
             if self.confirm and (result.assignment, result.attempt) not in self.confirmed:
                 self.confirmed.append((result.assignment, result.attempt))

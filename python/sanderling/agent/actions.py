@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sanderling.agent.bodies import Metrics, Notice
 from sanderling.agent.events import Event
-from sanderling.agent.state import Code, Outcome, Phase, Release, Result, TelemetryPlan, Wanted
+from sanderling.agent.state import Phase, Release, Result, TelemetryPlan, Wanted
 
 
 @dataclass(frozen=True)
@@ -140,30 +141,6 @@ class ForgetTelemetry:
 
     boot_id: str
     sequence: int
-
-
-@dataclass(frozen=True)
-class Metrics:
-    """Telemetry: counted since the last one."""
-
-    inferences: int
-    errors: int
-    latency_p50_us: float
-    latency_p95_us: float
-    mean_confidence: float
-    runner_restarts: int
-    resident_bytes: int
-    cpu_seconds: float
-
-
-@dataclass(frozen=True)
-class Notice:
-    """Telemetry: something happened. `severity` is "info", "warning" or "error"."""
-
-    kind: str
-    severity: str
-    message: str
-    code: Code | Outcome | None = None
 
 
 @dataclass(frozen=True)

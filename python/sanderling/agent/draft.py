@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from sanderling.agent import probation
-from sanderling.agent.actions import Emit, Launch, Metrics, Notice, Serve, SlotAction, Wake
-from sanderling.agent.events import HealDue, SlotEvent, Window
+from sanderling.agent.actions import Emit, Launch, Observe, Serve, SlotAction, Wake
+from sanderling.agent.bodies import Metrics, Notice
+from sanderling.agent.events import HealDue, ObserveDue, SlotEvent, Window
 from sanderling.agent.state import Code, Outcome, Phase, Result, Running, Settings, Slot, TelemetryPlan, Update
 
 
@@ -91,6 +92,17 @@ class Draft:
         if heals == 3 and self.slot.active is not None:
             message = f"the active version cannot be served, tried {heals} times: {detail}"
             self.do(Emit(self.slot.name, self.slot.active.release.version, Notice("runner.failing", "error", message)))
+
+    def observe(self, _event: ObserveDue) -> None:
+        """Asks the runner that answers requests what it counted, and again later."""
+        slot, update = self.slot, self.slot.update
+        trial = slot.phase is Phase.PROBATION
+        running = update.candidate if trial and update else slot.active
+        if running is not None:
+            row = running.next_row - 1
+            version = running.release.version
+            self.do(Observe(slot.name, version, running.instance, running.next_window - 1, row))
+        self.wake(ObserveDue(slot.name), self.settings.observe_trial_s if trial else self.settings.observe_s)
 
     def emit_windows(self, version: str, windows: tuple[Window, ...]) -> None:
         """Puts drift windows into the outbox."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sanderling.agent.bodies import Metrics, Notice
 from sanderling.agent.state import Code, Release, TelemetryPlan, Wanted
 
 
@@ -226,6 +227,15 @@ class Observed:
 
 
 @dataclass(frozen=True)
+class Attached:
+    """What an application saw that runs the version itself; bytes are a serialized DriftWindow."""
+
+    slot: str
+    version: str
+    body: bytes | Metrics | Notice
+
+
+@dataclass(frozen=True)
 class Died:
     """A runner is gone: CRASH by itself, HANG killed since it did not answer."""
 
@@ -248,6 +258,7 @@ SlotEvent = (
     | HealDue
     | ObserveDue
     | Observed
+    | Attached
     | Died
 )
 Event = Started | CheckInDue | Hinted | CheckedIn | CheckInFailed | SlotEvent

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from sanderling.agent.bodies import Metrics
 from sanderling.agent.confidence import ConfidenceTest
 from sanderling.agent.events import Observed, Window
 from sanderling.agent.state import Code, Measured, Running, Settings, Update
@@ -43,6 +44,21 @@ def take_in(running: Running, seen: Observed) -> tuple[Running, tuple[float, ...
         own_reference=seen.own_reference or running.own_reference,
     )
     return counted, fresh, windows
+
+
+def take_in_attached(running: Running, seen: Metrics) -> tuple[Running, tuple[float, ...]]:
+    """Counts what an attached application saw.
+
+    Returns:
+        The counts after it, and the one confidence that the test may take: the mean, once. It is bounded and has H0's
+        expectation; taken once for each of its rows it would count as more evidence than it is.
+    """
+    counted = replace(
+        running,
+        rows_before=running.rows_before + seen.inferences,
+        errors_before=running.errors_before + seen.errors,
+    )
+    return counted, (seen.mean_confidence,) if seen.inferences and seen.mean_confidence > 0 else ()
 
 
 def start_test(incumbent: Running | None, settings: Settings) -> ConfidenceTest | None:

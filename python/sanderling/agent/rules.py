@@ -18,10 +18,10 @@ from sanderling.agent.actions import (
     Emit,
     ForgetTelemetry,
     Keep,
-    Notice,
     SlotReport,
     Wake,
 )
+from sanderling.agent.bodies import Notice
 from sanderling.agent.events import (
     CheckedIn,
     CheckInDue,

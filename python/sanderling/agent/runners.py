@@ -72,6 +72,7 @@ class Runners:
         folders: For sockets, logs and attached applications.
         fetch: Gets blobs of a trusted release that are missing or damaged.
         threads: Of each runner, 0 for its default.
+        open_attach: Listens for what attached applications of a slot see.
     """
 
     def __init__(
@@ -83,9 +84,11 @@ class Runners:
         folders: Folders,
         fetch: Callable[[Release], None],
         threads: int = 0,
+        open_attach: Callable[[str], None] = lambda slot: None,
     ) -> None:
         self._device_id, self._blobs, self._store, self._router = device_id, blobs, store, router
         self._folders, self._fetch, self._threads = folders, fetch, threads
+        self._open_attach = open_attach
         self._runners: dict[tuple[str, str], _Runner] = {}
         self._lock = threading.Lock()
 
@@ -268,6 +271,7 @@ class Runners:
         )
         if self._attached(action.slot) != active:
             write_active(self._folders.attach, action.slot, active)
+        self._open_attach(action.slot)
         return Served(action.slot, action.step)
 
     def _attached(self, slot: str) -> Active | None:

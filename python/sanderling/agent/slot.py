@@ -19,15 +19,15 @@ from sanderling.agent.actions import (
     Emit,
     Fetch,
     Load,
-    Notice,
-    Observe,
     Resolve,
     SelfTest,
     Serve,
     Verify,
 )
+from sanderling.agent.bodies import Metrics, Notice
 from sanderling.agent.draft import Draft
 from sanderling.agent.events import (
+    Attached,
     Died,
     Fetched,
     HealDue,
@@ -375,16 +375,6 @@ class Step(Draft):
 
     # Observation.
 
-    def _observe(self, _event: ObserveDue) -> None:
-        slot, update = self.slot, self.slot.update
-        trial = slot.phase is Phase.PROBATION
-        running = update.candidate if trial and update else slot.active
-        if running is not None:
-            row = running.next_row - 1
-            version = running.release.version
-            self.do(Observe(slot.name, version, running.instance, running.next_window - 1, row))
-        self.wake(ObserveDue(slot.name), self.settings.observe_trial_s if trial else self.settings.observe_s)
-
     def _observed(self, event: Observed) -> None:
         slot, update = self.slot, self.slot.update
         if slot.phase is Phase.PROBATION and update is not None and update.candidate is not None:
@@ -397,11 +387,32 @@ class Step(Draft):
             self.emit_windows(event.version, windows)
             self.emit_metrics(running)
 
+    def _attached(self, event: Attached) -> None:
+        slot, update, body = self.slot, self.slot.update, event.body
+        self.do(Emit(slot.name, event.version, body))
+        if not isinstance(body, Metrics):
+            return
+        candidate = update.candidate if update and slot.phase is Phase.PROBATION else None
+        if update and candidate and candidate.release.version == event.version:
+            self._judge(update, *probation.take_in_attached(candidate, body))
+        elif slot.active is not None and slot.active.release.version == event.version:
+            running, _ = probation.take_in_attached(slot.active, body)
+            # Told by the row above: the next metrics of the runner must not tell it again.
+            self.slot = replace(
+                slot,
+                active=running,
+                sent_rows=slot.sent_rows + body.inferences,
+                sent_errors=slot.sent_errors + body.errors,
+            )
+
     def _observed_trial(self, update: Update, candidate: Running, event: Observed) -> None:
         running, fresh, windows = probation.take_in(candidate, event)
+        self.emit_windows(event.version, windows)
+        self._judge(update, running, fresh)
+
+    def _judge(self, update: Update, running: Running, fresh: tuple[float, ...]) -> None:
         update, failed = probation.advance(replace(update, candidate=running), self.slot.active, fresh, self.settings)
         self.slot = replace(self.slot, update=update)
-        self.emit_windows(event.version, windows)
         if failed is None and probation.is_over(update, self.now):
             failed = probation.too_slow(running, self.slot.active, self.settings)
             if failed is None:
@@ -422,7 +433,8 @@ _HANDLERS: dict[type, Callable[[Step, Any], None]] = {
     StepDue: Step._step_due,
     RetryDue: Step._retry,
     HealDue: Step._heal,
-    ObserveDue: Step._observe,
+    ObserveDue: Step.observe,
     Observed: Step._observed,
+    Attached: Step._attached,
     Died: Step._died,
 }

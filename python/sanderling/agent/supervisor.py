@@ -29,6 +29,7 @@ from sanderling.agent.actions import (
     Serve,
     Verify,
 )
+from sanderling.agent.attached import AttachedListener
 from sanderling.agent.blobs import BlobStore, write_durably
 from sanderling.agent.check_in import CheckIns
 from sanderling.agent.driver import Driver
@@ -113,8 +114,16 @@ class Supervisor:
         self._files = Files(self.blobs, versions, client, host_of(facts), self._wall)
         self.router = RouterClient(state / "router", self.store, state / "logs", options.host, options.port)
         folders = Folders(state / "run", state / "logs", state / "attach")
+        self._attached = AttachedListener(folders.attach, lambda seen: self.driver.post(seen))
         self.runners = Runners(
-            self._identity.device_id, self.blobs, self.store, self.router, folders, self._files.fetch, options.threads
+            self._identity.device_id,
+            self.blobs,
+            self.store,
+            self.router,
+            folders,
+            self._files.fetch,
+            options.threads,
+            self._attached.open,
         )
         self.driver = Driver(
             self._identity.device_id, self._boot, self.clock, self.store, self._perform, options.settings
@@ -154,6 +163,7 @@ class Supervisor:
         self._stop.set()
         self._link.stop()
         watcher.join(5.0)
+        self._attached.close()
         self._workers.close(5.0)
         if self._end_all:
             self.router.end()

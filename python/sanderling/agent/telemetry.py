@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sanderling.agent.actions import Emit, Metrics
+from sanderling.agent.actions import Emit
+from sanderling.agent.bodies import Metrics
 from sanderling.api.telemetry.v1 import telemetry_pb2
 from sanderling.trust import PROTOCOL_VERSION
 
