@@ -34,6 +34,8 @@ PROTOCOL_VERSION = 1
 _MOST_WAITING = 256
 _MOST_WAITING_BYTES = 64 << 20
 _SEND_S = 0.5
+_PAUSE_S = 1.0  # after a failure, so that an agent that hangs delays nothing but itself
+_CLOSE_S = 3.0
 _log = logging.getLogger("sanderling.attach")
 
 
@@ -151,6 +153,7 @@ class Sender:
         self._versions: dict[int, HandOver] = {}
         self._socket: socket.socket | None = None
         self._send_lock = threading.Lock()
+        self._silent_until, self._ended = 0.0, False
         self._thread = threading.Thread(target=self._run, name="sanderling hand-over", daemon=True)
         self._thread.start()
 
@@ -174,10 +177,11 @@ class Sender:
         self._send(self._envelope(hand_over, event=event))
 
     def close(self) -> None:
-        """Looks at what waits, sends the counts that are left, and ends the thread."""
+        """Looks at what waits, sends the counts that are left, and ends; but does not wait long for the agent."""
         self._queue.put(None)
-        self._thread.join()
+        self._thread.join(_CLOSE_S)
         with self._send_lock:
+            self._ended = True
             self._hang_up()
 
     def _run(self) -> None:
@@ -220,15 +224,28 @@ class Sender:
     def _send(self, envelope: telemetry_pb2.Envelope) -> None:
         frame = write_frame(envelope)
         with self._send_lock:
+            now = time.monotonic()
+            if self._ended or now < self._silent_until:
+                self._count_drop()
+            elif not self._write(frame):
+                self._silent_until = now + _PAUSE_S
+                self._count_drop()
+
+    def _write(self, frame: bytes) -> bool:
+        """Writes a whole frame, if need be on a new connection: the agent may have started anew."""
+        while True:
+            used = self._socket is not None
             try:
                 if self._socket is None:
                     self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
                     self._socket.settimeout(_SEND_S)
                     self._socket.connect(str(self._path))
                 self._socket.sendall(frame)
-            except OSError:
-                self._hang_up()  # a frame may be half out: the next one needs a connection of its own
-                self._count_drop()
+                return True
+            except OSError as error:
+                self._hang_up()  # a part of the frame may be out, which ends with its connection
+                if not used or isinstance(error, TimeoutError):
+                    return False
 
     def _hang_up(self) -> None:
         if self._socket is not None:

@@ -27,12 +27,13 @@ INFER = "/v2/models/camera/infer"
 class Router:
     """A router of its own folder."""
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
-        folder.mkdir()
+    def __init__(self, folder: Path, *arguments: str, port: int = 0) -> None:
+        folder.mkdir(exist_ok=True)
+        (folder / ADDRESS).unlink(missing_ok=True)
         self.folder = folder
-        self.generation = 0
+        self.generation = acknowledged(folder)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "sanderling.agent.router", "--state", str(folder), "--port", "0", *arguments]
+            [sys.executable, "-m", "sanderling.agent.router", "--state", str(folder), "--port", str(port), *arguments]
         )
         wait_until((folder / ADDRESS).exists)
         address = json.loads((folder / ADDRESS).read_bytes())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import stat
 import struct
@@ -70,7 +71,8 @@ class Agent:
                 connection, _ = self._socket.accept()
             except OSError:
                 return
-            with connection:
+            self._connection = connection
+            with connection, contextlib.suppress(OSError):
                 rest = b""
                 while data := connection.recv(1 << 16):
                     found, rest = read_frames(rest + data)
@@ -80,6 +82,8 @@ class Agent:
         return [envelope for envelope in list(self.envelopes) if envelope.WhichOneof("body") == body]
 
     def close(self) -> None:
+        with contextlib.suppress(AttributeError, OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
         self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
         self._thread.join(WAIT_S)
@@ -223,6 +227,18 @@ def test_an_agent_that_is_away_or_does_not_read_costs_the_application_nothing(de
                 model.run(rows)
             assert time.monotonic() - begin < 5.0
     assert model.dropped >= 20
+
+
+def test_an_agent_that_starts_anew_is_found_again(device: Device):
+    device.activate("linear-1.0")
+    with sanderling.attach("camera", folder=device.state) as model:
+        for _ in range(2):
+            listening = Agent(device.folder)
+            model.run(draw(0, 50))
+            wait_until(lambda listening=listening: len(listening.of("drift")) == 1)
+            listening.close()
+            socket_path(device.folder, "camera").unlink()
+    assert model.dropped == 0
 
 
 @pytest.mark.parametrize("slot", ["", "../camera", ".hidden"])

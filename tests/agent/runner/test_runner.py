@@ -31,9 +31,9 @@ def refused(call: grpc.RpcError) -> tuple[str, str, str]:
 
 def test_a_version_is_loaded_tested_activated_and_answers(runners: Runners):
     runner = runners.start()
-    assert stat.S_IMODE(runner.socket.stat().st_mode) & 0o077 == 0
+    assert stat.S_IMODE(runner.socket.stat().st_mode) == 0o600
     runners.load(runner, "1.0", runners.store.add("1.0", 2.0), active=False)
-    assert stat.S_IMODE(Path(runner.inference).stat().st_mode) & 0o077 == 0
+    assert stat.S_IMODE(Path(runner.inference).stat().st_mode) == 0o600
     status, _, answer = runner.infer(draw(0, 1))
     assert (status, "not active" in answer["error"]) == (503, True)
     assert get(runner.inference, "/v2/health/ready")[0] == 503

@@ -36,19 +36,38 @@ class RunnerLost(Exception):
         self.suspect = suspect
 
 
+class Budget:
+    """Bytes that all requests together may hold in memory.
+
+    Args:
+        most: Of them.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._left = most
+
+    def take(self, count: int) -> bool:
+        """Takes bytes if there are so many."""
+        if count > self._left:
+            return False
+        self._left -= count
+        return True
+
+    def give_back(self, count: int) -> None:
+        """Gives bytes back."""
+        self._left += count
+
+
 class Replay:
-    """A request's body, passed on as it comes and kept for another try while it is not too large."""
+    """A request's body, passed on as it comes and kept for another try while the budget has room."""
 
-    def __init__(self, exchange: Exchange, most: int) -> None:
+    def __init__(self, exchange: Exchange, budget: Budget) -> None:
         self._source = exchange.body()
+        self._budget = budget
         self._kept: list[bytes] = []
-        self._bytes, self._most = 0, most
         self._ended = False
-
-    @property
-    def possible(self) -> bool:
+        self.possible = True
         """Whether all that was passed on is still here."""
-        return self._bytes <= self._most
 
     async def parts(self) -> AsyncIterator[bytes]:
         """The body from its beginning."""
@@ -60,26 +79,32 @@ class Replay:
             except StopAsyncIteration:
                 self._ended = True
                 return
-            self._bytes += len(part)
-            if self.possible:
+            if self.possible and self._budget.take(len(part)):
                 self._kept.append(part)
             else:
-                self._kept.clear()
+                self.possible = False
+                self.let_go()
             yield part
+
+    def let_go(self) -> None:
+        """Gives back what is kept."""
+        self._budget.give_back(sum(len(part) for part in self._kept))
+        self._kept.clear()
 
 
 class Forwarder:
     """Sends exchanges to runners.
 
-    An answer of up to `hold_bytes` is read whole before its first byte goes to the client; so a runner that dies in
-    mid-answer costs a second try, not an error. Inference changes nothing, so a second try is safe.
+    Requests are kept, and answers of up to `hold_bytes` read whole before their first byte goes to the client, while
+    there is memory for it; so a runner that dies in mid-answer costs a second try, not an error. Inference changes
+    nothing, so a second try is safe.
 
     Args:
         pool: Connections to runners.
         current: The route of a slot now; None without one.
         retry_s: How long after a first failure another try may begin.
-        replay_bytes: Largest body that is kept for another try.
         hold_bytes: Largest answer that is held back until it is whole.
+        memory_bytes: Of all requests kept and answers held back together.
     """
 
     def __init__(
@@ -88,11 +113,12 @@ class Forwarder:
         current: Callable[[str], Route | None],
         *,
         retry_s: float = 2.0,
-        replay_bytes: int = 16 << 20,
         hold_bytes: int = 1 << 20,
+        memory_bytes: int = 64 << 20,
     ) -> None:
         self._pool, self._current = pool, current
-        self._retry_s, self._replay_bytes, self._hold_bytes = retry_s, replay_bytes, hold_bytes
+        self._retry_s, self._hold_bytes = retry_s, hold_bytes
+        self._budget = Budget(memory_bytes)
 
     async def forward(self, exchange: Exchange, slot: str) -> None:
         """Answers the exchange by the slot's runner.
@@ -102,8 +128,14 @@ class Forwarder:
             TimeoutError: The client is too slow.
             OSError: The client is gone.
         """
+        replay = Replay(exchange, self._budget)
+        try:
+            await self._forward(exchange, slot, replay)
+        finally:
+            replay.let_go()
+
+    async def _forward(self, exchange: Exchange, slot: str, replay: Replay) -> None:
         loop = asyncio.get_running_loop()
-        replay = Replay(exchange, self._replay_bytes)
         pause, until, deaths = _FIRST_PAUSE_S, None, 0
         while True:
             route = self._current(slot)
@@ -159,6 +191,12 @@ class Forwarder:
 
     async def _answer(self, peer: Peer, exchange: Exchange, route: Route) -> None:
         held = bytearray()
+        try:
+            await self._pass_back(peer, exchange, route, held)
+        finally:
+            self._budget.give_back(len(held))
+
+    async def _pass_back(self, peer: Peer, exchange: Exchange, route: Route, held: bytearray) -> None:
         response: h11.Response | None = None
         while True:
             try:
@@ -175,13 +213,14 @@ class Forwarder:
                     raise RunnerLost(f"{route.version} drains")
                 response = event
             elif isinstance(event, h11.Data) and response is not None:
+                data = bytes(event.data)
                 if exchange.started:
-                    await exchange.write(bytes(event.data))
-                    continue
-                held += event.data
-                if len(held) > self._hold_bytes:
+                    await exchange.write(data)
+                elif len(held) + len(data) <= self._hold_bytes and self._budget.take(len(data)):
+                    held += data
+                else:
                     await exchange.start(response.status_code, _passed(response, keep_length=True))
-                    await exchange.write(bytes(held))
+                    await exchange.write(bytes(held) + data)
             elif isinstance(event, h11.EndOfMessage) and response is not None:
                 if exchange.started:
                     await exchange.end()

@@ -18,8 +18,10 @@ from sanderling.api.telemetry.v1 import telemetry_pb2
 from sanderling.errors import InputError
 
 Array = npt.NDArray[Any]
-MOST_WINDOWS = 1024
-"""Windows kept until acknowledged; older ones are dropped."""
+MOST_WINDOW_BYTES = 16 << 20
+"""Of windows kept until acknowledged; the oldest are dropped."""
+MOST_ANSWER_BYTES = 2 << 20
+"""Of windows handed out at once: a gRPC message has 4 MiB at most by default, and more than the windows is in it."""
 _log = logging.getLogger("sanderling.runner")
 
 
@@ -43,7 +45,8 @@ class Observer:
         self.confidences = Confidences()
         self._windows, self._samples = windows, samples
         self._lock = threading.Lock()
-        self._closed: deque[telemetry_pb2.DriftWindow] = deque(maxlen=MOST_WINDOWS)
+        self._closed = deque[telemetry_pb2.DriftWindow]()
+        self._closed_bytes = 0
         self._last_window = 0
         self._learned: tuple[int, bytes] | None = None
         self._unfit = 0
@@ -69,14 +72,25 @@ class Observer:
         """Drops the windows up to `acknowledged_window`.
 
         Returns:
-            Those that are left, and the device's own reference until the window that it was learned with is dropped.
+            The oldest of those that are left, as many as fit into an answer; and the device's own reference, until the
+            window that it was learned with is dropped.
         """
         with self._lock:
             while self._closed and self._closed[0].window <= acknowledged_window:
-                self._closed.popleft()
+                self._drop_oldest()
             if self._learned is not None and self._learned[0] <= acknowledged_window:
                 self._learned = None
-            return list(self._closed), b"" if self._learned is None else self._learned[1]
+            fitting: list[telemetry_pb2.DriftWindow] = []
+            room = MOST_ANSWER_BYTES
+            for window in self._closed:
+                room -= window.ByteSize()
+                if fitting and room < 0:
+                    break
+                fitting.append(window)
+            return fitting, b"" if self._learned is None else self._learned[1]
+
+    def _drop_oldest(self) -> None:
+        self._closed_bytes -= self._closed.popleft().ByteSize()
 
     def _run(self) -> None:
         while (answered := self._queue.get()) is not None:
@@ -105,6 +119,10 @@ class Observer:
         message = drift_window(closed)
         with self._lock:
             self._closed.append(message)
+            self._closed_bytes += message.ByteSize()
+            while self._closed_bytes > MOST_WINDOW_BYTES and len(self._closed) > 1:
+                _log.warning("window %d is dropped: nobody took it", self._closed[0].window)
+                self._drop_oldest()
             self._last_window = closed.number
             if closed.learned is not None:
                 self._learned = (closed.number, closed.learned.to_bytes())

@@ -24,6 +24,7 @@ _THREADS = 6  # Load, SelfTest and Drain may each hold one; Health must find ano
 _LONGEST_SOCKET_PATH = 107 - len(".http")  # of sockaddr_un
 _TERM_DRAIN_S = 10.0
 _STOP_S = 0.5
+_MOST_REQUEST_BYTES = 64 << 20  # Load may bring the device's own reference
 _log = logging.getLogger("sanderling.runner")
 
 
@@ -61,14 +62,16 @@ class RunnerProcess:
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._terminate)
         os.umask(0o077)  # both sockets are for this user alone
+        options = [("grpc.max_receive_message_length", _MOST_REQUEST_BYTES)]
         server = grpc.server(
-            ThreadPoolExecutor(_THREADS, thread_name_prefix="agent"), interceptors=[ErrorInterceptor()]
+            ThreadPoolExecutor(_THREADS, thread_name_prefix="agent"), interceptors=[ErrorInterceptor()], options=options
         )
         runner_pb2_grpc.add_RunnerServiceServicer_to_server(RunnerService(self, hang_s=self._hang_s), server)
         try:
             server.add_insecure_port(f"unix:{self._socket}")
         except RuntimeError as error:
             raise TransportError(f"[runner] cannot listen on {self._socket}: {error}") from error
+        self._socket.chmod(0o600)
         server.start()
         await self._ended.wait()
         await asyncio.to_thread(server.stop(grace=_STOP_S).wait, 2 * _STOP_S)
@@ -79,6 +82,7 @@ class RunnerProcess:
         face = InferenceFace(serving, active)
         self._http_socket.unlink(missing_ok=True)
         asyncio.run_coroutine_threadsafe(face.server.listen_unix(str(self._http_socket)), self._loop).result()
+        self._http_socket.chmod(0o600)
         self._face, self._serving = face, serving
         return str(self._http_socket)
 
