@@ -334,6 +334,11 @@ class Runners:
 
     # Watching
 
+    def running(self) -> list[Process]:
+        """Processes of the runners that are loaded."""
+        with self._lock:
+            return [runner.process for runner in self._runners.values()]
+
     def look(self) -> list[Died]:
         """Asks every runner for its health; one that hangs is killed."""
         with self._lock:
