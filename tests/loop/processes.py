@@ -145,7 +145,10 @@ class Fleet:
     def __enter__(self) -> Fleet:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            for log in [*self.folder.rglob("*.log"), *self._states.rglob("*.log")]:
+                print(f"--- {log}\n{log.read_text(errors='replace')[-3000:]}")
         self._stack.close()
 
     def device(self, *, plain: bool = False, token: str = "") -> Device:
