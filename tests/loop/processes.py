@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import signal
 import tempfile
@@ -26,7 +27,7 @@ from sanderling_devices.demo.fleet.processes import AGENT_PROGRAM, Device, Serve
 SLOT = versions.SLOT
 ROWS = 60
 SHORT = {
-    "check_in_seconds": 0.4,
+    "check_in_seconds": 0.25,
     "rollout_tick_seconds": 0.2,
     "probation_rows": 150,
     "probation_seconds": 1.0,
@@ -40,17 +41,20 @@ def parts() -> digits.Split:
 
 
 @functools.cache
-def bundle(kind: str, version: str, counter: int) -> Bundle:
+def made(kind: str) -> Bundle:
     frames = parts().reference.frames
-    if kind == "good":
-        return versions.good_bundle(frames, version, counter)
-    return versions.bad_bundle(kind, frames, version, counter, "digits-1")
+    return versions.good_bundle(frames) if kind == "good" else versions.bad_bundle(kind, frames, "1", 1, "digits-1")
+
+
+def bundle(kind: str, number: int) -> Bundle:
+    manifest = dataclasses.replace(made(kind).manifest, version=str(number), release_counter=number)
+    return Bundle(manifest, made(kind).blobs)
 
 
 @functools.cache
-def truth(kind: str, version: str, counter: int) -> np.ndarray:
-    """What a version answers to the first rows held out."""
-    with sanderling.Session(bundle(kind, version, counter).blobs["model.onnx"]) as session:
+def truth(kind: str) -> np.ndarray:
+    """What such a version answers to the first rows held out."""
+    with sanderling.Session(made(kind).blobs["model.onnx"]) as session:
         return session.run(parts().held_out.frames[:ROWS])
 
 
@@ -147,9 +151,13 @@ class Fleet:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
-            for log in [*self.folder.rglob("*.log"), *self._states.rglob("*.log")]:
-                print(f"--- {log}\n{log.read_text(errors='replace')[-3000:]}")
+            self.print_logs()
         self._stack.close()
+
+    def print_logs(self) -> None:
+        """Their ends: pytest shows them where a test has failed."""
+        for log in [*self.folder.rglob("*.log"), *self._states.rglob("*.log")]:
+            print(f"--- {log}\n{log.read_text(errors='replace')[-3000:]}")
 
     def device(self, *, plain: bool = False, token: str = "") -> Device:
         """Enrols a device and starts its agent; `plain` runs `sanderling agent run`."""
@@ -166,11 +174,12 @@ class Fleet:
         self._stack.callback(application.stop)
         return application.start()
 
-    def push(self, kind: str, version: str, counter: int) -> str:
-        name = self.operator.push(bundle(kind, version, counter), self.folder)
+    def push(self, kind: str, *numbers: int) -> str:
+        """Signs versions with these numbers, which are their release counters too; the name of the last."""
+        names = self.operator.push([bundle(kind, number) for number in numbers], self.folder)
         if kind != "hang":
-            self.known[name] = truth(kind, version, counter)
-        return name
+            self.known.update(dict.fromkeys(names, truth(kind)))
+        return names[-1]
 
     def roll_out(self, version: str, *, soak_s: float = 0.2, canary: float = 50.0) -> str:
         stages = [("canary", canary), ("everyone", 100.0)] if canary < 100 else [("everyone", 100.0)]

@@ -41,7 +41,7 @@ def test_from_nothing_to_a_version_that_is_reverted(tmp_path):
             == devices[0].device_id
         )
 
-        first = fleet.push("good", "1", 1)
+        first = fleet.push("good", 1)
         done = fleet.ended(fleet.roll_out(first))
         assert state_of(done) == "SUCCEEDED", done.reason
         assert [standing_of(item) for item in done.assignments] == ["COMMITTED"] * 2
@@ -50,7 +50,7 @@ def test_from_nothing_to_a_version_that_is_reverted(tmp_path):
             assert application.since(first) > 150, "it was on trial under real inference"
 
         runners = [device.runner(SLOT) for device in devices]
-        bad = fleet.push("wrong", "3", 3)
+        bad = fleet.push("wrong", 3)
         done = fleet.ended(fleet.roll_out(bad))
         assert state_of(done) == "ABORTED", done.reason
         assert "failures" in done.reason
@@ -84,9 +84,9 @@ def test_a_version_that_hangs_in_the_field(tmp_path):
         devices = [fleet.device(), fleet.device()]
         for device in devices:
             fleet.application(device)
-        first = fleet.push("good", "1", 1)
+        first = fleet.push("good", 1)
         assert state_of(fleet.ended(fleet.roll_out(first))) == "SUCCEEDED"
-        bad = fleet.push("hang", "3", 3)
+        bad = fleet.push("hang", 3)
         done = fleet.ended(fleet.roll_out(bad))
         assert state_of(done) == "ABORTED", done.reason
         (canary,) = [item for item in done.assignments if item.attempt]

@@ -17,6 +17,7 @@ from sanderling.api.rollout.v1.rollout_pb2_grpc import RolloutServiceStub
 from sanderling.versions import Bundle, write_bundle
 from sanderling_devices.demo.fleet.processes import WAIT_S, Server, sanderling
 
+_TRIES = 10
 FINISHED = frozenset({"SUCCEEDED", "ABORTED", "ROLLED_BACK", "PAUSED"})
 """States of a rollout in which it waits for nobody, or for a person."""
 
@@ -29,7 +30,9 @@ class Operator:
         credentials = grpc.ssl_channel_credentials((server.folder / "operator" / "ca.pem").read_bytes())
         token = (server.folder / "operator" / "token").read_text().strip()
         self._metadata = (("authorization", f"Bearer {token}"),)
-        self._channel = grpc.secure_channel(server.addresses["operator"], credentials)
+        # A server that is started again is found again at once, not after gRPC's two minutes.
+        options = [("grpc.max_reconnect_backoff_ms", 500)]
+        self._channel = grpc.secure_channel(server.addresses["operator"], credentials, options)
         self._devices, self._rollouts = DeviceAdminServiceStub(self._channel), RolloutServiceStub(self._channel)
 
     def __enter__(self) -> Self:
@@ -52,11 +55,12 @@ class Operator:
         found = self._call(self._devices.ListDevices, device_admin_pb2.ListDevicesRequest(page_size=500)).devices
         return {device.device_id: device for device in found}
 
-    def push(self, bundle: Bundle, folder: Path) -> str:
-        """Writes the bundle, then uploads and signs it: `sanderling model push`. Returns "NAME-VERSION"."""
-        path = write_bundle(bundle, folder)
-        arguments = ("model", "push", path, "--release", self._server.release)
-        return sanderling(*arguments, environment=self._server.environment).strip()
+    def push(self, bundles: Sequence[Bundle], folder: Path) -> list[str]:
+        """Writes bundles, then uploads and signs them: `sanderling model push`. Returns each "NAME-VERSION"."""
+        paths = [write_bundle(bundle, folder) for bundle in bundles]
+        arguments = ("model", "push", *paths, "--release", self._server.release)
+        sanderling(*arguments, environment=self._server.environment)
+        return [bundle.manifest.full_name for bundle in bundles]
 
     def roll_out(self, version: str, slot: str, stages: Sequence[tuple[str, float]], *, soak_seconds: float) -> str:
         """Creates a rollout to all devices, aborted by its first breach. Returns its id.
@@ -97,8 +101,14 @@ class Operator:
         return answer.rollout
 
     def _call(self, method: Any, request: Any) -> Any:
-        # Waits for a server that is being restarted: what an operator's terminal would do by asking again.
-        return method(request, metadata=self._metadata, timeout=WAIT_S, wait_for_ready=True)
+        # Every call here repeats safely; a token that nobody saw expires.
+        for last in (False,) * _TRIES + (True,):
+            try:
+                return method(request, metadata=self._metadata, timeout=WAIT_S, wait_for_ready=True)
+            except grpc.RpcError as error:
+                if last or error.code() is not grpc.StatusCode.UNAVAILABLE:
+                    raise
+        raise AssertionError("the last try has returned or raised")
 
 
 def state_of(rollout: rollout_pb2.Rollout) -> str:

@@ -91,7 +91,7 @@ class Server:
             "SANDERLING_FLEET_TOKEN_FILE": str(self.folder / "operator" / "token"),
         }
 
-    def start(self) -> None:
+    def start(self, **environment: str) -> None:
         """Starts it and waits until it listens.
 
         Raises:
@@ -102,7 +102,9 @@ class Server:
             ports += [f"--{name}-port", self.addresses.get(name, ":0").rpartition(":")[2]]
         with (self.folder / "server.log").open("ab") as log:
             command = [*COMMAND, "fleet", "run", str(self.folder), *ports, "-o", "json"]
-            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+            self.process = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, **environment}
+            )
         assert self.process.stdout is not None
         said = ""
         for line in self.process.stdout:  # ends when it prints the last line of its addresses, or ends
@@ -202,7 +204,8 @@ class Device:
             raise TransportError(f"[demo] {self.state.name} has no router that listens yet") from error
 
     def _read(self, what: Callable[[SqliteStore], Any]) -> Any:
-        if not (self.state / "state.db").exists():
+        # Written after the agent has made its database: two processes must not make it at once.
+        if not (self.state / "router" / "router.json").exists():
             return {} if what is SqliteStore.processes else None
         store = SqliteStore(self.state / "state.db")
         try:
