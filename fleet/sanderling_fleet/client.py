@@ -13,6 +13,7 @@ import grpc
 from sanderling.api.device.v1.device_admin_pb2_grpc import DeviceAdminServiceStub
 from sanderling.api.registry.v1 import registry_pb2
 from sanderling.api.registry.v1.registry_pb2_grpc import RegistryServiceStub
+from sanderling.api.rollout.v1.rollout_pb2_grpc import RolloutServiceStub
 from sanderling.errors import IntegrityError, TransportError
 from sanderling.trust import version_target
 from sanderling.versions import Bundle
@@ -55,6 +56,7 @@ class OperatorClient:
         self._channel = grpc.secure_channel(address, grpc.ssl_channel_credentials(ca_certificate))
         self.devices = DeviceAdminServiceStub(self._channel)
         self.registry = RegistryServiceStub(self._channel)
+        self.rollouts = RolloutServiceStub(self._channel)
 
     def __enter__(self) -> OperatorClient:
         """Nothing happens before the first call."""

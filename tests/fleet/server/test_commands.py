@@ -219,5 +219,5 @@ def test_flags_come_before_files_and_nearer_files_before_farther_ones(tmp_path):
 def test_durations():
     assert [duration(text) for text in ("90s", "1.5m", "24h", "7d")] == [90, 90, 86_400, 604_800]
     for text in ("", "90", "h", "-1h", "1 h"):
-        with pytest.raises(ValueError, match="no duration"):
+        with pytest.raises(ValueError, match="no span of time"):
             duration(text)
