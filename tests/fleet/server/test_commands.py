@@ -19,6 +19,7 @@ from sanderling.trust import JoinToken
 from sanderling.versions import Bundle, write_bundle
 from sanderling_fleet.commands.connection import FleetSettings, find_settings
 from sanderling_fleet.commands.printing import duration
+from sanderling_fleet.config import ServerConfig, with_settings
 
 SANDERLING = [sys.executable, "-m", "sanderling.cli"]
 
@@ -289,3 +290,15 @@ def test_durations():
     for text in ("", "90", "h", "-1h", "1 h"):
         with pytest.raises(ValueError, match="no span of time"):
             duration(text)
+
+
+def test_settings_on_the_command_line():
+    config = with_settings(ServerConfig(), ["check_in_seconds=10", "host=fleet.example.org", "probation_rows=20"])
+    assert (config.check_in_seconds, config.host, config.probation_rows) == (10, "fleet.example.org", 20)
+    for setting, words in (
+        ("check_in=10", "Did you mean 'check_in_seconds'"),
+        ("probation_rows=x", "probation_rows is 'x', expected int"),
+        ("probation_rows", "is no KEY=VALUE"),
+    ):
+        with pytest.raises(InputError, match=words):
+            with_settings(ServerConfig(), [setting])
