@@ -156,6 +156,20 @@ def test_a_router_that_dies_comes_back_at_its_port(running):
     assert site.processes()["router"] != old
 
 
+def test_samples_come_when_the_fleet_asks_for_them(site):
+    fleet, fleet_budget = site.fleet, 200_000
+    site.fleet.sample_budget = fleet_budget
+    fleet.want("main", version(fleet, 1, FACTOR), probation=probation(1, 0))
+    site.start()
+    wait_until(lambda: site.serves(1), "version 1")
+    site.load()
+    wait_until(lambda: len(fleet.samples) >= 20, "samples")
+    assert all(len(found) == 1 for found in fleet.samples.values()), "none comes twice"
+    sample = next(iter(fleet.samples.values()))[0]
+    assert (sample.slot, sample.version, set(sample.inputs), set(sample.outputs)) == ("main", "linear-1", {"x"}, {"y"})
+    assert sample.weight >= 1.0
+
+
 def test_sigterm_leaves_runners_and_sigint_ends_them(running):
     site = running
     processes = site.processes()

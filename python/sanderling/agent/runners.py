@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -304,6 +304,22 @@ class Runners:
             seen.counters.resident_bytes,
             seen.counters.cpu_seconds,
         )
+
+    def take_samples(
+        self, slot: str, version: str, acknowledged: Mapping[str, int], most_bytes: int
+    ) -> tuple[str, Sequence[runner_pb2.RunnerSample]]:
+        """Samples of a runner that the fleet has not stored.
+
+        Raises:
+            TransportError: There is no such runner, or it does not answer.
+        """
+        runner = self._runner(slot, version)
+        instance = runner.process.instance
+        request = runner_pb2.TakeSamplesRequest(
+            acknowledged_sample_id=acknowledged.get(instance, 0), most_bytes=most_bytes
+        )
+        with typed():
+            return instance, runner.stub.TakeSamples(request, timeout=CALL_S).samples
 
     def keep(self, slot: str, versions: set[str]) -> list[Callable[[], None]]:
         """Lets go of a slot's other runners at once; the answers drain and end them, which takes time."""

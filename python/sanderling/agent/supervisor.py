@@ -44,6 +44,7 @@ from sanderling.agent.ports import Later, WallClock
 from sanderling.agent.processes import boot_id
 from sanderling.agent.router_client import RouterClient
 from sanderling.agent.runners import Folders, Runners
+from sanderling.agent.samples import SampleUploads
 from sanderling.agent.state import Settings
 from sanderling.agent.store import SqliteStore
 from sanderling.agent.transport import FleetClient
@@ -125,6 +126,7 @@ class Supervisor:
             options.threads,
             self._attached.open,
         )
+        self._samples = SampleUploads(client.upload_samples, self.runners, self._wall)
         self.driver = Driver(
             self._identity.device_id, self._boot, self.clock, self.store, self._perform, options.settings
         )
@@ -182,6 +184,7 @@ class Supervisor:
             self.store.forget(action.boot_id, action.sequence)
         elif isinstance(action, CheckIn):
             self._submit("fleet", partial(self._check_ins.perform, action))
+            self._submit("fleet", self._send_samples)
         elif isinstance(action, Resolve | Fetch | Verify | Collect):
             self._submit("files", partial(self._files.perform, action))
         elif isinstance(action, Load | SelfTest | Serve | Observe):
@@ -191,6 +194,12 @@ class Supervisor:
                 versions = {version for owner, version in action.runners if owner == slot}
                 self._submit(f"slot {slot}", partial(self._keep, slot, versions))
         return iter(())
+
+    def _send_samples(self) -> None:
+        state = self.driver.state
+        running = [(slot.name, slot.active.release.version) for slot in state.slots.values() if slot.active]
+        if state.plan.sample_budget_bytes and state.approved:
+            self._samples.send(running, state.plan.sample_budget_bytes)
 
     def _submit(self, key: str, work: Callable[[], Event | None]) -> None:
         def answer() -> None:
