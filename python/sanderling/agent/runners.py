@@ -20,7 +20,7 @@ import grpc
 from sanderling.agent.actions import Launch, Load, Observe, SelfTest, Serve
 from sanderling.agent.blobs import BlobStore
 from sanderling.agent.events import Died, Event, Loaded, Observed, SelfTested, Served, StepFailed, Window
-from sanderling.agent.processes import Process, boot_id, start
+from sanderling.agent.processes import Process, boot_id, find, start
 from sanderling.agent.router_client import RouterClient
 from sanderling.agent.state import Code, Release
 from sanderling.agent.store import SqliteStore
@@ -36,6 +36,7 @@ CALL_S = 10.0
 HEALTH_S = 3.0
 DRAIN_S = 10.0
 _LATENCY_RUNS = 30
+_MODULE = "sanderling.agent.runner"
 
 
 @dataclass
@@ -136,7 +137,9 @@ class Runners:
         self._repair(launch.release)
         socket = self._socket(key)
         socket.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "sanderling.agent.runner", "--socket", str(socket)]
+        for orphan in find(_MODULE, ["--socket", str(socket)]):
+            orphan.kill()
+        command = [sys.executable, "-m", _MODULE, "--socket", str(socket)]
         process = start(command, self._folders.logs / f"runner-{key[0]}.log")
         self._store.record_process(_name(key), process.to_text())
         try:
@@ -350,11 +353,11 @@ class Runners:
 
     # Watching
 
-    def look(self) -> list[Died]:
-        """Asks every runner for its health; one that hangs is killed."""
+    def look(self, health: bool = True) -> list[Died]:
+        """Whose process has ended; with `health` also asks each runner, and kills one that hangs."""
         with self._lock:
             runners = dict(self._runners)
-        found = [self._look(key, runner) for key, runner in runners.items()]
+        found = [self._look(key, runner) for key, runner in runners.items() if health or not runner.process.is_alive()]
         return [died for died in found if died is not None]
 
     def _look(self, key: tuple[str, str], runner: _Runner) -> Died | None:

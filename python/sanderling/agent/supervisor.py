@@ -52,7 +52,8 @@ from sanderling.agent.tuf_client import SignedVersions
 from sanderling.agent.workers import Workers
 from sanderling.errors import InputError, SanderlingError
 
-_LOOK_S = 1.0
+_LOOK_S = 0.2
+_HEALTH_S = 1.0
 _FLOOR_S = 600.0
 _log = logging.getLogger("sanderling.agent")
 
@@ -169,7 +170,7 @@ class Supervisor:
         self._workers.close(5.0)
         if self._end_all:
             self.router.end()
-            for slot in self.runners.slots():
+            for slot in self.runners.slots():  # their records, adopted or not
                 for end in self.runners.keep(slot, set()):
                     end()
         self._note_time(at_once=True)
@@ -217,9 +218,12 @@ class Supervisor:
     # Beside the driver
 
     def _watch(self) -> None:
-        waits = 0.0
+        waits, health_at = 0.0, 0.0
         while not self._stop.wait(_LOOK_S):
-            for died in self.runners.look():
+            ask = time.monotonic() >= health_at
+            if ask:
+                health_at = time.monotonic() + _HEALTH_S
+            for died in self.runners.look(health=ask):
                 self.driver.post(died)
             try:
                 # Not at once for ever: a router that cannot listen must not be started once a second.
@@ -247,9 +251,21 @@ class Supervisor:
 def run_agent(options: Options) -> None:
     """Runs an agent until SIGTERM, which leaves runners and router to the next one, or SIGINT, which ends them too."""
     agent = Supervisor(options)
-    signal.signal(signal.SIGTERM, lambda *_: agent.stop())
-    signal.signal(signal.SIGINT, lambda *_: agent.stop(end_all=True))
+    heard, tell = os.pipe()
+
+    def listen() -> None:
+        for word in iter(lambda: os.read(heard, 1), b""):
+            agent.stop(end_all=word == b"a")
+
+    # A handler runs inside whatever the main thread does, also inside a lock that `stop` takes: another thread stops.
+    threading.Thread(target=listen, name="agent signals", daemon=True).start()
+    signal.signal(signal.SIGTERM, lambda *_: _tell(tell, b"t"))
+    signal.signal(signal.SIGINT, lambda *_: _tell(tell, b"a"))
     agent.run()
+
+
+def _tell(pipe: int, word: bytes) -> None:
+    os.write(pipe, word)
 
 
 def _lock(state: Path) -> IO[str]:
