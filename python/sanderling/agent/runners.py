@@ -18,7 +18,7 @@ from pathlib import Path
 import grpc
 
 from sanderling.agent.actions import Launch, Load, Observe, SelfTest, Serve
-from sanderling.agent.blobs import BlobStore
+from sanderling.agent.blobs import BlobStore, is_full
 from sanderling.agent.events import Died, Event, Loaded, Observed, SelfTested, Served, StepFailed, Window
 from sanderling.agent.processes import Process, boot_id, find, start
 from sanderling.agent.router_client import RouterClient
@@ -405,7 +405,9 @@ def _name(key: tuple[str, str]) -> str:
 
 def _failed(action: Load | SelfTest | Serve, step: int, error: Exception) -> StepFailed:
     """What an error means for an update."""
-    if isinstance(error, IntegrityError):
+    if is_full(error):
+        code = Code.NO_SPACE
+    elif isinstance(error, IntegrityError):
         code = Code.INTEGRITY
     elif isinstance(error, DeadlineError):
         code = Code.HANG
