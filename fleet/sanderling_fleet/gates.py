@@ -105,7 +105,7 @@ Gate = HardLimit | Comparison
 
 @dataclass(frozen=True)
 class Observations:
-    """What is known of a stage and of those before it.
+    """What is known of a stage.
 
     Attributes:
         attempted: Devices that began with the version.
