@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,7 +26,7 @@ def test_it_knows_exactly_what_was_counted(sequences):
         assert [n for first, last in progress.ahead for n in range(first, last + 1)] == sorted(
             n for n in seen if n > through
         )
-        assert all(first > before + 1 for (_, before), (first, _) in zip(progress.ahead, progress.ahead[1:]))
+        assert all(first > before + 1 for (_, before), (first, _) in pairwise(progress.ahead))
 
 
 def test_a_gap_that_is_given_up_counts_as_taken():
