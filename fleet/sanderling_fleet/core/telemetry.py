@@ -41,6 +41,7 @@ from sanderling_fleet.store import (
 
 T = TypeVar("T", MetricsRow, DriftRow, EventRow)
 _PRUNED_AT_ONCE = 500
+_MOST_WORD = 256
 
 
 @dataclass(frozen=True)
@@ -148,16 +149,19 @@ class Intake:
 
 async def set_presence(
     tx: Transaction, device_id: str, said: telemetry_pb2.Presence, identity: Identity, now: float
-) -> bool:
-    """Notes whether a device is connected; False for a device that is not of this fleet."""
+) -> None:
+    """Notes whether a device is connected.
+
+    Raises:
+        InputError: It is not a device of this fleet.
+    """
     if await tx.get(Device, device_id) is None:
-        return False
+        raise InputError("[telemetry] is not from a device of this fleet")
     known = await tx.get(Presence, device_id)
-    boot_id, version = said.boot_id[:256], said.agent_version[:256]
-    if known and (known.online, known.boot_id, known.agent_version) == (said.online, boot_id, version):
-        return True  # a retained word comes again with each connection
-    await tx.put(Presence(device_id, said.online, boot_id, version, identity.value, now))
-    return True
+    boot_id, version = said.boot_id[:_MOST_WORD], said.agent_version[:_MOST_WORD]
+    # A retained word comes again with each connection of ours.
+    if known is None or (known.online, known.boot_id, known.agent_version) != (said.online, boot_id, version):
+        await tx.put(Presence(device_id, said.online, boot_id, version, identity.value, now))
 
 
 Named = dict[tuple[str, str], list[tuple[Received, telemetry_pb2.Envelope]]]

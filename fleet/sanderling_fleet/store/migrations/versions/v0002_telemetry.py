@@ -138,4 +138,3 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("version_metrics", schema=None) as batch_op:
         batch_op.create_index("ix_version_metrics_device_id", ["device_id"], unique=False)
-
