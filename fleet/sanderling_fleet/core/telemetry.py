@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from sanderling.api.telemetry.v1 import telemetry_pb2
 from sanderling.errors import InputError
@@ -39,7 +38,6 @@ from sanderling_fleet.store import (
     VersionMetrics,
 )
 
-T = TypeVar("T", MetricsRow, DriftRow, EventRow)
 _PRUNED_AT_ONCE = 500
 _MOST_WORD = 256
 
@@ -86,6 +84,7 @@ class Intake:
     def __init__(self, policy: TelemetryPolicy | None = None, watch: FleetWatch | None = None) -> None:
         self.policy = policy or TelemetryPolicy()
         self.watch = watch or FleetWatch()
+        self._pruned_to = -1
 
     async def take(self, tx: Transaction, received: Sequence[Received], now: float) -> Taken:
         """Counts, stores and judges; what it raises undoes the batch, and nothing a device sends makes it raise."""
@@ -120,9 +119,9 @@ class Intake:
                 lost += progress.ahead[0][0] - 1 - progress.through
                 await _save_progress(tx, ahead.device_id, ahead.boot_id, progress.without_gap(), now, now)
         oldest = int(now // DAY_SECONDS) - self.policy.retention_days
-        await _prune(tx, MetricsRow, oldest)
-        await _prune(tx, DriftRow, oldest)
-        await _prune(tx, EventRow, oldest)
+        if oldest > self._pruned_to:
+            done = [await _prune(tx, kind, oldest) for kind in (MetricsRow, DriftRow, EventRow)]
+            self._pruned_to = oldest if all(done) else self._pruned_to
         return lost
 
     async def totals(self, tx: Transaction, slot: str, version: str) -> list[VersionMetrics]:
@@ -250,8 +249,10 @@ def _event_alert(event: EventRow) -> Alert:
     return Alert(f"device.{event.kind}", Severity.ERROR, summary, (event.device_id,))
 
 
-async def _prune(tx: Transaction, kind: type[T], oldest: int) -> None:
+async def _prune(tx: Transaction, kind: type[StoredRow], oldest: int) -> bool:
+    """Deletes some rows of days before `oldest`; whether none is left."""
     for row in await tx.find(kind, limit=_PRUNED_AT_ONCE):
         if row.day >= oldest:
-            return
+            return True
         await tx.delete(kind, *row.key())
+    return not await tx.find(kind, limit=1)
