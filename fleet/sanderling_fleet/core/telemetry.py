@@ -106,12 +106,13 @@ class Intake:
         return taken
 
     async def tend(self, tx: Transaction, now: float) -> int:
-        """What time brings: windows past their deadline are judged, old gaps given up, old rows deleted.
+        """What time brings: overdue windows judged, revoked devices waited for no longer, old gaps and rows let go.
 
         Returns:
             How many rows were given up.
         """
-        await self.watch.expire(tx, now)
+        revoked = {device.device_id for device in await tx.find(Device, {"standing": Standing.REVOKED.value})}
+        await self.watch.expire(tx, now, revoked)
         lost = 0
         for ahead in await tx.find(TelemetryAhead):
             if ahead.since <= now - self.policy.gap_seconds:
@@ -127,7 +128,7 @@ class Intake:
     async def totals(self, tx: Transaction, slot: str, version: str) -> list[VersionMetrics]:
         """A version's totals on every device that reported; asserted ones only where the policy trusts them."""
         found = await tx.find(VersionMetrics, {"slot": slot, "version": version})
-        return [item for item in found if self._trusted(item.identity)]
+        return [item for item in found if self.trusts(item.identity)]
 
     async def readings(self, tx: Transaction, slot: str, version: str, since: float = 0.0) -> list[MetricsRow]:
         """A version's rows of metrics, oldest first; asserted ones only where the policy trusts them.
@@ -139,10 +140,11 @@ class Intake:
             since: Only those received later, seconds since the epoch.
         """
         found = await tx.find(MetricsRow, {"slot": slot, "version": version})
-        kept = [row for row in found if row.received_at > since and self._trusted(row.identity)]
+        kept = [row for row in found if row.received_at > since and self.trusts(row.identity)]
         return sorted(kept, key=lambda row: (row.received_at, row.device_id, row.at, row.sequence))
 
-    def _trusted(self, identity: str) -> bool:
+    def trusts(self, identity: str) -> bool:
+        """Whether rows and fleet windows of this identity alone may promote, roll back or retrain."""
         return identity == Identity.VERIFIED or self.policy.trust_asserted
 
 
