@@ -123,7 +123,7 @@ def window_of(row: DriftRow) -> DeviceWindow:
                 ranks.features,
                 ranks.cells,
                 list(ranks.counts),
-                ranks.design_effect,
+                list(ranks.design_effects),
                 ranks.reference_rows,
             )
             for ranks in message.ranks
