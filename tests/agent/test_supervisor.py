@@ -78,11 +78,12 @@ def test_versions_come_and_are_taken_back(running):
     assert {"linear-1", "linear-2", "linear-4"} <= set(site.answered)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "code"),
     [
         (signal.SIGKILL, assignment_pb2.RESULT_CODE_CRASH),
-        pytest.param(signal.SIGSTOP, assignment_pb2.RESULT_CODE_HANG, marks=pytest.mark.slow),
+        (signal.SIGSTOP, assignment_pb2.RESULT_CODE_HANG),
     ],
 )
 def test_a_candidate_that_crashes_or_hangs_is_reverted(running, number, code):
@@ -187,6 +188,7 @@ def test_processes_that_were_started_and_not_recorded_are_found(running):
     assert not before["runner/main/linear-1"].is_alive()
 
 
+@pytest.mark.slow
 def test_samples_come_when_the_fleet_asks_for_them(site):
     fleet, fleet_budget = site.fleet, 200_000
     site.fleet.sample_budget = fleet_budget
@@ -201,6 +203,7 @@ def test_samples_come_when_the_fleet_asks_for_them(site):
     assert sample.weight >= 1.0
 
 
+@pytest.mark.slow
 def test_sigterm_leaves_runners_and_sigint_ends_them(running):
     site = running
     processes = site.processes()

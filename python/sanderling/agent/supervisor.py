@@ -184,6 +184,7 @@ class Supervisor:
         if isinstance(action, ForgetTelemetry):
             self.store.forget(action.boot_id, action.sequence)
         elif isinstance(action, CheckIn):
+            self._link.before_check_in()
             self._submit("fleet", partial(self._check_ins.perform, action))
             self._submit("fleet", self._send_samples)
         elif isinstance(action, Resolve | Fetch | Verify | Collect):
