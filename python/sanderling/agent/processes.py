@@ -94,8 +94,8 @@ def start(command: Sequence[str], log: Path) -> Process:
     return Process(child.pid, _running_since(child.pid) or 0, boot_id())
 
 
-def find(module: str, arguments: Sequence[str]) -> list[Process]:
-    """Processes of this user that run a Python module with these arguments among theirs.
+def find(module: str, option: str, path: Path) -> list[Process]:
+    """Processes of this user that run a Python module with a path as this option.
 
     An agent that was killed after it had started one and before it had recorded it knows it by nothing else.
     """
@@ -105,11 +105,14 @@ def find(module: str, arguments: Sequence[str]) -> list[Process]:
             continue
         try:
             words = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
-            own = folder.stat().st_uid == os.getuid()
+            if folder.stat().st_uid != os.getuid() or module not in words or option not in words[:-1]:
+                continue
+            # A relative path is that of the process's folder, which need not be ours.
+            its_path = (folder / "cwd").readlink() / words[words.index(option) + 1]
         except OSError:
             continue
         started = _running_since(int(folder.name))
-        if own and started is not None and {"-m", module, *arguments} <= set(words):
+        if started is not None and its_path.resolve() == path.resolve():
             found.append(Process(int(folder.name), started, boot_id()))
     return found
 

@@ -137,7 +137,7 @@ class Runners:
         self._repair(launch.release)
         socket = self._socket(key)
         socket.unlink(missing_ok=True)
-        for orphan in find(_MODULE, ["--socket", str(socket)]):
+        for orphan in find(_MODULE, "--socket", socket):
             orphan.kill()
         command = [sys.executable, "-m", _MODULE, "--socket", str(socket)]
         process = start(command, self._folders.logs / f"runner-{key[0]}.log")

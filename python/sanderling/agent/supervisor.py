@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import grp
 import logging
 import os
 import signal
@@ -55,6 +56,9 @@ from sanderling.errors import InputError, SanderlingError
 _LOOK_S = 0.2
 _HEALTH_S = 1.0
 _FLOOR_S = 600.0
+_SOCKET_BYTES = 107  # of sockaddr_un
+GROUP = "sanderling"
+"""Whose members may attach: they read models and write what they saw."""
 _log = logging.getLogger("sanderling.agent")
 
 
@@ -91,7 +95,7 @@ class Supervisor:
 
     Raises:
         AuthError: The device is not enrolled.
-        InputError: Another agent uses this folder.
+        InputError: Another agent uses this folder, or its path is too long.
         IntegrityError: The state on the disk is damaged.
     """
 
@@ -99,9 +103,13 @@ class Supervisor:
         state = options.state
         self._options, self._stop, self._end_all = options, threading.Event(), False
         self._identity = Identity.load(state / "identity")
+        longest = state / "run" / "0123456789ab.sock.http"
+        if len(os.fsencode(longest)) > _SOCKET_BYTES:
+            raise InputError(f"[agent] {longest} is too long for a Unix socket. Use a shorter state folder")
         self._lock_file = _lock(state)
-        for name in ("run", "logs", "attach"):
-            (state / name).mkdir(mode=0o750 if name == "attach" else 0o700, exist_ok=True)
+        for name in ("run", "logs", "attach", "blobs"):
+            (state / name).mkdir(mode=0o700, exist_ok=True)
+        share(state, state / "attach", state / "blobs")
         self._boot = boot_id()
         self._floor_at = 0.0
         self.clock = WallClock(_floor(state))
@@ -184,6 +192,7 @@ class Supervisor:
         if isinstance(action, ForgetTelemetry):
             self.store.forget(action.boot_id, action.sequence)
         elif isinstance(action, CheckIn):
+            self._link.before_check_in()
             self._submit("fleet", partial(self._check_ins.perform, action))
             self._submit("fleet", self._send_samples)
         elif isinstance(action, Resolve | Fetch | Verify | Collect):
@@ -266,6 +275,21 @@ def run_agent(options: Options) -> None:
 
 def _tell(pipe: int, word: bytes) -> None:
     os.write(pipe, word)
+
+
+def share(*folders: Path, group: str = GROUP) -> None:
+    """Lets a group read folders and what will be made in them; where there is no such group nobody else may.
+
+    Args:
+        folders: Become 2750.
+        group: Its name.
+    """
+    for folder in folders:
+        mode = 0o700
+        with contextlib.suppress(KeyError, PermissionError):
+            os.chown(folder, -1, grp.getgrnam(group).gr_gid)
+            mode = 0o2750  # what is made in it is of its group
+        folder.chmod(mode)
 
 
 def _lock(state: Path) -> IO[str]:
