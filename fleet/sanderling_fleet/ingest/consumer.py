@@ -14,7 +14,6 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from sanderling_fleet.broker.mosquitto import RECEIVE_MAXIMUM
 from sanderling_fleet.broker.topics import CONTENT_TYPE, SHARED, UP, up
 from sanderling_fleet.ingest.link import Link
 
@@ -49,7 +48,7 @@ class Message:
 class Consumer:
     """Subscribes to what devices say, and connects again for as long as it runs.
 
-    The broker sends at most `RECEIVE_MAXIMUM` messages before it has acknowledgements: while the database is slow, what
+    The broker sends at most `link.window` messages before it has acknowledgements: while the database is slow, what
     devices say waits there and not in this process.
 
     Args:
@@ -78,7 +77,7 @@ class Consumer:
         self._loop = asyncio.get_running_loop()
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval = _SESSION_SECONDS
-        properties.ReceiveMaximum = RECEIVE_MAXIMUM
+        properties.ReceiveMaximum = self._link.window
         self._client.connect_async(
             self._link.host, self._link.port, _KEEP_ALIVE_SECONDS, clean_start=False, properties=properties
         )

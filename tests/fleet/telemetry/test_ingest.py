@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import time
 
@@ -18,7 +19,6 @@ from sanderling_fleet.broker.topics import device_hint, group_hint, up
 from sanderling_fleet.clock import WallClock
 from sanderling_fleet.core.telemetry import Intake
 from sanderling_fleet.core.telemetry_rows import Identity
-from sanderling_fleet.ingest import consumer
 from sanderling_fleet.ingest.consumer import Consumer
 from sanderling_fleet.ingest.link import certified_link
 from sanderling_fleet.ingest.upkeep import Upkeep
@@ -187,7 +187,8 @@ def test_urls_that_name_no_broker_are_refused(fleet_machines, url, match):
 
 @needs_mosquitto
 def test_a_slow_database_leaves_messages_with_the_broker(on_mosquitto, monkeypatch):
-    monkeypatch.setattr(consumer, "RECEIVE_MAXIMUM", 50)
+    narrow = dataclasses.replace(on_mosquitto.link(), window=50)
+    monkeypatch.setattr(on_mosquitto, "link", lambda: narrow)
     arrived, received = [], Consumer._received
 
     def counting(self, client, data, message):
