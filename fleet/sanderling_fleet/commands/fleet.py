@@ -110,7 +110,7 @@ async def _serve(folder: Path, config: ServerConfig, output: str) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     core = await open_core(folder, config)
-    server = FleetServer(core, config)
+    server = FleetServer(core, config, folder)
     try:
         await server.start()
         addresses = {

@@ -12,7 +12,7 @@ from sanderling.drift import Scope
 from sanderling.errors import InputError
 from sanderling_fleet import verdict
 from sanderling_fleet.core.alerts import raise_alert, resolve_alert
-from sanderling_fleet.core.devices import labels_of
+from sanderling_fleet.core.labels import labels_of
 from sanderling_fleet.core.telemetry_rows import Identity, window_of
 from sanderling_fleet.store import Device, Document, DriftRow, Transaction
 from sanderling_fleet.verdict import FleetState, FleetWindow, Judgement, Policy
