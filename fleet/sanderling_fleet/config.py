@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,6 +32,8 @@ class ServerConfig:
         probation_seconds: ...and the time, whichever is later.
         window_rows: Rows of a window of telemetry.
         warmup_rows: Rows from which a device learns what is normal for it.
+        broker: URL of the MQTT broker, "embedded", or empty: then telemetry comes with check-ins only.
+        trust_asserted: Judge by telemetry whose sender is not known by certificate, as a demo may.
     """
 
     host: str = "127.0.0.1"
@@ -43,6 +47,8 @@ class ServerConfig:
     probation_seconds: float = 600.0
     window_rows: int = 200
     warmup_rows: int = 2000
+    broker: str = ""
+    trust_asserted: bool = False
 
 
 def load_config(path: Path) -> ServerConfig:
@@ -58,12 +64,31 @@ def load_config(path: Path) -> ServerConfig:
     return from_table(ServerConfig, values, str(path))
 
 
+def with_settings(config: ServerConfig, settings: Sequence[str]) -> ServerConfig:
+    """A configuration with some values replaced.
+
+    Args:
+        config: The rest.
+        settings: KEY=VALUE each, as on a command line; text needs no quotes.
+
+    Raises:
+        InputError: One is not of this form, its key is unknown, or its value has another type.
+    """
+    values = dataclasses.asdict(config)
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise InputError(f"[config] {setting!r} is no KEY=VALUE, such as check_in_seconds=60")
+        try:
+            values[key] = tomllib.loads(f"value = {text}")["value"]
+        except ValueError:
+            values[key] = text
+    return from_table(ServerConfig, values, "the command line")
+
+
 def config_text(config: ServerConfig) -> str:
     """A configuration as TOML."""
-    lines = [
-        f'{name} = "{value}"' if isinstance(value, str) else f"{name} = {value}"
-        for name, value in dataclasses.asdict(config).items()
-    ]
+    lines = [f"{name} = {json.dumps(value)}" for name, value in dataclasses.asdict(config).items()]
     return "\n".join(lines) + "\n"
 
 
@@ -81,6 +106,7 @@ def from_table(kind: type[T], values: dict[str, Any], where: str) -> T:
             hint = f"Did you mean {near[0]!r}?" if near else f"Known are {', '.join(sorted(defaults))}"
             raise InputError(f"[config] {where} has the unknown key {name!r}. {hint}")
         wanted = type(defaults[name])
-        if isinstance(value, bool) or not isinstance(value, (int, float) if wanted is float else wanted):
+        number = wanted in (int, float) and isinstance(value, bool)
+        if number or not isinstance(value, (int, float) if wanted is float else wanted):
             raise InputError(f"[config] {where}: {name} is {value!r}, expected {wanted.__name__}")
     return kind(**values)

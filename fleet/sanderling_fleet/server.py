@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 
 import grpc
 
@@ -21,11 +22,15 @@ from sanderling.api.device.v1.device_pb2_grpc import add_DeviceServiceServicer_t
 from sanderling.api.device.v1.enrolment_pb2_grpc import add_EnrolmentServiceServicer_to_server
 from sanderling.api.registry.v1.registry_pb2_grpc import add_RegistryServiceServicer_to_server
 from sanderling.api.rollout.v1.rollout_pb2_grpc import add_RolloutServiceServicer_to_server
+from sanderling.api.telemetry.v1.alert_pb2_grpc import add_AlertServiceServicer_to_server
 from sanderling.errors import InputError, IntegrityError
 from sanderling_fleet.config import ServerConfig
 from sanderling_fleet.core import registry, rollouts
 from sanderling_fleet.core.context import Core
+from sanderling_fleet.core.readings import measure
+from sanderling_fleet.ingest.parts import TelemetryParts
 from sanderling_fleet.services.access import DeviceAccess, OperatorAccess
+from sanderling_fleet.services.alert import AlertService
 from sanderling_fleet.services.device import ArtifactService, DeviceService
 from sanderling_fleet.services.device_admin import DeviceAdminService
 from sanderling_fleet.services.enrolment import EnrolmentService
@@ -44,9 +49,17 @@ _OPERATOR_BYTES = 8 << 20
 class FleetServer:
     """A running fleet server. Its certificate is made when it starts and lives 397 days: restart it within them."""
 
-    def __init__(self, core: Core, config: ServerConfig) -> None:
+    def __init__(self, core: Core, config: ServerConfig, folder: Path) -> None:
+        """Prepares it.
+
+        Args:
+            core: The fleet.
+            config: How to listen.
+            folder: server/, for the broker's files.
+        """
         self._core = core
         self._config = config
+        self._telemetry = TelemetryParts(core, folder, config.broker)
         self._servers: list[grpc.aio.Server] = []
         self._tasks: list[asyncio.Task[None]] = []
         self.operator_address = ""
@@ -55,7 +68,9 @@ class FleetServer:
         """Binds and answers; `core.settings.addresses` has the ports that were bound.
 
         Raises:
-            InputError: A port is taken.
+            InputError: A port is taken, or the broker's URL cannot be used.
+            TransportError: The embedded broker did not start.
+            UnsupportedError: There is no embedded broker for this machine.
             IntegrityError: The database is not the fleet's.
         """
         config, core = self._config, self._core
@@ -77,6 +92,7 @@ class FleetServer:
         add_DeviceAdminServiceServicer_to_server(DeviceAdminService(core), operator)
         add_RegistryServiceServicer_to_server(RegistryService(core), operator)
         add_RolloutServiceServicer_to_server(RolloutService(core), operator)
+        add_AlertServiceServicer_to_server(AlertService(core), operator)
         addresses = dataclasses.replace(
             core.settings.addresses,
             enrolment=self._bind(enrolment, config.enrolment_port, plain),
@@ -84,6 +100,7 @@ class FleetServer:
         )
         self.operator_address = self._bind(operator, config.operator_port, plain)
         core.settings = dataclasses.replace(core.settings, addresses=addresses)
+        await self._telemetry.start()
         for server in self._servers:
             await server.start()
         self._tasks = [
@@ -98,6 +115,7 @@ class FleetServer:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         await asyncio.gather(*(server.stop(grace_seconds) for server in self._servers))
+        await self._telemetry.stop()
         await self._core.store.close()
 
     def _listener(self, access: Access, most_bytes: int) -> grpc.aio.Server:
@@ -124,7 +142,7 @@ class FleetServer:
             _log.info("signed snapshot and timestamp anew")
 
     async def _advance(self) -> None:
-        await rollouts.tick(self._core)
+        self._telemetry.hint(await rollouts.tick(self._core, measure(self._core)))
 
 
 async def _repeat(seconds: float, work: Callable[[], Awaitable[None]]) -> None:

@@ -8,6 +8,7 @@ import ipaddress
 import time
 from concurrent import futures
 from dataclasses import dataclass, field
+from urllib.parse import quote
 
 import grpc
 from cryptography import x509
@@ -16,11 +17,22 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from securesystemslib.signer import CryptoSigner
-from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
+from tuf.api.metadata import (
+    DelegatedRole,
+    Delegations,
+    Metadata,
+    MetaFile,
+    Root,
+    Snapshot,
+    TargetFile,
+    Targets,
+    Timestamp,
+)
 
 from sanderling import trust
 from sanderling.api.artifact.v1 import artifact_pb2, artifact_pb2_grpc
 from sanderling.api.device.v1 import device_pb2, device_pb2_grpc, enrolment_pb2, enrolment_pb2_grpc
+from sanderling.api.retrain.v1 import samples_pb2, samples_pb2_grpc
 from sanderling.versions import Blob, Compatibility, Manifest, Tensor
 
 DAY = datetime.timedelta(days=1)
@@ -94,6 +106,7 @@ class Repository:
         self.director = Ed25519PrivateKey.generate()
         self.files: dict[str, bytes] = {}
         self.blobs: dict[bytes, bytes] = {}
+        self.delegated: dict[str, Targets] = {}
         root = Root(expires=utc() + 365 * DAY, consistent_snapshot=True)
         for role, signer in self.signers.items():
             root.add_key(signer.public_key, role)
@@ -108,8 +121,8 @@ class Repository:
         metadata.sign(self.signers[role])
         self.files[name] = metadata.to_bytes()
 
-    def add(self, path: str, data: bytes) -> None:
-        self.targets.targets[path] = TargetFile.from_data(path, data, ["sha256"])
+    def add(self, path: str, data: bytes, signed: Targets | None = None) -> None:
+        (signed or self.targets).targets[path] = TargetFile.from_data(path, data, ["sha256"])
         self.blob(data)
 
     def blob(self, data: bytes) -> Blob:
@@ -122,9 +135,22 @@ class Repository:
         self.targets.version = self.number
         snapshot = Snapshot(self.number, expires=utc() + 7 * DAY, meta={"targets.json": MetaFile(self.number)})
         timestamp = Timestamp(self.number, expires=utc() + timestamp_life, snapshot_meta=MetaFile(self.number))
+        for role, signed in self.delegated.items():
+            signed.version = self.number
+            snapshot.meta[f"{role}.json"] = MetaFile(self.number)
+            self._put(signed, role, f"{self.number}.{quote(role, '')}.json")
         self._put(self.targets, "targets", f"{self.number}.targets.json")
         self._put(snapshot, "snapshot", f"{self.number}.snapshot.json")
         self._put(timestamp, "timestamp", "timestamp.json")
+
+    def delegate(self, model: str) -> None:
+        """From now on a publisher's role may sign versions of a model."""
+        role = trust.auto_role(model)
+        self.signers[role] = CryptoSigner.generate_ed25519()
+        key = self.signers[role].public_key
+        delegation = DelegatedRole(role, [key.keyid], 1, True, [f"versions/{model}-*.json"])
+        self.targets.delegations = Delegations({key.keyid: key}, {role: delegation})
+        self.delegated[role] = Targets(expires=utc() + 90 * DAY)
 
     def version(self, counter: int, *, name: str = "m", model: bytes = b"", **more) -> Manifest:
         blobs = {"model.onnx": self.blob(model or f"model {counter}".encode() * 1000)}
@@ -147,6 +173,7 @@ class Fleet(
     device_pb2_grpc.DeviceServiceServicer,
     artifact_pb2_grpc.ArtifactServiceServicer,
     enrolment_pb2_grpc.EnrolmentServiceServicer,
+    samples_pb2_grpc.SampleServiceServicer,
 ):
     """The server: an enrolment listener, a device listener, and what they were asked."""
 
@@ -161,6 +188,9 @@ class Fleet(
     telemetry: dict = field(default_factory=dict)
     slots: list = field(default_factory=list)
     counter: int = 0
+    samples: dict = field(default_factory=dict)
+    sample_bytes_left: int = 1 << 20
+    sample_budget: int = 0
     next_s: float = 900.0
     fail: dict = field(default_factory=dict)
     cut_after: int = 0
@@ -175,6 +205,7 @@ class Fleet(
         artifact_pb2_grpc.add_ArtifactServiceServicer_to_server(self, self.server)
         enrolment_pb2_grpc.add_EnrolmentServiceServicer_to_server(self, self.server)
         pair = [self.authority.server()]
+        samples_pb2_grpc.add_SampleServiceServicer_to_server(self, self.server)
         plain = grpc.ssl_server_credentials(pair)
         mutual = grpc.ssl_server_credentials(pair, client_ca or self.authority.pem, require_client_auth=True)
         enrolment = self.server.add_secure_port(f"127.0.0.1:{self.ports[0]}", plain)
@@ -205,6 +236,8 @@ class Fleet(
 
     def desired(self, device_id: str) -> device_pb2.SignedDesiredState:
         state = device_pb2.DesiredState(device_id=device_id, counter=self.counter, slots=self.slots)
+        if self.sample_budget:
+            state.telemetry.sample_budget_bytes = self.sample_budget
         body, key = state.SerializeToString(), self.repository.director
         return device_pb2.SignedDesiredState(
             desired_state=body,
@@ -273,6 +306,13 @@ class Fleet(
         who = context.auth_context()["x509_common_name"][0].decode()
         public = x509.load_der_x509_csr(request.csr).public_key()
         return device_pb2.RenewCertificateResponse(certificate_chain=self.authority.device(public, who).decode())
+
+    def UploadSamples(self, request, context):
+        answer = samples_pb2.UploadSamplesResponse(remaining_budget_bytes=self.sample_bytes_left)
+        for sample in request.samples:
+            self.samples.setdefault(sample.sample_id, []).append(sample)
+            answer.committed_sample_ids.append(sample.sample_id)
+        return answer
 
     # Artifacts
 

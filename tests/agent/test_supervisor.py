@@ -1,14 +1,20 @@
 """Whole devices: real processes, real TLS, real models."""
 
+import grp
+import os
 import signal
+import stat
 import time
 
 import pytest
 from tests.agent.site import Site, version, wait_until
 
 from sanderling.agent.enrolment import enroll
+from sanderling.agent.store import SqliteStore
+from sanderling.agent.supervisor import Options, Supervisor, share
 from sanderling.api.device.v1 import device_pb2, enrolment_pb2
 from sanderling.api.rollout.v1 import assignment_pb2
+from sanderling.errors import InputError
 
 FACTOR = 0.5
 
@@ -44,6 +50,25 @@ def offer(site, manifest, assignment, **more):
     site.fleet.want("main", manifest, assignment_id=assignment, attempt=1, probation=probation(**more))
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may give folders to any group")
+def test_folders_are_shared_with_a_group_or_nobody(tmp_path):
+    share(tmp_path, group="daemon")
+    (tmp_path / "inner").mkdir()
+    found = os.stat(tmp_path / "inner")
+    assert found.st_gid == grp.getgrnam("daemon").gr_gid
+    assert stat.S_IMODE(os.stat(tmp_path).st_mode) == 0o2750
+    share(tmp_path, group="no-such-group-here")
+    assert stat.S_IMODE(os.stat(tmp_path).st_mode) == 0o700
+
+
+def test_a_state_folder_with_too_long_a_path(fleet, tmp_path):
+    deep = tmp_path / ("x" * 90)
+    deep.mkdir()
+    enroll(fleet.token(), deep / "identity", enrolment_pb2.DeviceFacts())
+    with pytest.raises(InputError, match="shorter state folder"):
+        Supervisor(Options(deep))
+
+
 def test_versions_come_and_are_taken_back(running):
     site, fleet = running, running.fleet
     good = version(fleet, 2, FACTOR * 1.01)
@@ -77,11 +102,12 @@ def test_versions_come_and_are_taken_back(running):
     assert {"linear-1", "linear-2", "linear-4"} <= set(site.answered)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "code"),
     [
         (signal.SIGKILL, assignment_pb2.RESULT_CODE_CRASH),
-        pytest.param(signal.SIGSTOP, assignment_pb2.RESULT_CODE_HANG, marks=pytest.mark.slow),
+        (signal.SIGSTOP, assignment_pb2.RESULT_CODE_HANG),
     ],
 )
 def test_a_candidate_that_crashes_or_hangs_is_reverted(running, number, code):
@@ -153,9 +179,55 @@ def test_a_router_that_dies_comes_back_at_its_port(running):
     assert time.monotonic() - killed < 10
     again = (site.state / "router" / "router.json").read_text()
     assert address.split('"pid"')[0] == again.split('"pid"')[0]
-    assert site.processes()["router"] != old
+    wait_until(lambda: site.processes()["router"] != old, "its record")
 
 
+@pytest.mark.slow
+def test_a_model_that_a_power_cut_took_is_fetched_again(running):
+    site = running
+    assert site.end(signal.SIGINT) == 0
+    blobs = [path for path in (site.state / "blobs").glob("??/*") if path.stat().st_size > 100]
+    for path in blobs:
+        path.write_bytes(path.read_bytes()[:-1] + b"\0")
+    (site.state / "blobs" / "mark").write_text("running another-boot")
+    site.start()
+    wait_until(lambda: site.serves(1), "version 1")
+
+
+@pytest.mark.slow
+def test_processes_that_were_started_and_not_recorded_are_found(running):
+    """Killed between the two: an orphaned router is adopted, since it has the port; an orphaned runner is ended."""
+    site = running
+    before = site.processes()
+    site.agent.kill()
+    site.agent.wait(10)
+    store = SqliteStore(site.state / "state.db")
+    for name in before:
+        store.record_process(name, None)
+    store.close()
+    site.start()
+    wait_until(lambda: set(site.processes()) == set(before), "their records")
+    wait_until(lambda: site.serves(1), "answers")
+    assert site.processes()["router"] == before["router"]
+    assert not before["runner/main/linear-1"].is_alive()
+
+
+@pytest.mark.slow
+def test_samples_come_when_the_fleet_asks_for_them(site):
+    fleet, fleet_budget = site.fleet, 200_000
+    site.fleet.sample_budget = fleet_budget
+    fleet.want("main", version(fleet, 1, FACTOR), probation=probation(1, 0))
+    site.start()
+    wait_until(lambda: site.serves(1), "version 1")
+    site.load()
+    wait_until(lambda: len(fleet.samples) >= 20, "samples")
+    assert all(len(found) == 1 for found in fleet.samples.values()), "none comes twice"
+    sample = next(iter(fleet.samples.values()))[0]
+    assert (sample.slot, sample.version, set(sample.inputs), set(sample.outputs)) == ("main", "linear-1", {"x"}, {"y"})
+    assert sample.weight >= 1.0
+
+
+@pytest.mark.slow
 def test_sigterm_leaves_runners_and_sigint_ends_them(running):
     site = running
     processes = site.processes()

@@ -53,5 +53,6 @@ async def want(
     counter = next_counter(now, last.counter, device.reported_counter)
     ordered = [slots[name] for name in sorted(slots)]
     signed = core.director.sign(device_id, counter, now, ordered, core.settings.telemetry)
+    core.wanted.add(device_id)
     await tx.put(DesiredState(device_id, counter, now, signed.payload, signed.key_id, signed.signature))
     return counter

@@ -29,6 +29,7 @@ class Operation:
 
 _ADMIN, _REGISTRY = "/sanderling.api.device.v1.DeviceAdminService/", "/sanderling.api.registry.v1.RegistryService/"
 _ROLLOUT = "/sanderling.api.rollout.v1.RolloutService/"
+_ALERT = "/sanderling.api.telemetry.v1.AlertService/"
 OPERATIONS = {
     _ADMIN + "CreateJoinToken": Operation("device.token", OPERATORS),
     _ADMIN + "ListDevices": Operation("device.list", EVERYONE),
@@ -54,6 +55,9 @@ OPERATIONS = {
     _ROLLOUT + "AbortRollout": Operation("rollout.abort", OPERATORS),
     _ROLLOUT + "RollBackRollout": Operation("rollout.roll_back", OPERATORS),
     _ROLLOUT + "PromoteRollout": Operation("rollout.promote", OPERATORS),
+    _ALERT + "ListAlerts": Operation("alert.list", EVERYONE),
+    _ALERT + "AckAlert": Operation("alert.ack", OPERATORS),
+    _ALERT + "ListFleetWindows": Operation("alert.windows", EVERYONE),
 }
 """Every call of the operator listener; one that is not listed is refused."""
 _ALWAYS = "/sanderling.api.device.v1.DeviceService/"

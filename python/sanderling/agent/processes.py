@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import select
@@ -14,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 
+@functools.cache
 def boot_id() -> str:
     """Of the running kernel."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -109,6 +111,29 @@ def wait_for_an_end(processes: Iterable[Process], timeout_s: float, interrupted:
     finally:
         for handle in handles:
             os.close(handle)
+
+
+def find(module: str, option: str, path: Path) -> list[Process]:
+    """Processes of this user that run a Python module with a path as this option.
+
+    An agent that was killed after it had started one and before it had recorded it knows it by nothing else.
+    """
+    found = []
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        try:
+            words = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            if folder.stat().st_uid != os.getuid() or module not in words or option not in words[:-1]:
+                continue
+            # A relative path is that of the process's folder, which need not be ours.
+            its_path = (folder / "cwd").readlink() / words[words.index(option) + 1]
+        except OSError:
+            continue
+        started = _running_since(int(folder.name))
+        if started is not None and its_path.resolve() == path.resolve():
+            found.append(Process(int(folder.name), started, boot_id()))
+    return found
 
 
 def wait_for(condition: Callable[[], bool], timeout_s: float) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import grp
 import logging
 import os
 import signal
@@ -44,6 +45,7 @@ from sanderling.agent.ports import Later, WallClock
 from sanderling.agent.processes import boot_id, wait_for_an_end
 from sanderling.agent.router_client import RouterClient
 from sanderling.agent.runners import Folders, Runners
+from sanderling.agent.samples import SampleUploads
 from sanderling.agent.state import Settings
 from sanderling.agent.store import SqliteStore
 from sanderling.agent.transport import FleetClient
@@ -51,8 +53,12 @@ from sanderling.agent.tuf_client import SignedVersions
 from sanderling.agent.workers import Workers
 from sanderling.errors import InputError, SanderlingError
 
-_LOOK_S = 1.0
+_LOOK_S = 0.2
+_HEALTH_S = 1.0
 _FLOOR_S = 600.0
+_SOCKET_BYTES = 107  # of sockaddr_un
+GROUP = "sanderling"
+"""Whose members may attach: they read models and write what they saw."""
 _log = logging.getLogger("sanderling.agent")
 
 
@@ -89,7 +95,7 @@ class Supervisor:
 
     Raises:
         AuthError: The device is not enrolled.
-        InputError: Another agent uses this folder.
+        InputError: Another agent uses this folder, or its path is too long.
         IntegrityError: The state on the disk is damaged.
     """
 
@@ -98,9 +104,13 @@ class Supervisor:
         self._options, self._stop, self._end_all = options, threading.Event(), False
         self._interrupted = os.eventfd(0)  # stays open: a signal may come after the end
         self._identity = Identity.load(state / "identity")
+        longest = state / "run" / "0123456789ab.sock.http"
+        if len(os.fsencode(longest)) > _SOCKET_BYTES:
+            raise InputError(f"[agent] {longest} is too long for a Unix socket. Use a shorter state folder")
         self._lock_file = _lock(state)
-        for name in ("run", "logs", "attach"):
-            (state / name).mkdir(mode=0o750 if name == "attach" else 0o700, exist_ok=True)
+        for name in ("run", "logs", "attach", "blobs"):
+            (state / name).mkdir(mode=0o700, exist_ok=True)
+        share(state, state / "attach", state / "blobs")
         self._boot = boot_id()
         self._floor_at = 0.0
         self.clock = WallClock(_floor(state))
@@ -126,6 +136,7 @@ class Supervisor:
             options.threads,
             self._attached.open,
         )
+        self._samples = SampleUploads(client.upload_samples, self.runners, self._wall)
         self.driver = Driver(
             self._identity.device_id, self._boot, self.clock, self.store, self._perform, options.settings
         )
@@ -169,7 +180,7 @@ class Supervisor:
         self._workers.close(5.0)
         if self._end_all:
             self.router.end()
-            for slot in self.runners.slots():
+            for slot in self.runners.slots():  # their records, adopted or not
                 for end in self.runners.keep(slot, set()):
                     end()
         self._note_time(at_once=True)
@@ -183,7 +194,9 @@ class Supervisor:
         if isinstance(action, ForgetTelemetry):
             self.store.forget(action.boot_id, action.sequence)
         elif isinstance(action, CheckIn):
+            self._link.before_check_in()
             self._submit("fleet", partial(self._check_ins.perform, action))
+            self._submit("fleet", self._send_samples)
         elif isinstance(action, Resolve | Fetch | Verify | Collect):
             self._submit("files", partial(self._files.perform, action))
         elif isinstance(action, Load | SelfTest | Serve | Observe):
@@ -193,6 +206,12 @@ class Supervisor:
                 versions = {version for owner, version in action.runners if owner == slot}
                 self._submit(f"slot {slot}", partial(self._keep, slot, versions))
         return iter(())
+
+    def _send_samples(self) -> None:
+        state = self.driver.state
+        running = [(slot.name, slot.active.release.version) for slot in state.slots.values() if slot.active]
+        if state.plan.sample_budget_bytes and state.approved:
+            self._samples.send(running, state.plan.sample_budget_bytes)
 
     def _submit(self, key: str, work: Callable[[], Event | None]) -> None:
         def answer() -> None:
@@ -210,14 +229,17 @@ class Supervisor:
     # Beside the driver
 
     def _watch(self) -> None:
-        waits = 0.0
+        waits, health_at = 0.0, 0.0
         while not self._stop.is_set():
             # A hang is found by asking, an end at once: until then requests wait.
             router = self.router.process
             wait_for_an_end([*self.runners.running(), *([router] if router else [])], _LOOK_S, self._interrupted)
             if self._stop.is_set():
                 return
-            for died in self.runners.look():
+            ask = time.monotonic() >= health_at
+            if ask:
+                health_at = time.monotonic() + _HEALTH_S
+            for died in self.runners.look(health=ask):
                 self.driver.post(died)
             try:
                 # Not at once for ever: a router that cannot listen must not be started once a second.
@@ -245,9 +267,36 @@ class Supervisor:
 def run_agent(options: Options) -> None:
     """Runs an agent until SIGTERM, which leaves runners and router to the next one, or SIGINT, which ends them too."""
     agent = Supervisor(options)
-    signal.signal(signal.SIGTERM, lambda *_: agent.stop())
-    signal.signal(signal.SIGINT, lambda *_: agent.stop(end_all=True))
+    heard, tell = os.pipe()
+
+    def listen() -> None:
+        for word in iter(lambda: os.read(heard, 1), b""):
+            agent.stop(end_all=word == b"a")
+
+    # A handler runs inside whatever the main thread does, also inside a lock that `stop` takes: another thread stops.
+    threading.Thread(target=listen, name="agent signals", daemon=True).start()
+    signal.signal(signal.SIGTERM, lambda *_: _tell(tell, b"t"))
+    signal.signal(signal.SIGINT, lambda *_: _tell(tell, b"a"))
     agent.run()
+
+
+def _tell(pipe: int, word: bytes) -> None:
+    os.write(pipe, word)
+
+
+def share(*folders: Path, group: str = GROUP) -> None:
+    """Lets a group read folders and what will be made in them; where there is no such group nobody else may.
+
+    Args:
+        folders: Become 2750.
+        group: Its name.
+    """
+    for folder in folders:
+        mode = 0o700
+        with contextlib.suppress(KeyError, PermissionError):
+            os.chown(folder, -1, grp.getgrnam(group).gr_gid)
+            mode = 0o2750  # what is made in it is of its group
+        folder.chmod(mode)
 
 
 def _lock(state: Path) -> IO[str]:

@@ -10,6 +10,7 @@ from sanderling.api.device.v1 import device_admin_pb2 as pb
 from sanderling.api.device.v1 import device_admin_pb2_grpc
 from sanderling.api.registry.v1 import registry_pb2, registry_pb2_grpc
 from sanderling.api.rollout.v1 import rollout_pb2, rollout_pb2_grpc
+from sanderling.api.telemetry.v1 import alert_pb2, alert_pb2_grpc
 from sanderling.errors import AuthError, InputError, IntegrityError
 from sanderling_fleet.clock import ManualClock, WallClock
 from sanderling_fleet.core import audit, operators
@@ -25,6 +26,7 @@ def calls():
         (pb.DESCRIPTOR.services_by_name["DeviceAdminService"], device_admin_pb2_grpc.DeviceAdminServiceStub),
         (registry_pb2.DESCRIPTOR.services_by_name["RegistryService"], registry_pb2_grpc.RegistryServiceStub),
         (rollout_pb2.DESCRIPTOR.services_by_name["RolloutService"], rollout_pb2_grpc.RolloutServiceStub),
+        (alert_pb2.DESCRIPTOR.services_by_name["AlertService"], alert_pb2_grpc.AlertServiceStub),
     ):
         for method in service.methods:
             yield f"/{service.full_name}/{method.name}", stub, method

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -62,20 +61,14 @@ class Server:
 
     Args:
         folder: New or of `sanderling fleet init`.
-        settings: Of fleet.toml, in place of what init wrote.
+        settings: In place of those in fleet.toml.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, float]) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, settings: Mapping[str, float | str]) -> None:
+        self.folder, self._settings = folder, dict(settings)
         self.addresses: dict[str, str] = {}
         self.process: subprocess.Popen[str] | None = None
         sanderling("fleet", "init", folder)
-        path = folder / "server" / "fleet.toml"
-        text = path.read_text()
-        for name, value in settings.items():
-            text, found = re.subn(rf"^{name} = .*$", f"{name} = {value}", text, flags=re.MULTILINE)
-            assert found == 1, f"fleet.toml has no {name}"
-        path.write_text(text)
 
     @property
     def release(self) -> Path:
@@ -100,8 +93,9 @@ class Server:
         ports: list[str] = []
         for name in _LISTENERS:
             ports += [f"--{name}-port", self.addresses.get(name, ":0").rpartition(":")[2]]
+        chosen = [word for name, value in self._settings.items() for word in ("--set", f"{name}={value}")]
         with (self.folder / "server.log").open("ab") as log:
-            command = [*COMMAND, "fleet", "run", str(self.folder), *ports, "-o", "json"]
+            command = [*COMMAND, "fleet", "run", str(self.folder), *ports, *chosen, "-o", "json"]
             self.process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, **environment}
             )
