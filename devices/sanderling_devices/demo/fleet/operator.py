@@ -14,6 +14,8 @@ from sanderling.api.device.v1 import device_admin_pb2
 from sanderling.api.device.v1.device_admin_pb2_grpc import DeviceAdminServiceStub
 from sanderling.api.rollout.v1 import rollout_pb2
 from sanderling.api.rollout.v1.rollout_pb2_grpc import RolloutServiceStub
+from sanderling.api.telemetry.v1 import alert_pb2
+from sanderling.api.telemetry.v1.alert_pb2_grpc import AlertServiceStub
 from sanderling.versions import Bundle, write_bundle
 from sanderling_devices.demo.fleet.processes import WAIT_S, Server, sanderling
 
@@ -31,9 +33,10 @@ class Operator:
         token = (server.folder / "operator" / "token").read_text().strip()
         self._metadata = (("authorization", f"Bearer {token}"),)
         # A server that is started again is found again at once, not after gRPC's two minutes.
-        options = [("grpc.max_reconnect_backoff_ms", 500)]
+        options = [("grpc.max_reconnect_backoff_ms", 500), ("grpc.min_reconnect_backoff_ms", 2000)]
         self._channel = grpc.secure_channel(server.addresses["operator"], credentials, options)
         self._devices, self._rollouts = DeviceAdminServiceStub(self._channel), RolloutServiceStub(self._channel)
+        self._alerts = AlertServiceStub(self._channel)
 
     def __enter__(self) -> Self:
         """Nothing is sent before the first call."""
@@ -55,11 +58,19 @@ class Operator:
         found = self._call(self._devices.ListDevices, device_admin_pb2.ListDevicesRequest(page_size=500)).devices
         return {device.device_id: device for device in found}
 
+    def alerts(self) -> list[alert_pb2.Alert]:
+        """Those that stand."""
+        return list(self._call(self._alerts.ListAlerts, alert_pb2.ListAlertsRequest()).alerts)
+
+    def last_window(self, slot: str) -> alert_pb2.FleetWindow | None:
+        """The fleet's latest judged window; None before the first."""
+        request = alert_pb2.ListFleetWindowsRequest(slot=slot, page_size=1)
+        return next(iter(self._call(self._alerts.ListFleetWindows, request).windows), None)
+
     def push(self, bundles: Sequence[Bundle], folder: Path) -> list[str]:
         """Writes bundles, then uploads and signs them: `sanderling model push`. Returns each "NAME-VERSION"."""
         paths = [write_bundle(bundle, folder) for bundle in bundles]
-        arguments = ("model", "push", *paths, "--release", self._server.release)
-        sanderling(*arguments, environment=self._server.environment)
+        sanderling("model", "push", *paths, "--release", self._server.release, environment=self._server.environment)
         return [bundle.manifest.full_name for bundle in bundles]
 
     def roll_out(self, version: str, slot: str, stages: Sequence[tuple[str, float]], *, soak_seconds: float) -> str:
