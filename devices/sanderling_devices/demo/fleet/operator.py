@@ -73,7 +73,15 @@ class Operator:
         sanderling("model", "push", *paths, "--release", self._server.release, environment=self._server.environment)
         return [bundle.manifest.full_name for bundle in bundles]
 
-    def roll_out(self, version: str, slot: str, stages: Sequence[tuple[str, float]], *, soak_seconds: float) -> str:
+    def roll_out(
+        self,
+        version: str,
+        slot: str,
+        stages: Sequence[tuple[str, float]],
+        *,
+        soak_seconds: float,
+        limit: tuple[int, float] = (2, 0.5),
+    ) -> str:
         """Creates a rollout to all devices, aborted by its first breach. Returns its id.
 
         Args:
@@ -81,9 +89,11 @@ class Operator:
             slot: Of the model.
             stages: Name and share of the fleet in percent.
             soak_seconds: Of each stage.
+            limit: Devices that fail, and their share of those that attempted, at which a stage is breached.
         """
-        limit = rollout_pb2.Gate(
-            hard_limit=rollout_pb2.HardLimit(metric=rollout_pb2.METRIC_FAILURES, count=2, share=0.5)
+        count, share = limit
+        gate = rollout_pb2.Gate(
+            hard_limit=rollout_pb2.HardLimit(metric=rollout_pb2.METRIC_FAILURES, count=count, share=share)
         )
         spec = rollout_pb2.RolloutSpec(
             slot=slot,
@@ -94,7 +104,7 @@ class Operator:
                     percent=percent,
                     soak=_duration(soak_seconds),
                     deadline=Duration(seconds=600),
-                    gates=[limit],
+                    gates=[gate],
                 )
                 for name, percent in stages
             ],

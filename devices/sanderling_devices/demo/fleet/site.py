@@ -144,8 +144,8 @@ class Site:
         for number, device in enumerate(self.devices, 1):
             rows = self.parts.cameras[number - 1]
             path = self.folder / f"camera{number}.npz"
-            turned = digits.CHANGES[WORLD](rows.frames)
-            np.savez(path, labels=rows.labels, plain=rows.frames, **{WORLD: turned})
+            worlds: dict[str, Any] = {"plain": rows.frames, WORLD: digits.CHANGES[WORLD](rows.frames)}
+            np.savez(path, labels=rows.labels, **worlds)
             options = sensor.Options(
                 str(device.state), versions.SLOT, str(path), self.settings.rate, BATCH, self.settings.seed, number
             )
