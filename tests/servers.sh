@@ -2,7 +2,8 @@
 # Installs the servers that tests start on 127.0.0.1 and free ports: Debian's Mosquitto. Nothing is started or enabled.
 # Where it may not, tests that need them are skipped and say so.
 set -euo pipefail
-if command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ]; then
+export PATH=$PATH:/usr/sbin
+if command -v mosquitto >/dev/null && command -v mosquitto_pub >/dev/null; then
   exit 0
 fi
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
@@ -19,5 +20,5 @@ if [ ! -e "$policy" ]; then
 fi
 trap '[ -z "$made" ] || rm -f "$policy"' EXIT
 apt-get update -qq
-DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mosquitto >/dev/null ||
+DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mosquitto mosquitto-clients >/dev/null ||
   echo "servers: mosquitto could not be installed: its tests will be skipped"
