@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sanderling import drift as drift
+    from sanderling._attach import attach as attach
     from sanderling._batcher import Batcher as Batcher
     from sanderling._model import Model as Model
     from sanderling._model import TensorSpec as TensorSpec
@@ -44,6 +45,7 @@ _HOMES = {
     "Session": "sanderling._session",
     "TensorSpec": "sanderling._model",
     "UnsupportedError": "sanderling.errors",
+    "attach": "sanderling._attach",
     "load": "sanderling._model",
     "quantize": "sanderling.quantization",
 }
@@ -60,6 +62,7 @@ __all__ = [
     "Session",
     "TensorSpec",
     "UnsupportedError",
+    "attach",
     "drift",
     "load",
     "quantize",
