@@ -61,8 +61,9 @@ class WorkFailed:
 
 @dataclass(frozen=True)
 class Trained:
-    """There is a challenger."""
+    """There is a challenger: a float ONNX model of this digest."""
 
+    challenger_digest: str
     log_tail: str
 
 

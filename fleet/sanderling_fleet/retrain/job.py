@@ -99,6 +99,7 @@ class Job:
         attempt: How often the work of this state was begun.
         progress: 0 to 1, of the work of this state.
         log_tail: The last that the trainer printed.
+        challenger_digest: Of the float ONNX model that the trainer made.
         gate: Champion against challenger.
         draft_version: "NAME-VERSION" that a signature would publish.
         draft_digest: Of the bundle.
@@ -123,6 +124,7 @@ class Job:
     attempt: int = 0
     progress: float = 0.0
     log_tail: str = ""
+    challenger_digest: str = ""
     gate: tuple[Comparison, ...] = ()
     draft_version: str = ""
     draft_digest: str = ""

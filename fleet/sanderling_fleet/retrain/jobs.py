@@ -75,7 +75,9 @@ def step(job: Job, event: Event, now: float) -> Job:
                 return failed
             return _end(failed, JobState.FAILED, f"{event.reason} (attempt {job.attempt})", now)
         case Trained():
-            trained = dataclasses.replace(job, log_tail=_tail(event.log_tail))
+            trained = dataclasses.replace(
+                job, challenger_digest=event.challenger_digest, log_tail=_tail(event.log_tail)
+            )
             return _enter(trained, JobState.GATING, "runs champion and challenger", now)
         case Judged():
             return _judged(job, event, now)

@@ -8,11 +8,13 @@ import json
 import os
 import shutil
 import signal
+import stat
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from sanderling.errors import InputError
 from sanderling_fleet.retrain.jobs import LOG_TAIL_CHARACTERS
 from sanderling_fleet.trust.keys import private_folder
 
@@ -146,6 +148,27 @@ async def run_module(
         with contextlib.suppress(asyncio.CancelledError):
             await progress
     return Finished(code, overdue, tail_of(log))
+
+
+def read_result(path: Path, most_bytes: int) -> bytes:
+    """Reads a file that a process of others made.
+
+    Raises:
+        InputError: It is missing, too large, or no plain file: a link could name what only the server may read.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        raise InputError(
+            f"[retrain] {path.name} cannot be read: {error.strerror}. The trainer is to write it"
+        ) from error
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_size > most_bytes:
+            raise InputError(
+                f"[retrain] {path.name} is no plain file or has more than {most_bytes:,} bytes ({found.st_size:,})"
+            )
+        return file.read(most_bytes)
 
 
 def tail_of(log: Path) -> str:

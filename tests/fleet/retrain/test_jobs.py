@@ -20,7 +20,7 @@ JUDGED = e.Judged((PASS,), "digits-2", "ab" * 32, "cd" * 32)
 WAY = [
     (JobState.COLLECTING, e.SamplesArrived(20, 2000)),
     (JobState.AWAITING_LABELS, e.LabelsArrived(15, 1.5)),
-    (JobState.TRAINING, e.Trained("done")),
+    (JobState.TRAINING, e.Trained("12" * 32, "done")),
     (JobState.GATING, JUDGED),
     (JobState.DRAFT, e.Published("auto/digits")),
 ]
@@ -31,7 +31,7 @@ EVENTS = [
     e.WorkBegan(),
     e.WorkMoved(0.5, "half"),
     e.WorkFailed("killed", "log", True),
-    e.Trained("log"),
+    e.Trained("34" * 32, "log"),
     JUDGED,
     e.Published("targets"),
     e.Rejected("ada", "not now"),
