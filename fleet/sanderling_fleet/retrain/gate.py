@@ -151,6 +151,11 @@ def difference_bounds(gained: int, lost: int, rows: int, alpha: float) -> tuple[
     return max(lower, -1.0), min(upper, 1.0)
 
 
+def share_bounds(count: int, rows: int, alpha: float) -> tuple[float, float]:
+    """Bounds of a share of which `count` of `rows` were seen (Clopper and Pearson), each wrong with chance alpha."""
+    return _least(count, rows, alpha), _most(count, rows, alpha)
+
+
 def _least(count: int, rows: int, alpha: float) -> float:
     """Clopper and Pearson's lower bound: the chance at which as many as `count` are as rare as alpha."""
     return 1.0 - _most(rows - count, rows, alpha)
