@@ -20,15 +20,15 @@ from sanderling.api.device.v1.device_admin_pb2_grpc import add_DeviceAdminServic
 from sanderling.api.device.v1.device_pb2_grpc import add_DeviceServiceServicer_to_server
 from sanderling.api.device.v1.enrolment_pb2_grpc import add_EnrolmentServiceServicer_to_server
 from sanderling.api.registry.v1.registry_pb2_grpc import add_RegistryServiceServicer_to_server
-from sanderling.errors import InputError
+from sanderling.errors import InputError, IntegrityError
 from sanderling_fleet.config import ServerConfig
 from sanderling_fleet.core import registry
 from sanderling_fleet.core.context import Core
+from sanderling_fleet.services.access import DeviceAccess, OperatorAccess
 from sanderling_fleet.services.device import ArtifactService, DeviceService
 from sanderling_fleet.services.device_admin import DeviceAdminService
 from sanderling_fleet.services.enrolment import EnrolmentService
-from sanderling_fleet.services.gates import DeviceGate, OperatorGate
-from sanderling_fleet.services.interceptor import Gate, Interceptor, OpenGate
+from sanderling_fleet.services.interceptor import Access, Interceptor, OpenAccess
 from sanderling_fleet.services.registry import RegistryService
 
 _log = logging.getLogger(__name__)
@@ -54,16 +54,20 @@ class FleetServer:
 
         Raises:
             InputError: A port is taken.
+            IntegrityError: The database is not the fleet's.
         """
         config, core = self._config, self._core
-        await registry.resign(core, force=True)
+        if not await registry.resign(core, force=True):
+            raise IntegrityError(
+                "[server] the database has no TUF metadata: it is not the one that init made. Restore it"
+            )
         hosts = [config.host, config.bind, "localhost", "127.0.0.1"]
         key, chain = core.authority.issue_server(hosts, core.clock.now())
         plain = grpc.ssl_server_credentials([(key, chain)])
         mutual = grpc.ssl_server_credentials([(key, chain)], core.authority.pem.encode(), require_client_auth=True)
-        enrolment = self._listener(OpenGate(), _ENROLMENT_BYTES)
-        device = self._listener(DeviceGate(core), _DEVICE_BYTES)
-        operator = self._listener(OperatorGate(core), _OPERATOR_BYTES)
+        enrolment = self._listener(OpenAccess(), _ENROLMENT_BYTES)
+        device = self._listener(DeviceAccess(core), _DEVICE_BYTES)
+        operator = self._listener(OperatorAccess(core), _OPERATOR_BYTES)
         add_EnrolmentServiceServicer_to_server(EnrolmentService(core), enrolment)
         add_DeviceServiceServicer_to_server(DeviceService(core), device)
         add_ArtifactServiceServicer_to_server(ArtifactService(core), device)
@@ -89,14 +93,14 @@ class FleetServer:
         await asyncio.gather(*(server.stop(grace_seconds) for server in self._servers))
         await self._core.store.close()
 
-    def _listener(self, gate: Gate, most_bytes: int) -> grpc.aio.Server:
+    def _listener(self, access: Access, most_bytes: int) -> grpc.aio.Server:
         options: Sequence[tuple[str, int]] = [
             # A second server on the same port is an error, not a way to share its load.
             ("grpc.so_reuseport", 0),
             ("grpc.max_receive_message_length", most_bytes),
             ("grpc.max_concurrent_streams", 128),
         ]
-        server = grpc.aio.server(interceptors=[Interceptor(gate)], options=options)
+        server = grpc.aio.server(interceptors=[Interceptor(access)], options=options)
         self._servers.append(server)
         return server
 
@@ -109,10 +113,11 @@ class FleetServer:
 
     async def _keep_fresh(self) -> None:
         while True:
-            await asyncio.sleep(_RESIGN_LOOK_SECONDS)
             try:
+                await registry.warn_of_expiry(self._core)
                 if await registry.resign(self._core):
                     _log.info("signed snapshot and timestamp anew")
             except Exception:
                 # It must try again: a fleet whose timestamp expires installs nothing more.
                 _log.exception("could not sign snapshot and timestamp anew")
+            await asyncio.sleep(_RESIGN_LOOK_SECONDS)

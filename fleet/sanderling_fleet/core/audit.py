@@ -18,7 +18,7 @@ async def append(tx: Transaction, now: float, actor: str, action: str, subject: 
     Args:
         tx: The caller's.
         now: Seconds since the epoch.
-        actor: Name of the operator's token.
+        actor: Name of the operator's token, or a device's id.
         action: "device.approve".
         subject: What it was done to.
         outcome: "ok" or the name of the error.

@@ -14,7 +14,12 @@ from sanderling_fleet.core.enrolment import check_protocol
 from sanderling_fleet.core.messages import Answer, CheckIn
 from sanderling_fleet.store import Device, Metadata, Result, Standing, TelemetryProgress, Transaction, Version
 
-CONFLICT_ALERT, STALE_ALERT, AHEAD_ALERT = "device.conflict", "registry.stale", "fleet.restored"
+CONFLICT_ALERT, STALE_ALERT, AHEAD_ALERT, DROPPED_ALERT = (
+    "device.conflict",
+    "registry.stale",
+    "fleet.restored",
+    "telemetry.dropped",
+)
 _MOST_BOOTS = 8
 """Boots of which a device is told what was committed; it has forgotten older ones."""
 
@@ -119,6 +124,11 @@ async def _take_telemetry(core: Core, tx: Transaction, device: Device, said: Che
     for row in sorted(said.telemetry, key=lambda row: (row.boot_id, row.sequence)):
         if await advance(tx, device.device_id, row.boot_id, row.sequence, now):
             await core.on_telemetry(tx, device, row)
+    if said.telemetry_dropped:
+        summary = f"{device.device_id} dropped {said.telemetry_dropped:,} rows of telemetry: its outbox was full"
+        await raise_alert(
+            tx, now, Alert(DROPPED_ALERT, Severity.WARNING, summary, (device.device_id,)), device.device_id
+        )
     progress = await tx.find(TelemetryProgress, {"device_id": device.device_id})
     newest = sorted(progress, key=lambda item: item.updated_at)[-_MOST_BOOTS:]
     return {item.boot_id: item.sequence for item in newest}

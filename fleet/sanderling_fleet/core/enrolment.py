@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from sanderling import trust
 from sanderling.errors import AuthError, InputError, UnsupportedError
+from sanderling_fleet.core import audit
 from sanderling_fleet.core.context import Core
 from sanderling_fleet.core.messages import Enrolled
 from sanderling_fleet.store import Certificate, Device, JoinToken, Metadata, Standing, Transaction, UsedNonce
@@ -99,6 +100,7 @@ async def enroll(
             )
             await tx.put(device)
             await tx.put(dataclasses.replace(token, used_at=now, request_id=request_id, device_id=device_id))
+            await audit.append(tx, now, device_id, "device.enroll", device_id, "ok", f"standing {standing}")
         if device.standing == Standing.REVOKED:
             raise AuthError(f"[enrol] {device_id} was revoked: {device.reason or 'no reason given'}")
         await _keep(tx, device, issued, now)
@@ -114,7 +116,7 @@ async def enroll(
     )
 
 
-async def identify(core: Core, name: str, serial: str, expires_at: float) -> str:
+async def identify(core: Core, name: str, serial: str, expires_at: float) -> Device:
     """Says which device a certificate of our CA is for; called before every operation of a device.
 
     A serial that is not in the store, of a device that is, was issued after the backup that this server was restored
@@ -126,19 +128,16 @@ async def identify(core: Core, name: str, serial: str, expires_at: float) -> str
         serial: Hexadecimal.
         expires_at: Seconds since the epoch.
 
-    Returns:
-        The device's id.
-
     Raises:
         AuthError: The device is unknown or revoked, or the certificate is revoked, expired or another device's.
     """
-    await _check_standing(core, name, serial, expires_at)
+    device = await _check_standing(core, name, serial, expires_at)
     if expires_at <= core.clock.now():
         raise AuthError(f"[device] certificate {serial[:16]} of {name} has expired. Recover it")
-    return name
+    return device
 
 
-async def _check_standing(core: Core, name: str, serial: str, expires_at: float) -> None:
+async def _check_standing(core: Core, name: str, serial: str, expires_at: float) -> Device:
     async with core.store.transaction() as tx:
         device = await tx.get(Device, name)
         if device is None:
@@ -147,9 +146,12 @@ async def _check_standing(core: Core, name: str, serial: str, expires_at: float)
             raise AuthError(f"[device] {name} was revoked: {device.reason or 'no reason given'}")
         known = await tx.get(Certificate, serial)
         if known is None:
-            await tx.put(Certificate(serial, name, core.clock.now(), expires_at, 0.0))
+            now, detail = core.clock.now(), f"certificate {serial[:16]}, which this server did not remember"
+            await tx.put(Certificate(serial, name, now, expires_at, 0.0))
+            await audit.append(tx, now, name, "device.certificate", name, "ok", detail)
         elif known.device_id != name or known.revoked_at:
             raise AuthError(f"[device] certificate {serial[:16]} is revoked or not one of {name}'s. Enrol it again")
+    return device
 
 
 async def renew(core: Core, device_id: str, *, protocol_version: int, csr: bytes) -> str:
@@ -208,6 +210,7 @@ async def recover(
                 await tx.delete(UsedNonce, old.nonce_digest)
         if not await tx.add(UsedNonce(hashlib.sha256(nonce).hexdigest(), expires)):
             raise AuthError("[recover] the nonce was used: it serves once. Begin again")
+        await audit.append(tx, now, device_id, "device.recover", device_id, "ok", f"certificate {serial[:16]}")
     return await _issue(core, device_id, csr)
 
 

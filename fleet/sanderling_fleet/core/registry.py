@@ -11,7 +11,8 @@ from tuf.api.metadata import Root, Snapshot, Targets, Timestamp
 from sanderling.errors import InputError, IntegrityError
 from sanderling.trust import DIRECTOR_TARGET, auto_role, director_keys, key_id
 from sanderling.versions import Manifest, check_blob
-from sanderling_fleet.core.alerts import resolve_alert
+from sanderling_fleet.alerts import Alert, Severity
+from sanderling_fleet.core.alerts import raise_alert, resolve_alert
 from sanderling_fleet.core.check_in import STALE_ALERT
 from sanderling_fleet.core.context import Core
 from sanderling_fleet.core.messages import Published
@@ -21,6 +22,9 @@ from sanderling_fleet.trust import tuf_repository as tuf
 
 RESIGN_SHARE = 0.5
 """Snapshot and timestamp are signed anew when less of their life is left."""
+WARN_DAYS = 30.0
+"""An alert is raised when what others sign has no more days left."""
+EXPIRY_ALERT = "registry.expiring"
 
 
 async def initialise(core: Core, root: bytes, targets: bytes) -> None:
@@ -138,6 +142,25 @@ async def resign(core: Core, *, force: bool = False) -> bool:
         else:
             return False
     return True
+
+
+async def warn_of_expiry(core: Core) -> None:
+    """Raises an alert for metadata that only the release folder can sign anew, while there is time to."""
+    now = core.clock.now()
+    async with core.store.transaction() as tx:
+        for role in {file.role for file in await tx.find(Metadata)} - {"snapshot", "timestamp"}:
+            current = await newest(tx, role)
+            assert current is not None, role
+            days = (current.expires_at - now) / 86400
+            if days > WARN_DAYS:
+                await resolve_alert(tx, now, EXPIRY_ALERT, role)
+                continue
+            how = "sanderling fleet renew-root" if role == "root" else "sanderling model push"
+            summary = (
+                f"the metadata of {role} expires in {days:.0f} days; then devices install nothing new. Sign it: {how}"
+            )
+            severity = Severity.WARNING if days > WARN_DAYS / 2 else Severity.ERROR
+            await raise_alert(tx, now, Alert(EXPIRY_ALERT, severity, summary), role)
 
 
 async def newest(tx: Transaction, role: str) -> Metadata | None:

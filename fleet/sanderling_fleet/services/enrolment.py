@@ -11,7 +11,7 @@ from sanderling.trust import PROTOCOL_VERSION
 from sanderling_fleet.core import enrolment
 from sanderling_fleet.core.context import Core
 from sanderling_fleet.services.interceptor import Context
-from sanderling_fleet.services.throttle import Throttle
+from sanderling_fleet.services.throttle import Throttle, peer_of
 from sanderling_fleet.services.translate import addresses_message, facts_of, timestamp
 
 
@@ -24,7 +24,7 @@ class EnrolmentService(EnrolmentServiceServicer):
 
     async def Enroll(self, request: pb.EnrollRequest, context: Context) -> pb.EnrollResponse:
         """See enrolment.proto."""
-        peer = context.peer().rpartition(":")[0]
+        peer = peer_of(context)
         await asyncio.sleep(self._throttle.wait_seconds(peer, self._core.clock.now()))
         try:
             enrolled = await enrolment.enroll(

@@ -39,7 +39,7 @@ CALL: ContextVar[Call] = ContextVar("call")
 """The call that the running handler answers."""
 
 
-class Gate(Protocol):
+class Access(Protocol):
     """How a listener knows its callers."""
 
     async def admit(self, call: Call, context: Context) -> None:
@@ -55,21 +55,21 @@ class Gate(Protocol):
         ...
 
 
-class OpenGate:
+class OpenAccess:
     """Admits everyone: enrolment, where a secret in the request decides."""
 
     async def admit(self, call: Call, context: Context) -> None:
-        """See `Gate.admit`."""
+        """See `Access.admit`."""
 
     async def done(self, call: Call, failure: SanderlingError | None) -> None:
-        """See `Gate.done`."""
+        """See `Access.done`."""
 
 
 class Interceptor(grpc.aio.ServerInterceptor):
-    """Admits calls through a gate and turns errors into status; handlers contain no try and no check of the caller."""
+    """Asks who calls and turns errors into status, so that handlers contain no try and no check of the caller."""
 
-    def __init__(self, gate: Gate) -> None:
-        self._gate = gate
+    def __init__(self, access: Access) -> None:
+        self._access = access
 
     async def intercept_service(
         self,
@@ -99,14 +99,14 @@ class Interceptor(grpc.aio.ServerInterceptor):
             failure: SanderlingError | None = None
             response = None
             try:
-                await self._gate.admit(call, context)
+                await self._access.admit(call, context)
                 response = await inner(request, context)
             except asyncio.CancelledError:
-                await asyncio.shield(self._gate.done(call, TransportError("[call] the caller went away")))
+                await asyncio.shield(self._access.done(call, TransportError("[call] the caller went away")))
                 raise
             except Exception as error:
                 failure = _failure(method, error)
-            await self._gate.done(call, failure)
+            await self._access.done(call, failure)
             if failure is not None:
                 await _abort(context, failure)
             return response
@@ -119,12 +119,12 @@ class Interceptor(grpc.aio.ServerInterceptor):
             CALL.set(call)
             failure: SanderlingError | None = None
             try:
-                await self._gate.admit(call, context)
+                await self._access.admit(call, context)
                 async for response in inner(request, context):
                     yield response
             except Exception as error:
                 failure = _failure(method, error)
-            await self._gate.done(call, failure)
+            await self._access.done(call, failure)
             if failure is not None:
                 await _abort(context, failure)
 

@@ -29,7 +29,7 @@ class RegistryService(RegistryServiceServicer):
     async def UploadBlob(
         self, request_iterator: AsyncIterator[pb.UploadBlobRequest], context: Context
     ) -> pb.UploadBlobResponse:
-        """See registry.proto. A stream that is cut off leaves a part to go on from; one that ends is the whole."""
+        """See registry.proto. What a stream brought stays to go on from, unless the next one begins at 0."""
         digest, offset = b"", 0
         async for request in request_iterator:
             if not digest:

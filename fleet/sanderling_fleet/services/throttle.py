@@ -1,13 +1,20 @@
-"""Slows those down who guess join tokens. Pure: it is told the time and says how long to wait."""
+"""Slows those down who guess tokens. Pure: it is told the time and says how long to wait."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 
+from sanderling_fleet.services.interceptor import Context
+
 FREE_FAILURES = 3
 MOST_SECONDS = 8.0
 _FORGET_SECONDS = 300.0
 _MOST_PEERS = 4096
+
+
+def peer_of(context: Context) -> str:
+    """The address of a caller without its port."""
+    return context.peer().rpartition(":")[0]
 
 
 class Throttle:

@@ -40,7 +40,7 @@ class Blobs(Protocol):
         ...
 
     async def append(self, digest: bytes, offset: int, data: bytes) -> None:
-        """Adds to an upload.
+        """Adds to an upload; from offset 0 on, begins it anew.
 
         Raises:
             InputError: `offset` is not where the upload stands, or it grows beyond `MOST_BLOB_BYTES`.
@@ -51,7 +51,8 @@ class Blobs(Protocol):
         """Makes the upload a blob; one that is whole already stays.
 
         Raises:
-            IntegrityError: Its bytes have another digest; they are thrown away.
+            IntegrityError: Its bytes have another digest. They stay, since they may be the beginning of the right ones:
+                an upload that was cut off cannot be told from one that ended.
         """
         ...
 
@@ -60,8 +61,7 @@ async def put_blob(blobs: Blobs, data: bytes) -> bytes:
     """Stores bytes that are in memory; returns their digest."""
     digest = hashlib.sha256(data).digest()
     if await blobs.size(digest) is None:
-        start = await blobs.partial_size(digest)
-        await blobs.append(digest, start, data[start:])
+        await blobs.append(digest, 0, data)
         await blobs.finish(digest)
     return digest
 
@@ -106,10 +106,21 @@ class FolderBlobs:
         """See `Blobs.append`."""
         async with self._writing:
             _check_append(digest, await self.partial_size(digest), offset, len(data))
-            await asyncio.to_thread(self._append, digest, data)
+            # In the loop's own thread: a chunk goes to the page cache, and a call that is cancelled leaves no writer.
+            with self._partial(digest).open("ab" if offset else "wb") as file:
+                file.write(data)
 
     async def finish(self, digest: bytes) -> None:
         """See `Blobs.finish`."""
+        # Shielded: a caller that goes away must not let the next upload in while a thread still works on this one.
+        finishing = asyncio.ensure_future(self._finish_alone(digest))
+        try:
+            await asyncio.shield(finishing)
+        except asyncio.CancelledError:
+            finishing.add_done_callback(lambda task: task.exception())
+            raise
+
+    async def _finish_alone(self, digest: bytes) -> None:
         async with self._writing:
             if await self.size(digest) is None:
                 await asyncio.to_thread(self._finish, digest)
@@ -130,17 +141,12 @@ class FolderBlobs:
         except FileNotFoundError:
             raise _no_blob(digest) from None
 
-    def _append(self, digest: bytes, data: bytes) -> None:
-        with self._partial(digest).open("ab") as file:
-            file.write(data)
-
     def _finish(self, digest: bytes) -> None:
         partial, path = self._partial(digest), self._path(digest)
         partial.touch()
         with partial.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").digest()
             if found != digest:
-                partial.unlink()
                 raise _wrong(digest, found)
             os.fsync(file.fileno())
         path.parent.mkdir(mode=0o700, exist_ok=True)
@@ -154,7 +160,7 @@ class MemoryBlobs:
 
     def __init__(self) -> None:
         self._whole: dict[bytes, bytes] = {}
-        self._partial: dict[bytes, bytearray] = {}
+        self._partial: dict[bytes, bytes] = {}
 
     async def size(self, digest: bytes) -> int | None:
         """See `Blobs.size`."""
@@ -175,17 +181,17 @@ class MemoryBlobs:
     async def append(self, digest: bytes, offset: int, data: bytes) -> None:
         """See `Blobs.append`."""
         _check_append(digest, await self.partial_size(digest), offset, len(data))
-        self._partial.setdefault(digest, bytearray()).extend(data)
+        self._partial[digest] = self._partial[digest] + data if offset else data
 
     async def finish(self, digest: bytes) -> None:
         """See `Blobs.finish`."""
         if digest in self._whole:
             return
-        data = bytes(self._partial.pop(digest, b""))
+        data = self._partial.get(digest, b"")
         found = hashlib.sha256(data).digest()
         if found != digest:
             raise _wrong(digest, found)
-        self._whole[digest] = data
+        self._whole[digest] = self._partial.pop(digest, b"")
 
 
 def _check_digest(digest: bytes) -> None:
@@ -194,11 +200,11 @@ def _check_digest(digest: bytes) -> None:
 
 
 def _check_append(digest: bytes, size: int, offset: int, count: int) -> None:
-    if offset != size:
+    if offset not in (0, size):
         raise InputError(
             f"[blob] {digest.hex()[:16]}: bytes from {offset:,} on, the upload stands at {size:,}. Ask again"
         )
-    if size + count > MOST_BLOB_BYTES:
+    if offset + count > MOST_BLOB_BYTES:
         raise InputError(f"[blob] {digest.hex()[:16]} grows beyond {MOST_BLOB_BYTES:,} bytes")
 
 
@@ -208,5 +214,5 @@ def _no_blob(digest: bytes) -> InputError:
 
 def _wrong(digest: bytes, found: bytes) -> IntegrityError:
     return IntegrityError(
-        f"[blob] the bytes have SHA-256 {found.hex()[:16]}, announced was {digest.hex()[:16]}. Upload it again, whole"
+        f"[blob] the bytes have SHA-256 {found.hex()[:16]}, announced was {digest.hex()[:16]}. Upload it from 0 on"
     )

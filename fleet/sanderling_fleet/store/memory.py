@@ -11,7 +11,8 @@ from sanderling_fleet.store.records import Document, Record
 
 R = TypeVar("R", bound=Record)
 Key = tuple[Any, ...]
-Tables = dict[type[Record], dict[Key, Record]]
+Tables = dict[type[Record], dict[Any, dict[Key, Record]]]
+"""By kind, then by the first field of the key, by which most questions are asked, then by the whole key."""
 
 
 class MemoryStore:
@@ -49,7 +50,7 @@ class MemoryTransaction:
 
     async def get(self, kind: type[R], *key: Any) -> R | None:
         """See `Transaction.get`."""
-        found = self._tables.get(kind, {}).get(key)
+        found = self._part(kind, key[0]).get(key)
         assert found is None or isinstance(found, kind)
         return found
 
@@ -63,11 +64,13 @@ class MemoryTransaction:
         newest_first: bool = False,
     ) -> list[R]:
         """See `Transaction.find`."""
-        wanted = list((where or {}).items())
+        wanted, first = dict(where or {}), kind.KEY[0]
+        parts = [self._part(kind, wanted.pop(first))] if first in wanted else self._tables.get(kind, {}).values()
         rows = [
             (key, record)
-            for key, record in self._tables.get(kind, {}).items()
-            if isinstance(record, kind) and all(getattr(record, name) == value for name, value in wanted)
+            for part in parts
+            for key, record in part.items()
+            if isinstance(record, kind) and all(getattr(record, name) == value for name, value in wanted.items())
         ]
         rows.sort(key=lambda row: row[0], reverse=newest_first)
         if after is not None:
@@ -77,26 +80,28 @@ class MemoryTransaction:
 
     async def add(self, record: Record) -> bool:
         """See `Transaction.add`."""
-        if record.key() in self._tables.get(type(record), {}):
+        key = record.key()
+        if key in self._part(type(record), key[0]):
             return False
         await self.put(record)
         return True
 
     async def put(self, record: Record) -> None:
         """See `Transaction.put`."""
-        table, key = self._tables.setdefault(type(record), {}), record.key()
-        self._former.append((type(record), key, table.get(key)))
-        table[key] = record
+        key = record.key()
+        part = self._tables.setdefault(type(record), {}).setdefault(key[0], {})
+        self._former.append((type(record), key, part.get(key)))
+        part[key] = record
 
     async def delete(self, kind: type[Record], *key: Any) -> None:
         """See `Transaction.delete`."""
-        former = self._tables.get(kind, {}).pop(key, None)
+        former = self._part(kind, key[0]).pop(key, None)
         self._former.append((kind, key, former))
 
     async def swap(self, document: Document) -> bool:
         """See `Transaction.swap`."""
-        stored = self._tables.get(Document, {}).get(document.key())
-        found = stored.version if isinstance(stored, Document) else 0
+        stored = await self.get(Document, *document.key())
+        found = stored.version if stored else 0
         if found != document.version - 1:
             return False
         await self.put(document)
@@ -106,6 +111,9 @@ class MemoryTransaction:
         """Puts everything back as it was."""
         for kind, key, record in reversed(self._former):
             if record is None:
-                self._tables.get(kind, {}).pop(key, None)
+                self._part(kind, key[0]).pop(key, None)
             else:
-                self._tables[kind][key] = record
+                self._part(kind, key[0])[key] = record
+
+    def _part(self, kind: type[Record], first: Any) -> dict[Key, Record]:
+        return self._tables.get(kind, {}).get(first, {})

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from sanderling.errors import AuthError, InputError
+from sanderling.errors import AuthError, InputError, IntegrityError
 from sanderling_fleet.trust.keys import load_p256, to_pem, write_private
 
 DEVICE_LIFE_SECONDS = 30 * 86400
@@ -70,9 +70,16 @@ class CertificateAuthority:
         """Reads ca.key and ca.pem.
 
         Raises:
-            IntegrityError: The key cannot be read.
+            IntegrityError: One cannot be read, or they do not belong together.
         """
-        return cls(load_p256(folder / "ca.key"), x509.load_pem_x509_certificate((folder / "ca.pem").read_bytes()))
+        key = load_p256(folder / "ca.key")
+        try:
+            certificate = x509.load_pem_x509_certificate((folder / "ca.pem").read_bytes())
+        except (OSError, ValueError) as error:
+            raise IntegrityError(f"[ca] {folder / 'ca.pem'} cannot be read: {error}. Restore it") from error
+        if certificate.public_key() != key.public_key():
+            raise IntegrityError(f"[ca] {folder / 'ca.pem'} is not the certificate of ca.key beside it. Restore both")
+        return cls(key, certificate)
 
     def save(self, folder: Path) -> None:
         """Writes ca.key (0600) and ca.pem into `folder`."""

@@ -73,4 +73,4 @@ def next_counter(now: float, *seen: int) -> int:
         now: Seconds since the epoch.
         seen: Counters that were handed out or that the other side holds.
     """
-    return max(math.floor(now), *(count + 1 for count in seen))
+    return max([math.floor(now), *(count + 1 for count in seen)])

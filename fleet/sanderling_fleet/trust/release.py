@@ -162,6 +162,24 @@ class ReleaseFolder:
         self.targets = tuf_repository.read(Targets, content, "targets")
         write_private(self.folder / "targets.json", content, replace=True)
 
+    def renew_root(self, now: float) -> bytes:
+        """Signs the root for another year; needs root.key back in the folder.
+
+        Raises:
+            IntegrityError: root.key is not here.
+        """
+        root = tuf_repository.read(Root, self.root.to_bytes(), "root").signed
+        root.version += 1
+        root.expires = _after(now, ROOT_LIFE_SECONDS)
+        metadata = Metadata(root)
+        metadata.sign(CryptoSigner(load_ed25519(self.folder / "root.key")))
+        return metadata.to_bytes()
+
+    def keep_root(self, content: bytes) -> None:
+        """Remembers a root that the server took."""
+        self.root = tuf_repository.read(Root, content, "root")
+        write_private(self.folder / "root.json", content, replace=True)
+
     def downgrade_token(self, manifest: Manifest, expires_at: float) -> bytes:
         """Permits devices to install a version though its release counter is lower than theirs.
 

@@ -155,13 +155,13 @@ def check_root(content: bytes, current: Metadata[Root] | None, now: float) -> Me
         IntegrityError: It is none of that.
     """
     new = read(Root, content, "root")
-    _verify("root", new, "root", new)
     if current is not None:
         _verify("root", new, "root", current)
         if new.signed.version != current.signed.version + 1:
             raise IntegrityError(
                 f"[root] has version {new.signed.version}, in force is {current.signed.version}: one step at a time"
             )
+    _verify("root", new, "root", new)
     if not new.signed.consistent_snapshot:
         raise IntegrityError("[root] asks for no consistent snapshots. Sign one that does")
     _check_fresh("root", new, now)

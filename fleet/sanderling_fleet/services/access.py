@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from sanderling.errors import AuthError, SanderlingError
@@ -9,6 +10,8 @@ from sanderling_fleet.core import audit, enrolment, operators
 from sanderling_fleet.core.context import Core
 from sanderling_fleet.core.operators import Role
 from sanderling_fleet.services.interceptor import Call, Context
+from sanderling_fleet.services.throttle import Throttle, peer_of
+from sanderling_fleet.store import OperatorToken, Standing
 
 EVERYONE = frozenset(Role)
 OPERATORS = frozenset({Role.OPERATOR, Role.ADMIN})
@@ -43,39 +46,51 @@ OPERATIONS = {
     _REGISTRY + "GetVersion": Operation("version.get", EVERYONE),
 }
 """Every call of the operator listener; one that is not listed is refused."""
+_ALWAYS = "/sanderling.api.device.v1.DeviceService/"
+"""What a device may call that waits for approval."""
 
 
-class DeviceGate:
+class DeviceAccess:
     """Admits devices of the fleet; TLS has checked that they hold the key of the certificate they show."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
 
     async def admit(self, call: Call, context: Context) -> None:
-        """See `Gate.admit`."""
+        """See `Access.admit`."""
         shown = next(iter(context.auth_context().get("x509_pem_cert", ())), None)
         if shown is None:
             raise AuthError("[device] no certificate was shown, which this listener asks for")
         name, serial, expires_at, _ = self._core.authority.read_device(shown)
-        call.caller = await enrolment.identify(self._core, name, serial, expires_at)
+        device = await enrolment.identify(self._core, name, serial, expires_at)
+        call.caller = device.device_id
+        if device.standing != Standing.ACTIVE and not call.method.startswith(_ALWAYS):
+            raise AuthError(
+                f"[device] {device.device_id} is {device.standing}: it may check in, and is given nothing until an "
+                "operator approves it"
+            )
 
     async def done(self, call: Call, failure: SanderlingError | None) -> None:
-        """See `Gate.done`."""
+        """See `Access.done`."""
 
 
-class OperatorGate:
+class OperatorAccess:
     """Admits holders of a token whose role allows the call; every call, refused or not, leaves a line."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self._throttle = Throttle()
 
     async def admit(self, call: Call, context: Context) -> None:
-        """See `Gate.admit`."""
-        metadata = {key: value for key, value in context.invocation_metadata() or ()}
-        scheme, _, text = str(metadata.get("authorization", "")).partition(" ")
-        if scheme.lower() != "bearer" or not text:
-            raise AuthError("[operator] no bearer token was sent. Set SANDERLING_FLEET_TOKEN")
-        token = await operators.authenticate(self._core, text)
+        """See `Access.admit`."""
+        peer, now = peer_of(context), self._core.clock.now()
+        await asyncio.sleep(self._throttle.wait_seconds(peer, now))
+        try:
+            token = await self._holder(context)
+        except AuthError:
+            self._throttle.failed(peer, now)
+            raise
+        self._throttle.succeeded(peer)
         call.caller = token.name
         operation = OPERATIONS.get(call.method)
         if operation is None or token.role not in operation.roles:
@@ -83,8 +98,15 @@ class OperatorGate:
             method = call.method.rpartition("/")[2]
             raise AuthError(f"[operator] {token.name!r} has the role {token.role}, {method} is for {allowed}")
 
+    async def _holder(self, context: Context) -> OperatorToken:
+        metadata = {key: value for key, value in context.invocation_metadata() or ()}
+        scheme, _, text = str(metadata.get("authorization", "")).partition(" ")
+        if scheme.lower() != "bearer" or not text:
+            raise AuthError("[operator] no bearer token was sent. Set SANDERLING_FLEET_TOKEN")
+        return await operators.authenticate(self._core, text)
+
     async def done(self, call: Call, failure: SanderlingError | None) -> None:
-        """See `Gate.done`."""
+        """See `Access.done`."""
         operation = OPERATIONS.get(call.method)
         async with self._core.store.transaction() as tx:
             await audit.append(

@@ -1,0 +1,115 @@
+"""`sanderling model push|ls|show`, beside the commands for model files of `sanderling.commands.model`."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sanderling.commands.model import model as files
+from sanderling.commands.output import human_bytes, output_option, print_json, table
+from sanderling_fleet.commands.connection import FleetSettings, connect, fleet_options, release_option
+from sanderling_fleet.commands.printing import plain, when
+
+if TYPE_CHECKING:
+    from sanderling_fleet.client import OperatorClient
+
+
+@click.group()
+def model() -> None:
+    """Look into ONNX models, make them small, and publish versions of them to a fleet."""
+
+
+for _name, _command in files.commands.items():
+    model.add_command(_command, _name)
+
+
+@model.command()
+@click.argument("bundles", nargs=-1, type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@release_option
+@output_option
+@fleet_options
+def push(client: OperatorClient, bundles: tuple[Path, ...], folder: Path, output: str) -> None:
+    """Upload BUNDLES (NAME-VERSION.sanderling) and sign them with the keys of the release folder.
+
+    Without BUNDLES the present versions are signed for another 90 days, or, where the server was restored from a
+    backup, pushed again.
+
+    \b
+    sanderling model push digits-1.0.sanderling --release release
+    """
+    from sanderling.versions import read_bundle
+    from sanderling_fleet.trust.release import ReleaseFolder
+
+    pushed = client.push(ReleaseFolder(folder), [read_bundle(path) for path in bundles], time.time())
+    if output == "json":
+        print_json(vars(pushed))
+        return
+    for version in pushed.versions:
+        click.echo(version)
+    again = "; the server lacked targets that were signed before and has them again" if pushed.repeated else ""
+    click.echo(f"targets version {pushed.targets_version}, {len(pushed.versions)} new{again}", err=True)
+
+
+@model.command()
+@click.argument("name", default="")
+@output_option
+@fleet_options
+def ls(client: OperatorClient, name: str, output: str) -> None:
+    """List the versions in the fleet, of all models or of NAME."""
+    from sanderling.api.registry.v1 import registry_pb2 as pb
+
+    found = client.call(client.registry.ListVersions, pb.ListVersionsRequest(model=name)).versions
+    if output == "json":
+        print_json([{**plain(item), "manifest": json.loads(item.manifest)} for item in found])
+        return
+    rows = [
+        (item.version, item.release_counter, human_bytes(item.bytes), item.role, when(item, "published"))
+        for item in found
+    ]
+    click.echo(table(["version", "release", "size", "signed by", "published (UTC)"], rows))
+
+
+@model.command()
+@click.argument("what", metavar="FILE|NAME-VERSION")
+@click.option("--batch", default=1, show_default=True, type=click.IntRange(min=1), help="Of a FILE: rows per run.")
+@output_option
+@click.option("--address", envvar="SANDERLING_FLEET_ADDRESS", default="", help="host:port of the operator listener.")
+@click.option("--ca", envvar="SANDERLING_FLEET_CA", default="", help="Certificate of the fleet's CA, PEM.")
+@click.option("--token-file", envvar="SANDERLING_FLEET_TOKEN_FILE", default="", help="File with the bearer token.")
+@click.pass_context
+def show(context: click.Context, what: str, batch: int, output: str, address: str, ca: str, token_file: str) -> None:
+    """Print a model file's inputs, operators, shapes and costs, or the manifest of a version in the fleet.
+
+    \b
+    sanderling model show model.onnx
+    sanderling model show model.onnx --batch 8 -o json
+    sanderling model show digits-1.0
+    """
+    if what.endswith(".onnx") or Path(what).exists():
+        context.invoke(files.commands["show"], file=Path(what), batch=batch, output=output)
+        return
+    with connect(FleetSettings(address, ca, token_file)) as client:
+        from sanderling.api.registry.v1 import registry_pb2 as pb
+
+        found = client.call(client.registry.GetVersion, pb.GetVersionRequest(version=what)).version
+    manifest = json.loads(found.manifest)
+    if output == "json":
+        print_json({**plain(found), "manifest": manifest})
+        return
+    rows = [
+        ("version", found.version),
+        ("release counter", found.release_counter),
+        ("signed by", found.role),
+        ("published (UTC)", when(found, "published")),
+        ("manifest SHA-256", found.manifest_digest.hex()),
+        *((f"input {t['name']}", f"{t['dtype']} {t['shape']}") for t in manifest["inputs"]),
+        *((f"output {t['name']}", f"{t['dtype']} {t['shape']}") for t in manifest["outputs"]),
+        *((name, human_bytes(blob["bytes"])) for name, blob in manifest["blobs"].items()),
+        *((f"runs on {name}", str(value)) for name, value in manifest["compatibility"].items() if value),
+        *((f"from {name}", value) for name, value in manifest["lineage"].items() if value),
+    ]
+    click.echo(table(["", "value"], rows))

@@ -1,0 +1,223 @@
+"""The commands as an operator meets them, against a server that `sanderling fleet run` runs in another process."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import grpc
+import pytest
+from running_fleet import manifest_of, new_csr
+
+from sanderling.api.device.v1 import enrolment_pb2
+from sanderling.api.device.v1.enrolment_pb2_grpc import EnrolmentServiceStub
+from sanderling.cli import main
+from sanderling.errors import InputError
+from sanderling.trust import JoinToken
+from sanderling.versions import Bundle, write_bundle
+from sanderling_fleet.commands.connection import FleetSettings, find_settings
+from sanderling_fleet.commands.printing import duration
+
+SANDERLING = [sys.executable, "-m", "sanderling.cli"]
+
+
+def clean_environment():
+    return {name: value for name, value in os.environ.items() if not name.startswith("SANDERLING")}
+
+
+class ServerProcess:
+    """`sanderling fleet run` on free ports; what it printed is what clients dial."""
+
+    def __init__(self, folder):
+        free = [word for name in ("enrolment", "device", "operator") for word in (f"--{name}-port", "0")]
+        self.process = subprocess.Popen(
+            [*SANDERLING, "fleet", "run", str(folder), *free],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=clean_environment(),
+        )
+        lines = [self.process.stdout.readline().split() for _ in range(3)]
+        assert all(lines), self.process.stderr.read()
+        self.addresses = dict(lines)
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        _, told = self.process.communicate(timeout=20)
+        return self.process.returncode, told
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli") / "fleet"
+    made = subprocess.run(
+        [*SANDERLING, "fleet", "init", str(folder)], capture_output=True, text=True, env=clean_environment(), check=True
+    )
+    assert "Root is 1 of 1" in made.stderr
+    for part in ("server", "release", "operator"):
+        assert str(folder / part) in made.stdout
+    server = ServerProcess(folder)
+    yield folder, server
+    code, told = server.stop()
+    assert (code, "draining" in told) == (0, True)
+
+
+@dataclasses.dataclass
+class Done:
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def sanderling(fleet, monkeypatch, capsys):
+    """Runs a command line in this process: what it prints and the code it exits with are those of a process."""
+    folder, server = fleet
+    monkeypatch.chdir(folder / "operator")
+
+    def run(*args, code=0, **environment):
+        with monkeypatch.context() as scope:
+            scope.setenv("SANDERLING_FLEET_ADDRESS", server.addresses["operator"])
+            for name, value in environment.items():
+                scope.setenv(name, value)
+            with pytest.raises(SystemExit) as exit_:
+                main([str(arg) for arg in args])
+        done = Done(*capsys.readouterr())
+        assert exit_.value.code == code, done
+        return done
+
+    return run
+
+
+def test_a_process_of_its_own_finds_the_server_by_the_file_in_its_folder(fleet):
+    folder, server = fleet
+    found = (folder / "operator" / "sanderling.toml").read_text()
+    assert 'ca = "ca.pem"' in found
+    done = subprocess.run(
+        [*SANDERLING, "fleet", "status", "--address", server.addresses["operator"]],
+        capture_output=True,
+        text=True,
+        cwd=folder / "operator",
+        env=clean_environment(),
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "versions" in done.stdout
+
+
+def test_a_fleet_by_hand(fleet, sanderling, tmp_path):
+    folder, server = fleet
+    manifest, blobs = manifest_of(blobs={"model.onnx": bytes(600_000)})
+    bundle = write_bundle(Bundle(manifest, blobs), tmp_path)
+    release = folder / "release"
+    pushed = sanderling("model", "push", bundle, "--release", release)
+    assert pushed.stdout == "digits-1.0\n"
+    assert json.loads(sanderling("model", "push", bundle, "--release", release, "-o", "json").stdout)["versions"] == []
+    assert "targets version 3" in sanderling("model", "push", "--release", release).stderr
+    assert "digits-1.0" in sanderling("model", "ls").stdout
+    shown = json.loads(sanderling("model", "show", "digits-1.0", "-o", "json").stdout)
+    assert shown["manifest"]["blobs"]["model.onnx"]["bytes"] == 600_000
+    made = sanderling("device", "token", "--label", "site=hall-2", "--pending").stdout
+    token = JoinToken.from_text(made)
+    credentials = grpc.ssl_channel_credentials((folder / "operator" / "ca.pem").read_bytes())
+    with grpc.secure_channel(server.addresses["enrolment"], credentials) as channel:
+        request = enrolment_pb2.EnrollRequest(
+            protocol_version=1, request_id="r", token_secret=token.secret, csr=new_csr()[1]
+        )
+        device_id = EnrolmentServiceStub(channel).Enroll(request, timeout=20).device_id
+    assert token.address == server.addresses["enrolment"]
+    assert "pending" in sanderling("device", "ls", "site=hall-2").stdout
+    assert device_id not in sanderling("device", "ls", "site=hall-3").stdout
+    assert "active" in sanderling("device", "approve", device_id).stdout
+    sanderling("device", "label", device_id, "tier=canary", "site-")
+    assert json.loads(sanderling("device", "show", device_id, "-o", "json").stdout)["labels"] == {"tier": "canary"}
+    status = json.loads(sanderling("fleet", "status", "-o", "json").stdout)
+    assert (status["devices"], status["versions"]) == ({"active": 1}, ["digits-1.0"])
+    assert "revoked" in sanderling("device", "revoke", device_id, "--reason", "sold").stdout
+    lines = json.loads(sanderling("audit", "ls", "-o", "json").stdout)
+    assert [line["subject"] for line in lines if line["action"] == "device.revoke"] == [device_id]
+    assert "each sealed" in sanderling("audit", "verify", folder).stdout
+
+
+def test_roles_and_exit_codes(fleet, sanderling):
+    folder, _ = fleet
+    token = sanderling("fleet", "operator", folder, "eve", "--role", "viewer", "--life", "1h").stdout.strip()
+    sanderling("device", "ls", SANDERLING_FLEET_TOKEN=token)
+    refused = sanderling("device", "token", code=4, SANDERLING_FLEET_TOKEN=token)
+    assert "cause: AuthError" in refused.stderr
+    assert refused.stdout == ""
+    sanderling("fleet", "operator", folder, "eve", "--delete")
+    sanderling("device", "ls", code=4, SANDERLING_FLEET_TOKEN=token)
+    away = sanderling("device", "ls", code=5, SANDERLING_FLEET_ADDRESS="127.0.0.1:1")
+    assert "cannot be reached" in away.stderr
+    sanderling("device", "show", "dv-none", code=1)
+    sanderling("device", "label", "dv-none", "novalue", code=2)
+    sanderling("device", "token", "--life", "soon", code=2)
+    assert "is not empty" in sanderling("fleet", "init", folder, code=1).stderr
+
+
+def test_the_root_is_renewed(fleet, sanderling, tmp_path):
+    folder, _ = fleet
+    assert sanderling("fleet", "renew-root", "--release", folder / "release").stdout == "root version 2\n"
+    assert sanderling("fleet", "renew-root", "--release", folder / "release").stdout == "root version 3\n"
+
+
+def test_a_server_that_is_killed_has_everything_when_it_starts_again(sanderling, tmp_path):
+    folder = tmp_path / "fleet"
+    sanderling("fleet", "init", folder)
+    server = ServerProcess(folder)
+    manifest, blobs = manifest_of(blobs={"model.onnx": os.urandom(600_000)})
+    bundle, release = write_bundle(Bundle(manifest, blobs), tmp_path), folder / "release"
+    there = {"SANDERLING_FLEET_CA": str(folder / "operator" / "ca.pem")}
+    there["SANDERLING_FLEET_TOKEN"] = (folder / "operator" / "token").read_text()
+    address = {"SANDERLING_FLEET_ADDRESS": server.addresses["operator"]}
+    sanderling("model", "push", bundle, "--release", release, **there, **address)
+    server.process.kill()
+    server.process.communicate(timeout=20)
+    sanderling("model", "ls", code=5, **there, **address)
+    server = ServerProcess(folder)
+    address = {"SANDERLING_FLEET_ADDRESS": server.addresses["operator"]}
+    assert "digits-1.0" in sanderling("model", "ls", **there, **address).stdout
+    assert "each sealed" in sanderling("audit", "verify", folder).stdout
+    assert server.stop()[0] == 0
+
+
+def test_a_damaged_bundle_is_refused(fleet, sanderling, tmp_path):
+    folder, _ = fleet
+    bundle = write_bundle(Bundle(*manifest_of("cats")), tmp_path)
+    data = bytearray(bundle.read_bytes())
+    data[data.index(b"cats 1.0")] ^= 1
+    bundle.write_bytes(data)
+    sanderling("model", "push", bundle, "--release", folder / "release", code=6)
+
+
+def test_a_release_folder_of_another_fleet_is_refused(fleet, sanderling, tmp_path):
+    subprocess.run(
+        [*SANDERLING, "fleet", "init", str(tmp_path / "other")],
+        capture_output=True,
+        env=clean_environment(),
+        check=True,
+    )
+    told = sanderling("model", "push", "--release", tmp_path / "other" / "release", code=6).stderr
+    assert "Is it another fleet's server?" in told
+
+
+def test_flags_come_before_files_and_nearer_files_before_farther_ones(tmp_path):
+    near, far = tmp_path / "near.toml", tmp_path / "far" / "sanderling.toml"
+    far.parent.mkdir()
+    near.write_text('[fleet]\naddress = "near:1"\n[agent]\nname = "x"\n')
+    far.write_text('[fleet]\naddress = "far:1"\nca = "ca.pem"\n')
+    files = [near, tmp_path / "none.toml", far]
+    assert find_settings(FleetSettings(), files) == FleetSettings("near:1", str(far.parent / "ca.pem"), "")
+    assert find_settings(FleetSettings(address="flag:1"), files).address == "flag:1"
+    near.write_text('[fleet]\nadress = "x"\n')
+    with pytest.raises(InputError, match="Did you mean 'address'"):
+        find_settings(FleetSettings(), files)
+
+
+def test_durations():
+    assert [duration(text) for text in ("90s", "1.5m", "24h", "7d")] == [90, 90, 86_400, 604_800]
+    for text in ("", "90", "h", "-1h", "1 h"):
+        with pytest.raises(ValueError, match="no duration"):
+            duration(text)
