@@ -137,7 +137,7 @@ async def load(core: Core, job_id: str, *, labelled: bool) -> tuple[SampleRows, 
         raise InputError(f"[samples] {job_id} has no {'labelled ' if labelled else ''}samples")
     parts = [read_arrays(await read_blob(core.blobs, bytes.fromhex(body["digest"])), "sample") for body in bodies]
     rows = SampleRows(
-        inputs={name: np.stack([part[name] for part in parts]) for name in parts[0]},
+        inputs={name.removeprefix("in:"): np.stack([part[name] for part in parts]) for name in parts[0]},
         device_id=np.array([body["device_id"] for body in bodies]),
         sample_id=np.array([body["sample_id"] for body in bodies], np.uint64),
         uniform=np.array([body["uniform"] for body in bodies], np.bool_),

@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from tuf.api.metadata import DelegatedRole, Delegations, Metadata, Targets
 from sanderling.errors import InputError, IntegrityError
 from sanderling.trust import auto_role, version_target
 from sanderling.versions import Manifest, split_version
-from sanderling_fleet.config import config_text, from_table
+from sanderling_fleet.config import from_table
 from sanderling_fleet.publisher.policy import POLICIES, Canary
 from sanderling_fleet.trust import tuf_repository
 from sanderling_fleet.trust.keys import load_ed25519, private_folder, sync_folder, to_pem, write_private
@@ -39,6 +40,8 @@ _KEY, _PUBLIC, _SETTINGS, _SIGNED, _PENDING = (
     "auto.json",
     "pending.json",
 )
+RENEW_SECONDS = 45 * 86400.0
+"""Before its metadata expires; half of what it lives."""
 
 
 @dataclass(frozen=True)
@@ -120,9 +123,8 @@ class PublisherFolder:
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
         write_private(folder / _PUBLIC, public, replace=True)
-        plain = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings) if f.name != "canary"}
-        lines = [f'{key} = "{value}"' if isinstance(value, str) else f"{key} = {value}" for key, value in plain.items()]
-        text = "\n".join([*lines, "", "[canary]", config_text(settings.canary)])
+        values = dataclasses.asdict(settings)
+        text = "\n".join([*_toml(values, "canary"), "", "[canary]", *_toml(values["canary"]), ""])
         write_private(folder / _SETTINGS, text.encode(), replace=True)
         return cls(folder)
 
@@ -154,6 +156,16 @@ class PublisherFolder:
         self._remember(sign_delegated(self.settings.model, self._key, self._signed, [manifest], now))
         assert self._signed is not None
         return self._signed
+
+    def renew(self, now: float) -> bool:
+        """Signs the same versions for longer if less than `RENEW_SECONDS` are left; True if it did."""
+        if self._signed is None:
+            return False
+        expires = tuf_repository.read(Targets, self._signed, self.role).signed.expires.timestamp()
+        if expires - now >= RENEW_SECONDS:
+            return False
+        self._remember(sign_delegated(self.settings.model, self._key, self._signed, [], now))
+        return True
 
     def adopt(self, content: bytes) -> None:
         """Takes over metadata that the server has, if this key signed it and it is newer: the folder was restored.
@@ -220,6 +232,11 @@ def load_public(path: Path) -> Ed25519PublicKey:
     if not isinstance(key, Ed25519PublicKey):
         raise IntegrityError(f"[publisher] {path} is no Ed25519 key but {type(key).__name__}")
     return key
+
+
+def _toml(values: Mapping[str, Any], *without: str) -> list[str]:
+    # JSON's texts and numbers are TOML's.
+    return [f"{key} = {json.dumps(value)}" for key, value in values.items() if key not in without]
 
 
 def _load_settings(path: Path) -> PublisherSettings:

@@ -24,7 +24,7 @@ from sanderling.api.rollout.v1 import rollout_pb2
 from sanderling.errors import GateRefused, InputError, IntegrityError, SanderlingError
 from sanderling.versions import Bundle, read_bundle, split_version
 from sanderling_fleet.publisher import inspect_process
-from sanderling_fleet.publisher.client import Operator
+from sanderling_fleet.publisher.client import RetrainClient
 from sanderling_fleet.publisher.folder import Pending, PublisherFolder
 from sanderling_fleet.publisher.policy import AUTO_CANARY, Canary, Draft, Figure, Known, why_not
 from sanderling_fleet.retrain.confine import Limits
@@ -51,7 +51,7 @@ class Publisher:
     def __init__(
         self,
         folder: PublisherFolder,
-        operator: Operator,
+        operator: RetrainClient,
         *,
         now: Callable[[], float] = time.time,
         reached: Callable[[str], None] = lambda step: None,
@@ -72,13 +72,14 @@ class Publisher:
             stop.wait(look_seconds)
 
     def look(self) -> list[str]:
-        """Ends what is pending, then takes the drafts that its policy lets it take; one line for each."""
+        """Ends what is pending, then takes the drafts that its policy lets it take; one line for each thing done."""
         done = []
         pending = self._folder.pending()
         if pending is not None:
             done.append(self._publish(pending))
-        for job in self._drafts():
-            done.append(self._decide(job))
+        elif self._keep_alive():
+            done.append(f"published {self._folder.role} again: it was about to expire, or the server had lost it")
+        done += [self._decide(job) for job in self._drafts()]
         return done
 
     def sign(self, job_id: str, *, canary: bool) -> str:
@@ -124,13 +125,13 @@ class Publisher:
         return self._publish(pending)
 
     def _publish(self, pending: Pending) -> str:
-        bundle = self._bundle(bytes.fromhex(pending.draft_digest))
+        bundle = _read(self._operator.download(bytes.fromhex(pending.draft_digest)))
         manifest = bundle.manifest
         if manifest.full_name != pending.version:
             raise IntegrityError(
                 f"[publisher] the pending bundle is {manifest.full_name}, decided was {pending.version}"
             )
-        self._catch_up()
+        self._adopt()
         for data in (*bundle.blobs.values(), manifest.to_bytes()):
             self._operator.upload(data)
             self._reached("uploaded a blob")
@@ -149,11 +150,23 @@ class Publisher:
         self._reached("done")
         return f"published {pending.version} of {pending.job_id}" + (f", rollout {rollout}" if rollout else "")
 
-    def _catch_up(self) -> None:
-        """Takes over what this key signed and this folder has lost; gives the server what it has lost."""
+    def _adopt(self) -> bytes | None:
+        """What the server has of this role; newer metadata that this key signed is taken over."""
         theirs = self._operator.role_metadata(self._folder.role)
         if theirs is not None:
             self._folder.adopt(theirs)
+        return theirs
+
+    def _keep_alive(self) -> bool:
+        """Publishes the metadata again if the server has lost it or it is about to expire; True if it did."""
+        theirs = self._adopt()
+        if self._folder.signed is None:
+            return False
+        renewed = self._folder.renew(self._now())
+        if theirs == self._folder.signed and not renewed:
+            return False
+        self._operator.publish(self._folder.role, self._folder.signed)
+        return True
 
     def _why_not(self, job: retrain_pb2.Job) -> str | None:
         """What speaks against a draft. That the server cannot be reached is an error, not a reason."""
@@ -199,9 +212,6 @@ class Publisher:
                 f"{100 * least:.1f} %, wanted are {100 * settings.least_accuracy:.1f} %"
             )
         return None
-
-    def _bundle(self, digest: bytes) -> Bundle:
-        return _read(self._operator.download(digest))
 
 
 def canary_spec(slot: str, version: str, canary: Canary) -> rollout_pb2.RolloutSpec:

@@ -68,7 +68,7 @@ def step(job: Job, event: Event, now: float) -> Job:
         case WorkMoved():
             # A trainer that reports nonsense must not make the job unreadable.
             progress = min(max(event.progress, job.progress), 1.0) if event.progress == event.progress else job.progress
-            return dataclasses.replace(job, progress=progress, log_tail=_tail(event.log_tail))
+            return dataclasses.replace(job, progress=progress, log_tail=_tail(event.log_tail) or job.log_tail)
         case WorkFailed():
             failed = dataclasses.replace(job, log_tail=_tail(event.log_tail), reason=event.reason)
             if event.again and job.attempt < job.plan.most_attempts:

@@ -17,8 +17,8 @@ from sanderling_fleet.retrain.driver import Retrainer
 from sanderling_fleet.retrain.events import Rejected
 from sanderling_fleet.retrain.gate import Comparison
 from sanderling_fleet.retrain.job import Job, JobState
+from sanderling_fleet.services.access import EVERYONE, OPERATIONS, OPERATORS, PUBLISHERS, Operation
 from sanderling_fleet.services.device import ArtifactService
-from sanderling_fleet.services.gates import EVERYONE, OPERATIONS, OPERATORS, PUBLISHERS, Operation
 from sanderling_fleet.services.interceptor import CALL, Context
 from sanderling_fleet.services.translate import timestamp
 
