@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -11,7 +12,7 @@ import threading
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from tests.fleet.retrain.retraining_fleet import NAMES, ROOT, champion, draft
+from tests.fleet.retrain.retraining_fleet import NAMES, ROOT, RetrainingFleet, champion, draft
 from tests.fleet.retrain.trainers import world
 from tuf.api.metadata import Targets
 
@@ -25,12 +26,33 @@ from sanderling_fleet.publisher.publish import Publisher
 from sanderling_fleet.retrain.rows import write_arrays
 from sanderling_fleet.trust import tuf_repository
 from sanderling_fleet.trust.keys import to_pem, write_private
-from sanderling_fleet.trust.release import sign_delegated
+from sanderling_fleet.trust.release import ReleaseFolder, sign_delegated
 
 AUTO = PublisherSettings(model="linear", policy=AUTO_CANARY, canary=Canary(devices=3, soak_seconds=60.0))
 FIGURES = (Figure("holdout", 300, -0.01, True), Figure("drifted", 30, 0.2, True))
 TOLD = Draft("job-1", "linear-1", "linear-2", FIGURES)
 KNOWN = [Known("linear-1", 1)]
+
+
+@pytest.fixture(scope="module")
+def drafted(tmp_path_factory):
+    """The folder of a fleet that has a draft; made once, since training and judging take seconds."""
+    folder = tmp_path_factory.mktemp("drafted") / "fleet"
+    with RetrainingFleet(folder) as running:
+        draft(running, ReleaseFolder(folder / "release"))
+    return folder
+
+
+@pytest.fixture
+def fleet(drafted, tmp_path):
+    shutil.copytree(drafted, tmp_path / "fleet")
+    with RetrainingFleet(tmp_path / "fleet") as running:
+        yield running
+
+
+@pytest.fixture
+def job(fleet):
+    return fleet.client().drafts()[0]
 
 
 def publisher_of(fleet, release, folder, settings=AUTO):
@@ -50,8 +72,7 @@ def versions(fleet):
     return [(item.version, item.role) for item in fleet.client().versions("linear")]
 
 
-def test_auto_canary_signs_publishes_and_asks_for_a_canary_that_holds(fleet, release, tmp_path):
-    job = draft(fleet, release)
+def test_auto_canary_signs_publishes_and_asks_for_a_canary_that_holds(fleet, release, job, tmp_path):
     publisher_of(fleet, release, tmp_path / "publisher")
     token = fleet.token_of(Role.PUBLISHER)
     look = Publisher(PublisherFolder(tmp_path / "publisher"), fleet.client(token)).look
@@ -70,8 +91,7 @@ def test_auto_canary_signs_publishes_and_asks_for_a_canary_that_holds(fleet, rel
     assert updater.get_targetinfo(version_target("linear-2")) is not None
 
 
-def test_manual_waits_for_a_person(fleet, release, tmp_path):
-    job = draft(fleet, release)
+def test_manual_waits_for_a_person(fleet, release, job, tmp_path):
     publisher_of(fleet, release, tmp_path / "publisher", dataclasses.replace(AUTO, policy="manual"))
     person = publisher(fleet, tmp_path / "publisher")
     assert "waits for a person" in person.look()[0]
@@ -83,8 +103,7 @@ def test_manual_waits_for_a_person(fleet, release, tmp_path):
     assert fleet.rollouts.asked == {}
 
 
-def test_what_its_own_holdout_does_not_bear_out_is_rejected(fleet, release, tmp_path):
-    job = draft(fleet, release)
+def test_what_its_own_holdout_does_not_bear_out_is_rejected(fleet, release, job, tmp_path):
     publisher_of(
         fleet, release, tmp_path / "publisher", dataclasses.replace(AUTO, holdout="own.npz", least_accuracy=0.9)
     )
@@ -100,15 +119,13 @@ def test_what_its_own_holdout_does_not_bear_out_is_rejected(fleet, release, tmp_
 
 
 def test_a_version_that_came_in_between_makes_a_draft_stale(fleet, release, tmp_path):
-    draft(fleet, release)
     publisher_of(fleet, release, tmp_path / "publisher")
     fleet.operator().push(release, [champion("3", 3)], fleet.core.clock.now())
     (line,) = publisher(fleet, tmp_path / "publisher").look()
     assert "its release counter is 2, linear has reached 3" in line
 
 
-def test_a_draft_whose_blob_was_changed_is_never_signed(fleet, release, tmp_path):
-    job = draft(fleet, release)
+def test_a_draft_whose_blob_was_changed_is_never_signed(fleet, release, job, tmp_path):
     publisher_of(fleet, release, tmp_path / "publisher")
     blob = fleet.folder / "server" / "blobs" / job.draft_digest.hex()[:2] / job.draft_digest.hex()
     data = bytearray(blob.read_bytes())
@@ -121,7 +138,6 @@ def test_a_draft_whose_blob_was_changed_is_never_signed(fleet, release, tmp_path
 
 def test_metadata_that_another_key_signed_is_not_built_upon(fleet, release, tmp_path):
     """A server that slips a version into the role must not get it signed along."""
-    draft(fleet, release)
     publisher_of(fleet, release, tmp_path / "publisher")
     forged = sign_delegated("linear", Ed25519PrivateKey.generate(), None, [champion("9", 9).manifest], 2e9)
     with pytest.raises(IntegrityError, match="was not signed by this folder's key"):
@@ -131,7 +147,6 @@ def test_metadata_that_another_key_signed_is_not_built_upon(fleet, release, tmp_
 
 
 def test_a_folder_restored_from_a_backup_goes_on_from_what_the_server_has(fleet, release, tmp_path):
-    draft(fleet, release)
     folder = tmp_path / "publisher"
     publisher_of(fleet, release, folder)
     publisher(fleet, folder).look()
@@ -142,7 +157,6 @@ def test_a_folder_restored_from_a_backup_goes_on_from_what_the_server_has(fleet,
 
 
 def test_metadata_is_signed_for_longer_before_it_expires(fleet, release, tmp_path):
-    draft(fleet, release)
     folder = tmp_path / "publisher"
     publisher_of(fleet, release, folder)
     publisher(fleet, folder).look()
@@ -174,8 +188,7 @@ print("ended")
 """
 
 
-def test_killed_at_every_step_it_makes_one_version_and_one_rollout(fleet, release, tmp_path):
-    job = draft(fleet, release)
+def test_killed_at_every_step_it_makes_one_version_and_one_rollout(fleet, release, job, tmp_path):
     folder = tmp_path / "publisher"
     publisher_of(fleet, release, folder)
     ca = fleet.folder / "operator" / "ca.pem"
