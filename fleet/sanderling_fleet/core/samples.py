@@ -8,6 +8,7 @@ model said of it is not kept at all: predictions must not become labels.
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -136,6 +137,11 @@ async def load(core: Core, job_id: str, *, labelled: bool) -> tuple[SampleRows, 
     if not bodies:
         raise InputError(f"[samples] {job_id} has no {'labelled ' if labelled else ''}samples")
     parts = [read_arrays(await read_blob(core.blobs, bytes.fromhex(body["digest"])), "sample") for body in bodies]
+    # Where the model leaves an extent open rows may differ, and a batch has one shape: the most frequent.
+    shapes = [tuple(sorted((name, array.shape) for name, array in part.items())) for part in parts]
+    common, _ = Counter(shapes).most_common(1)[0]
+    bodies = [body for body, shape in zip(bodies, shapes, strict=True) if shape == common]
+    parts = [part for part, shape in zip(parts, shapes, strict=True) if shape == common]
     rows = SampleRows(
         inputs={name.removeprefix("in:"): np.stack([part[name] for part in parts]) for name in parts[0]},
         device_id=np.array([body["device_id"] for body in bodies]),

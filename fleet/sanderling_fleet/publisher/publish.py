@@ -21,7 +21,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from sanderling.api.retrain.v1 import retrain_pb2
 from sanderling.api.rollout.v1 import rollout_pb2
-from sanderling.errors import GateRefused, InputError, IntegrityError, SanderlingError
+from sanderling.errors import DeadlineError, GateRefused, InputError, IntegrityError, SanderlingError
 from sanderling.versions import Bundle, read_bundle, split_version
 from sanderling_fleet.publisher import inspect_process
 from sanderling_fleet.publisher.client import RetrainClient
@@ -179,9 +179,9 @@ class Publisher:
         draft = Draft(job.job_id, job.champion_version, job.draft_version, figures)
         published = self._operator.versions(self._folder.settings.model)
         known = [Known(version.version, version.release_counter) for version in published]
-        return why_not(draft, bundle.manifest, known) or self._inspect(bundle_file)
+        return why_not(draft, bundle.manifest, known) or self._inspect(job, bundle_file)
 
-    def _inspect(self, bundle_file: bytes) -> str | None:
+    def _inspect(self, job: retrain_pb2.Job, bundle_file: bytes) -> str | None:
         settings = self._folder.settings
         given = {"draft.sanderling": bundle_file}
         if settings.holdout:
@@ -200,8 +200,12 @@ class Publisher:
                 )
             )
             inside.chmod(0o700)
+            said = finished.log_tail.strip()[-300:]
+            if finished.code == inspect_process.REFUSED:
+                return f"its model is refused: {said}"
             if finished.code != 0:
-                return f"its model could not be run: it {finished.how}: {finished.log_tail.strip()[-300:]}"
+                # Perhaps this machine's fault, so no reason to reject the draft: it is looked at again.
+                raise DeadlineError(f"[publisher] {job.draft_version} was not inspected: it {finished.how}: {said}")
             found = json.loads(read_result(work / inspect_process.FOUND, _MOST_FOUND_BYTES))
         if not settings.holdout:
             return None

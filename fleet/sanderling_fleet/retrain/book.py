@@ -11,7 +11,7 @@ from sanderling.errors import InputError
 from sanderling.versions import split_version
 from sanderling_fleet.core.alerts import raise_alert, resolve_alert
 from sanderling_fleet.core.context import Core
-from sanderling_fleet.retrain.events import Event, Published
+from sanderling_fleet.retrain.events import Cancelled, Event, Published
 from sanderling_fleet.retrain.job import Job, JobState, Plan, from_body, to_body
 from sanderling_fleet.retrain.jobs import alert_of, opened, step
 from sanderling_fleet.store import Device, Document, Standing, Transaction, Version
@@ -134,6 +134,15 @@ async def notice_published(tx: Transaction, now: float) -> None:
         version = await tx.get(Version, job.draft_version)
         if version is not None and version.manifest_digest.hex() == job.draft_manifest:
             await apply(tx, now, job.job_id, Published(version.role))
+
+
+async def notice_withdrawn(tx: Transaction, now: float) -> None:
+    """Cancels the jobs whose champion was withdrawn: there is nothing left to compare with or to come from."""
+    for job in await find_jobs(tx):
+        if job.open:
+            version = await tx.get(Version, job.champion_version)
+            if version is None or version.withdrawn:
+                await apply(tx, now, job.job_id, Cancelled(f"{job.champion_version} was withdrawn"))
 
 
 async def _document(tx: Transaction, job_id: str) -> Document:

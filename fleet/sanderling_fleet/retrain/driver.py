@@ -28,6 +28,7 @@ _SAMPLING = "sampling"
 _WORK = {JobState.TRAINING: work.train, JobState.GATING: work.judge}
 SAMPLE_LIFE_SECONDS = 90 * 86400.0
 LOOK_SECONDS = 5.0
+_FORGET_LOOK_SECONDS = 3600.0
 
 
 class Retrainer:
@@ -45,6 +46,7 @@ class Retrainer:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._one = asyncio.Lock()
         self._woken = asyncio.Event()
+        self._forget_at = 0.0
 
     @property
     def plans(self) -> dict[str, Plan]:
@@ -87,6 +89,7 @@ class Retrainer:
         now = self._core.clock.now()
         async with self._core.store.transaction() as tx:
             await book.notice_published(tx, now)
+            await book.notice_withdrawn(tx, now)
             for job in await book.find_jobs(tx):
                 if job.open:
                     await book.apply(tx, now, job.job_id, TimePassed())
@@ -96,7 +99,9 @@ class Retrainer:
             if job.state == JobState.AWAITING_LABELS and not job.samples_digest:
                 await self._file_samples(job)
             await self._tend(job)
-        await samples.forget(self._core, SAMPLE_LIFE_SECONDS)
+        if now >= self._forget_at:
+            self._forget_at = now + _FORGET_LOOK_SECONDS
+            await samples.forget(self._core, SAMPLE_LIFE_SECONDS)
 
     async def _ask_devices(self, tx: Transaction, jobs: list[Job]) -> None:
         budgets = {job.slot: 0 for job in jobs}

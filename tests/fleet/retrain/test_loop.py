@@ -141,6 +141,17 @@ def test_a_server_that_was_stopped_in_training_trains_again(tmp_path):
         assert fleet.client().job(job.job_id)[0].state == pb.JOB_STATE_DRAFT
 
 
+def test_a_job_whose_champion_is_withdrawn_is_cancelled(fleet, release):
+    fleet.camera(fleet.release_champion(release))
+    client = fleet.client()
+    job = client.start("r1", "main", "")
+    content = release.withdraw(["linear-1"], fleet.core.clock.now())
+    client.publish("targets", content)
+    fleet.look()
+    ended, _ = client.job(job.job_id)
+    assert (ended.state, ended.reason) == (pb.JOB_STATE_CANCELLED, "linear-1 was withdrawn")
+
+
 def test_who_may_do_what_and_what_is_written_down(fleet, release):
     fleet.camera(fleet.release_champion(release))
     viewer, publisher = fleet.client(fleet.token_of(Role.VIEWER)), fleet.client(fleet.token_of(Role.PUBLISHER))
