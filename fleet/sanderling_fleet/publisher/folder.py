@@ -5,6 +5,7 @@ publisher.pub    its public half, for who delegates the role
 publisher.toml   the policy
 auto.json        the metadata that was signed last, written before it is sent
 pending.json     what is being published; a publisher that was killed goes on with it
+*.sanderling     the versions that it signed: a server that lost them gets them again
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ _KEY, _PUBLIC, _SETTINGS, _SIGNED, _PENDING = (
     "auto.json",
     "pending.json",
 )
+_SUFFIX = ".sanderling"
 RENEW_SECONDS = 45 * 86400.0
 """Before its metadata expires; half of what it lives."""
 
@@ -176,6 +178,32 @@ class PublisherFolder:
         self._check_own(content)
         if tuf_repository.read(Targets, content, self.role).signed.version > self.signed_version():
             self._remember(content)
+
+    def keep_bundle(self, version: str, content: bytes) -> None:
+        """Keeps a version's bundle before it is signed."""
+        split_version(version)
+        write_private(self.folder / (version + _SUFFIX), content, replace=True)
+
+    def bundle(self, version: str) -> bytes:
+        """A bundle that was kept.
+
+        Raises:
+            IntegrityError: It is not here.
+        """
+        split_version(version)
+        path = self.folder / (version + _SUFFIX)
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise IntegrityError(f"[publisher] {path} cannot be read: {error.strerror}. Restore it") from error
+
+    def kept(self) -> list[str]:
+        """Versions that are signed and whose bundles are here."""
+        names = sorted(path.name.removesuffix(_SUFFIX) for path in self.folder.glob(f"*{_SUFFIX}"))
+        if self._signed is None:
+            return []
+        targets = tuf_repository.read(Targets, self._signed, self.role).signed.targets
+        return [name for name in names if version_target(name) in targets]
 
     def pending(self) -> Pending | None:
         """What was decided and may not have been done."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import hashlib
 import json
 import logging
 import tempfile
@@ -76,7 +77,7 @@ class Publisher:
         done = []
         pending = self._folder.pending()
         if pending is not None:
-            done.append(self._publish(pending))
+            done.append(self._resume(pending))
         elif self._keep_alive():
             done.append(f"published {self._folder.role} again: it was about to expire, or the server had lost it")
         done += [self._decide(job) for job in self._drafts()]
@@ -91,23 +92,25 @@ class Publisher:
         """
         pending = self._folder.pending()
         if pending is not None:
-            self._publish(pending)
+            self._resume(pending)
         job = next((job for job in self._drafts() if job.job_id == job_id), None)
         if job is None:
             raise InputError(
                 f"[publisher] {job_id!r} is no draft of {self._folder.settings.model}. List them: sanderling retrain ls"
             )
-        reason = self._why_not(job)
+        draft = self._operator.download(job.draft_digest)
+        reason = self._why_not(job, draft)
         if reason is not None:
             raise GateRefused(f"[publisher] {job.draft_version} is not signed: {reason}")
-        return self._take(job, canary=canary)
+        return self._take(job, draft, canary=canary)
 
     def _drafts(self) -> list[retrain_pb2.Job]:
         model = self._folder.settings.model
         return [job for job in self._operator.drafts() if _model_of(job.draft_version) == model]
 
     def _decide(self, job: retrain_pb2.Job) -> str:
-        reason = self._why_not(job)
+        draft = self._operator.download(job.draft_digest)
+        reason = self._why_not(job, draft)
         if reason is not None:
             self._operator.reject(job.job_id, reason)
             return f"rejected {job.draft_version} of {job.job_id}: {reason}"
@@ -116,25 +119,28 @@ class Publisher:
                 f"{job.draft_version} of {job.job_id} is good to be signed and waits for a person: sanderling "
                 f"publisher sign {self._folder.folder} {job.job_id}"
             )
-        return self._take(job, canary=True)
+        return self._take(job, draft, canary=True)
 
-    def _take(self, job: retrain_pb2.Job, *, canary: bool) -> str:
+    def _take(self, job: retrain_pb2.Job, draft: bytes, *, canary: bool) -> str:
+        self._folder.keep_bundle(job.draft_version, draft)
         pending = Pending(job.job_id, job.draft_version, job.slot, job.draft_digest.hex(), canary)
         self._folder.decide(pending)
         self._reached("decided")
         return self._publish(pending)
 
+    def _resume(self, pending: Pending) -> str:
+        """Goes on with what was decided, unless it was rejected before it was signed."""
+        if not self._folder.names(self._bundle(pending).manifest):
+            job, _ = self._operator.job(pending.job_id)
+            if job.state not in (retrain_pb2.JOB_STATE_DRAFT, retrain_pb2.JOB_STATE_PUBLISHED):
+                self._folder.done()
+                return f"dropped {pending.version} of {pending.job_id}: {job.reason}"
+        return self._publish(pending)
+
     def _publish(self, pending: Pending) -> str:
-        bundle = _read(self._operator.download(bytes.fromhex(pending.draft_digest)))
-        manifest = bundle.manifest
-        if manifest.full_name != pending.version:
-            raise IntegrityError(
-                f"[publisher] the pending bundle is {manifest.full_name}, decided was {pending.version}"
-            )
+        manifest = self._bundle(pending).manifest
+        self._upload(pending.version)
         self._adopt()
-        for data in (*bundle.blobs.values(), manifest.to_bytes()):
-            self._operator.upload(data)
-            self._reached("uploaded a blob")
         if not self._folder.names(manifest):
             self._folder.sign(manifest, self._now())
         self._reached("signed")
@@ -149,6 +155,22 @@ class Publisher:
         self._folder.done()
         self._reached("done")
         return f"published {pending.version} of {pending.job_id}" + (f", rollout {rollout}" if rollout else "")
+
+    def _upload(self, version: str) -> None:
+        bundle = _read(self._folder.bundle(version))
+        for data in (*bundle.blobs.values(), bundle.manifest.to_bytes()):
+            self._operator.upload(data)
+            self._reached("uploaded a blob")
+
+    def _bundle(self, pending: Pending) -> Bundle:
+        draft = self._folder.bundle(pending.version)
+        found = hashlib.sha256(draft).hexdigest()
+        if found != pending.draft_digest:
+            raise IntegrityError(
+                f"[publisher] the kept bundle of {pending.version} has SHA-256 {found[:16]}, decided was "
+                f"{pending.draft_digest[:16]}. Delete pending.json: the draft is offered again"
+            )
+        return _read(draft)
 
     def _adopt(self) -> bytes | None:
         """What the server has of this role; newer metadata that this key signed is taken over."""
@@ -165,12 +187,13 @@ class Publisher:
         renewed = self._folder.renew(self._now())
         if theirs == self._folder.signed and not renewed:
             return False
+        for version in self._folder.kept():
+            self._upload(version)
         self._operator.publish(self._folder.role, self._folder.signed)
         return True
 
-    def _why_not(self, job: retrain_pb2.Job) -> str | None:
+    def _why_not(self, job: retrain_pb2.Job, bundle_file: bytes) -> str | None:
         """What speaks against a draft. That the server cannot be reached is an error, not a reason."""
-        bundle_file = self._operator.download(job.draft_digest)
         try:
             bundle = _read(bundle_file)
         except IntegrityError as error:

@@ -156,6 +156,41 @@ def test_a_folder_restored_from_a_backup_goes_on_from_what_the_server_has(fleet,
     assert (folder / "auto.json").read_bytes() == signed
 
 
+def test_a_draft_that_was_rejected_after_the_publisher_died_is_dropped(fleet, release, job, tmp_path):
+    folder = tmp_path / "publisher"
+    publisher_of(fleet, release, folder)
+
+    def dies(step):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        publisher(fleet, folder, reached=dies).look()
+    assert PublisherFolder(folder).pending() is not None
+    fleet.client().reject(job.job_id, "on second thought")
+    (line,) = publisher(fleet, folder).look()
+    assert line == f"dropped linear-2 of {job.job_id}: admin said no: on second thought"
+    assert publisher(fleet, folder).look() == []
+    assert versions(fleet) == [("linear-1", "targets")]
+
+
+def test_a_server_restored_from_a_backup_gets_the_version_again(fleet, release, drafted, tmp_path):
+    folder = tmp_path / "publisher"
+    publisher_of(fleet, release, folder)
+    # A folder that knows of the signature, and a server that never saw it: the backup is older than the signature.
+    with RetrainingFleet(shutil.copytree(drafted, tmp_path / "newer")) as newer:
+        newer_release = ReleaseFolder(newer.folder / "release")
+        content = newer_release.delegate("linear", load_public(folder / "publisher.pub"), newer.core.clock.now())
+        newer.client().publish("targets", content)
+        publisher(newer, folder).look()
+    for blob in (fleet.folder / "server" / "blobs").glob("*/*"):
+        if blob.parent.name != "partial" and blob.read_bytes()[:4] == b"PK\x03\x04":
+            blob.unlink()
+    assert versions(fleet) == [("linear-1", "targets")]
+    line, *_ = publisher(fleet, folder).look()
+    assert "the server had lost it" in line
+    assert versions(fleet) == [("linear-1", "targets"), ("linear-2", "auto/linear")]
+
+
 def test_metadata_is_signed_for_longer_before_it_expires(fleet, release, tmp_path):
     folder = tmp_path / "publisher"
     publisher_of(fleet, release, folder)
