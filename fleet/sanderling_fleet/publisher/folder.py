@@ -145,13 +145,24 @@ class PublisherFolder:
         return tuf_repository.read(Targets, self._signed, self.role).signed.version if self._signed else 0
 
     def names(self, manifest: Manifest) -> bool:
-        """Whether what was signed last names this version with this manifest."""
+        """Whether what was signed last names this version.
+
+        Raises:
+            IntegrityError: It names it with another manifest: a version never changes.
+        """
         if self._signed is None:
             return False
-        target = tuf_repository.read(Targets, self._signed, self.role).signed.targets.get(
-            version_target(manifest.full_name)
-        )
-        return target is not None and tuf_repository.digest_of(target) == manifest.digest
+        targets = tuf_repository.read(Targets, self._signed, self.role).signed.targets
+        target = targets.get(version_target(manifest.full_name))
+        if target is None:
+            return False
+        signed = tuf_repository.digest_of(target)
+        if signed != manifest.digest:
+            raise IntegrityError(
+                f"[publisher] {manifest.full_name} was signed with the manifest {signed.hex()[:16]}, now it is "
+                f"{manifest.digest.hex()[:16]}. A version never changes"
+            )
+        return True
 
     def sign(self, manifest: Manifest, now: float) -> bytes:
         """Signs metadata that names a version beside those of before, and remembers it before anyone sees it."""

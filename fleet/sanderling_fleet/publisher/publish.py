@@ -61,6 +61,7 @@ class Publisher:
         self._operator = operator
         self._now = now
         self._reached = reached
+        self._waiting: set[str] = set()
 
     def run(self, stop: threading.Event, look_seconds: float = LOOK_SECONDS) -> None:
         """Looks until it is told to stop. What goes wrong is logged and tried again."""
@@ -80,7 +81,7 @@ class Publisher:
             done.append(self._resume(pending))
         elif self._keep_alive():
             done.append(f"published {self._folder.role} again: it was about to expire, or the server had lost it")
-        done += [self._decide(job) for job in self._drafts()]
+        done += [line for job in self._drafts() if (line := self._decide(job)) is not None]
         return done
 
     def sign(self, job_id: str, *, canary: bool) -> str:
@@ -108,13 +109,17 @@ class Publisher:
         model = self._folder.settings.model
         return [job for job in self._operator.drafts() if _model_of(job.draft_version) == model]
 
-    def _decide(self, job: retrain_pb2.Job) -> str:
+    def _decide(self, job: retrain_pb2.Job) -> str | None:
+        """Takes, rejects, or leaves a draft to a person, who is told once."""
+        if job.job_id in self._waiting:
+            return None
         draft = self._operator.download(job.draft_digest)
         reason = self._why_not(job, draft)
         if reason is not None:
             self._operator.reject(job.job_id, reason)
             return f"rejected {job.draft_version} of {job.job_id}: {reason}"
         if self._folder.settings.policy != AUTO_CANARY:
+            self._waiting.add(job.job_id)
             return (
                 f"{job.draft_version} of {job.job_id} is good to be signed and waits for a person: sanderling "
                 f"publisher sign {self._folder.folder} {job.job_id}"
@@ -202,6 +207,9 @@ class Publisher:
         draft = Draft(job.job_id, job.champion_version, job.draft_version, figures)
         published = self._operator.versions(self._folder.settings.model)
         known = [Known(version.version, version.release_counter) for version in published]
+        # What this publisher signed counts, though the server should not tell of it.
+        kept = [_read(self._folder.bundle(version)).manifest for version in self._folder.kept()]
+        known += [Known(manifest.full_name, manifest.release_counter) for manifest in kept]
         return why_not(draft, bundle.manifest, known) or self._inspect(job, bundle_file)
 
     def _inspect(self, job: retrain_pb2.Job, bundle_file: bytes) -> str | None:

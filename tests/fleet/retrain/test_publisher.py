@@ -95,6 +95,7 @@ def test_manual_waits_for_a_person(fleet, release, job, tmp_path):
     publisher_of(fleet, release, tmp_path / "publisher", dataclasses.replace(AUTO, policy="manual"))
     person = publisher(fleet, tmp_path / "publisher")
     assert "waits for a person" in person.look()[0]
+    assert person.look() == [], "it is told once"
     assert versions(fleet) == [("linear-1", "targets")]
     with pytest.raises(InputError, match="no draft of linear"):
         person.sign("job-unknown", canary=False)
@@ -144,6 +145,16 @@ def test_metadata_that_another_key_signed_is_not_built_upon(fleet, release, tmp_
         PublisherFolder(tmp_path / "publisher").adopt(forged)
     with pytest.raises(IntegrityError, match="trusts"):
         fleet.client().publish("auto/linear", forged)
+
+
+def test_a_version_is_never_signed_twice_with_another_manifest(tmp_path):
+    """A server that hides a version that was signed must not get another one of that name."""
+    folder = PublisherFolder.create(tmp_path / "publisher", AUTO)
+    manifest = champion("2", 2).manifest
+    folder.sign(manifest, 1.8e9)
+    assert folder.names(manifest)
+    with pytest.raises(IntegrityError, match="A version never changes"):
+        folder.names(dataclasses.replace(manifest, labels=("yes", "no")))
 
 
 def test_a_folder_restored_from_a_backup_goes_on_from_what_the_server_has(fleet, release, tmp_path):
