@@ -175,10 +175,7 @@ async def ask_devices(core: Core, tx: Transaction, slot: str, budget_bytes: int)
                 version=reported["active_version"],
                 manifest_digest=bytes.fromhex(reported["manifest_digest"]),
             )
-        plan = device_pb2.TelemetryPlan()
-        plan.CopyFrom(last.telemetry)
-        plan.sample_budget_bytes = budget_bytes
-        await want(core, tx, device.device_id, wanted, plan)
+        await want(core, tx, device.device_id, wanted, sample_budget_bytes=budget_bytes)
         asked += 1
     return asked
 

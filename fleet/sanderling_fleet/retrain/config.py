@@ -26,8 +26,25 @@ from sanderling_fleet.config import from_table
 from sanderling_fleet.retrain.confine import Limits
 from sanderling_fleet.retrain.gate import GateSettings
 from sanderling_fleet.retrain.job import Plan
+from sanderling_fleet.trigger import TriggerPolicy
 
-_TABLES: dict[str, type[Any]] = {"plan": Plan, "gate": GateSettings, "limits": Limits}
+
+@dataclass(frozen=True)
+class TriggerSettings:
+    """When a job is opened by itself; how long its parts may take is the plan's.
+
+    Attributes:
+        cooldown_seconds: From the end of one job to the next.
+        max_jobs: In `period_seconds`; 0 for never by itself.
+        period_seconds: See `max_jobs`.
+    """
+
+    cooldown_seconds: float = 7 * 86400.0
+    max_jobs: int = 4
+    period_seconds: float = 30 * 86400.0
+
+
+_TABLES: dict[str, type[Any]] = {"plan": Plan, "gate": GateSettings, "limits": Limits, "trigger": TriggerSettings}
 
 
 @dataclass(frozen=True)
@@ -52,6 +69,7 @@ class ModelConfig:
         plan: How much a job may take.
         gate: What a challenger must show.
         limits: What one process may use.
+        trigger: When a job is opened by itself.
     """
 
     entry_point: str
@@ -62,6 +80,20 @@ class ModelConfig:
     plan: Plan = field(default_factory=Plan)
     gate: GateSettings = field(default_factory=GateSettings)
     limits: Limits = field(default_factory=Limits)
+    trigger: TriggerSettings = field(default_factory=TriggerSettings)
+
+    def trigger_policy(self) -> TriggerPolicy:
+        """What must hold before a job is opened by itself."""
+        plan = self.plan
+        return TriggerPolicy(
+            cooldown_seconds=self.trigger.cooldown_seconds,
+            minimum_samples=plan.least_labels,
+            max_jobs=self.trigger.max_jobs,
+            period_seconds=self.trigger.period_seconds,
+            # The job has these deadlines itself; the trigger's are a second line behind them.
+            collect_seconds=1.1 * plan.collect_seconds + 60,
+            job_seconds=1.1 * (plan.label_seconds + plan.train_seconds + plan.gate_seconds + plan.draft_seconds) + 60,
+        )
 
 
 def load_models(path: Path) -> dict[str, ModelConfig]:

@@ -20,7 +20,7 @@ from sanderling_fleet.retrain.job import Job, JobState
 from sanderling_fleet.services.access import EVERYONE, OPERATIONS, OPERATORS, PUBLISHERS, Operation
 from sanderling_fleet.services.device import ArtifactService
 from sanderling_fleet.services.interceptor import CALL, Context
-from sanderling_fleet.services.translate import timestamp
+from sanderling_fleet.wire import timestamp
 
 SAMPLES_DIGEST = "sanderling-samples-digest"
 """Trailing metadata of GetJob: SHA-256, hexadecimal, of the file of samples to be labelled; read it with ReadBlob."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 from pathlib import Path
@@ -14,18 +15,13 @@ import sanderling
 from sanderling.api.device.v1 import device_pb2
 from sanderling.api.retrain.v1 import samples_pb2
 from sanderling.api.retrain.v1.samples_pb2_grpc import SampleServiceStub
-from sanderling.api.rollout.v1 import rollout_pb2
-from sanderling.api.rollout.v1.rollout_pb2_grpc import RolloutServiceServicer, add_RolloutServiceServicer_to_server
 from sanderling.versions import Blob, Bundle, Manifest, Tensor
 from sanderling_fleet import folders
 from sanderling_fleet.client import OperatorClient
+from sanderling_fleet.core import rollouts
 from sanderling_fleet.publisher.client import RetrainClient
-from sanderling_fleet.retrain.config import load_models
-from sanderling_fleet.retrain.driver import Retrainer
 from sanderling_fleet.retrain.rows import read_rows, write_arrays
 from sanderling_fleet.server import FleetServer
-from sanderling_fleet.services.access import OPERATIONS, PUBLISHERS, DeviceAccess, Operation, OperatorAccess
-from sanderling_fleet.services.retrain import add_to_device_listener, add_to_operator_listener
 
 ROOT = Path(__file__).resolve().parents[3]
 NAMES = ("no", "yes")
@@ -49,7 +45,6 @@ class RetrainingFleet(RunningFleet):
     def __init__(self, folder, *, entry_point="tests.fleet.retrain.trainers:nearest_mean", plan=None, gate=None):
         super().__init__(folder)
         self.entry_point, self.plan, self.gate = entry_point, PLAN | (plan or {}), gate or {}
-        self.rollouts = Rollouts()
 
     def __enter__(self):
         self._thread.start()
@@ -57,9 +52,9 @@ class RetrainingFleet(RunningFleet):
             self.run(folders.create(self.folder, self.config, self.clock))
             self._configure()
         self.core = self.run(folders.open_core(self.folder / "server", self.config, self.clock))
-        models = load_models(self.folder / "server" / "retrain.toml")
-        self.retrainer = Retrainer(self.core, models, self.folder / "server" / "retrain")
-        self.server = _Server(self.core, self.config, self.retrainer, self.rollouts)
+        self.server = FleetServer(self.core, self.config, self.folder / "server")
+        self.retrainer = self.server.retrainer
+        self.retrainer.run = _idle
         self.run(self.server.start())
         return self
 
@@ -93,6 +88,10 @@ class RetrainingFleet(RunningFleet):
         self._stack.enter_context(client)
         return client
 
+    def rollouts(self):
+        """Those that were asked for, and by whom."""
+        return self.run(rollouts.list_all(self.core))
+
     def client(self, token=None):
         return RetrainClient(self.operator(token))
 
@@ -105,32 +104,9 @@ class RetrainingFleet(RunningFleet):
         return Camera(self, manifest, self.join_token(**wanted).secret)
 
 
-class _Server(FleetServer):
-    def __init__(self, core, config, retrainer, rollouts):
-        super().__init__(core, config)
-        self._retrainer, self._rollouts = retrainer, rollouts
-
-    def _listener(self, access, most_bytes):
-        server = super()._listener(access, most_bytes)
-        if isinstance(access, DeviceAccess):
-            add_to_device_listener(self._core, self._retrainer, server)
-        if isinstance(access, OperatorAccess):
-            add_to_operator_listener(self._core, self._retrainer, server)
-            method = "/sanderling.api.rollout.v1.RolloutService/CreateRollout"
-            OPERATIONS.setdefault(method, Operation("rollout.create", PUBLISHERS))
-            add_RolloutServiceServicer_to_server(self._rollouts, server)
-        return server
-
-
-class Rollouts(RolloutServiceServicer):
-    """Keeps what is asked for, once by request id; nothing is rolled out."""
-
-    def __init__(self):
-        self.asked = {}
-
-    async def CreateRollout(self, request, context):
-        rollout = rollout_pb2.Rollout(rollout_id=f"rollout-{len(self.asked) + 1}", spec=request.spec)
-        return rollout_pb2.CreateRolloutResponse(rollout=self.asked.setdefault(request.request_id, rollout))
+async def _idle():
+    """In place of looking by itself."""
+    await asyncio.Event().wait()
 
 
 class Camera(EnrolledDevice):

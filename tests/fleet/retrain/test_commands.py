@@ -90,7 +90,7 @@ def test_from_a_job_to_a_signed_version(fleet, release, run, tmp_path):
     assert "waits for a person" in run(publisher, "run", folder, "--once", *where).stdout
     assert "published linear-2" in run(publisher, "sign", folder, job_id, "--canary", *where).stdout
     assert json.loads(run(retrain, "show", job_id, "-o", "json").stdout)["state"] == "JOB_STATE_PUBLISHED"
-    assert len(fleet.rollouts.asked) == 1
+    assert [item.rollout.spec.version for item in fleet.rollouts()] == ["linear-2"]
     with pytest.raises(InputError, match="is published"):
         run(retrain, "reject", job_id, "--reason", "too late")
 

@@ -76,15 +76,18 @@ def test_auto_canary_signs_publishes_and_asks_for_a_canary_that_holds(fleet, rel
     publisher_of(fleet, release, tmp_path / "publisher")
     token = fleet.token_of(Role.PUBLISHER)
     look = Publisher(PublisherFolder(tmp_path / "publisher"), fleet.client(token)).look
-    assert look() == [f"published linear-2 of {job.job_id}, rollout rollout-1"]
+    (said,) = look()
     assert look() == []
     assert versions(fleet) == [("linear-1", "targets"), ("linear-2", "auto/linear")]
     assert fleet.client().job(job.job_id)[0].reason == "signed by the role auto/linear"
-    (asked,) = fleet.rollouts.asked.values()
-    assert (asked.spec.slot, asked.spec.version) == ("main", "linear-2")
-    assert [(stage.name, stage.count, stage.percent, stage.hold) for stage in asked.spec.stages] == [
-        ("canary", 3, 0.0, True),
-        ("all", 0, 100.0, False),
+    (asked,) = fleet.rollouts()
+    assert said == f"published linear-2 of {job.job_id}, rollout {asked.rollout.rollout_id}"
+    assert asked.created_by == "a publisher"
+    spec = asked.rollout.spec
+    assert (spec.slot, spec.version) == ("main", "linear-2")
+    assert [(stage.name, stage.count, stage.percent, stage.hold) for stage in spec.stages] == [
+        ("canary", 3, None, True),
+        ("all", None, 100.0, False),
     ]
     # A client of the fleet that trusts its root believes the delegated role, for this model and no other.
     updater = fleet.device().updater(tmp_path / "device")
@@ -101,7 +104,7 @@ def test_manual_waits_for_a_person(fleet, release, job, tmp_path):
         person.sign("job-unknown", canary=False)
     assert person.sign(job.job_id, canary=False) == f"published linear-2 of {job.job_id}"
     assert versions(fleet)[1] == ("linear-2", "auto/linear")
-    assert fleet.rollouts.asked == {}
+    assert fleet.rollouts() == []
 
 
 def test_what_its_own_holdout_does_not_bear_out_is_rejected(fleet, release, job, tmp_path):
@@ -257,7 +260,7 @@ def test_killed_at_every_step_it_makes_one_version_and_one_rollout(fleet, releas
     # The first process counts "decided", those after it find that done.
     assert seen == ["decided", *steps[2:], "ended"]
     assert versions(fleet) == [("linear-1", "targets"), ("linear-2", "auto/linear")]
-    assert list(fleet.rollouts.asked) == [f"publisher-{job.job_id}"]
+    assert len(fleet.rollouts()) == 1
     assert PublisherFolder(folder).signed_version() == 1
     assert PublisherFolder(folder).pending() is None
 
