@@ -92,6 +92,10 @@ def test_a_gap_is_given_up_in_time_and_not_before(kind, tmp_path):
         assert await committed(store) == 9
         taken = await take(store, received("dv-1", envelope(2), envelope(10)), NOW + 201)
         assert (taken.counted, taken.repeated) == (1, 1)
+        await take(store, received("dv-1", envelope(12), envelope(14)), NOW + 300)
+        await take(store, received("dv-1", envelope(11)), NOW + 350)  # that gap is closed; the next is seen from now on
+        assert await tend(NOW + 449) == 0
+        assert await tend(NOW + 450) == 1
 
     run_in(kind, tmp_path, test)
 
