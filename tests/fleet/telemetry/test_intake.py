@@ -251,13 +251,15 @@ def test_rows_are_deleted_when_their_days_are_over_and_totals_stay(kind, tmp_pat
         old = received("dv-1", envelope(1), envelope(2, window(1)), envelope(3, event()))
         await take(store, old, NOW)
         await take(store, received("dv-1", envelope(4)), NOW + 2 * day)
+        async with store.transaction() as tx:
+            assert len(await fleet_windows(tx, SLOT, 10)) == 1
         for passed, kept in ((2, 2), (3, 1)):
             async with store.transaction() as tx:
                 await intake.tend(tx, NOW + passed * day)
             async with store.transaction() as tx:
                 assert len(await tx.find(MetricsRow)) == kept
         async with store.transaction() as tx:
-            assert await tx.find(DriftRow) == await tx.find(EventRow) == []
+            assert await tx.find(DriftRow) == await tx.find(EventRow) == await fleet_windows(tx, SLOT, 10) == []
             assert (await intake.totals(tx, SLOT, VERSION))[0].rows == 2
         assert (await take(store, old)).counted == 0
 
