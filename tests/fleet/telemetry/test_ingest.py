@@ -73,7 +73,6 @@ def test_presence_follows_status_and_will(place):
             with place.client("dv-1", will=(up("dv-1", "status"), off, 1, True)) as client:
                 assert client.publish(up("dv-1", "status"), on, retain=True) == 0
                 await until(lambda: online(store, True))
-                client.paho.reconnect_delay_set(30, 60)
                 client.drop()
                 await until(lambda: online(store, False))
 
