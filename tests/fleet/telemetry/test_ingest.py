@@ -217,5 +217,6 @@ def test_a_slow_database_leaves_messages_with_the_broker(on_mosquitto, monkeypat
                     assert len(arrived) == 50
                 await until(lambda: through_is(store, "dv-1", 301))
             assert (len(arrived), ingest.stats.repeated) == (301, 0)
+            assert ingest.stats.batches >= 301 / 50
 
     asyncio.run(test())
