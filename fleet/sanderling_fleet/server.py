@@ -63,7 +63,7 @@ class FleetServer:
         """
         self._core = core
         self._config = config
-        self._telemetry = TelemetryParts(core, folder, config.broker)
+        self.telemetry = TelemetryParts(core, folder, config.broker)
         self.retrainer = Retrainer(core, load_models(folder / "retrain.toml"), folder / "retrain")
         self._opener = Opener(core, self.retrainer)
         self._servers: list[grpc.aio.Server] = []
@@ -108,7 +108,7 @@ class FleetServer:
         )
         self.operator_address = self._bind(operator, config.operator_port, plain)
         core.settings = dataclasses.replace(core.settings, addresses=addresses)
-        await self._telemetry.start()
+        await self.telemetry.start()
         for server in self._servers:
             await server.start()
         self._tasks = [
@@ -124,7 +124,7 @@ class FleetServer:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         await asyncio.gather(*(server.stop(grace_seconds) for server in self._servers))
-        await self._telemetry.stop()
+        await self.telemetry.stop()
         await self._core.store.close()
 
     def _listener(self, access: Access, most_bytes: int) -> grpc.aio.Server:
@@ -152,7 +152,7 @@ class FleetServer:
 
     async def _advance(self) -> None:
         await self._opener.look()
-        self._telemetry.hint(await rollouts.tick(self._core, measure(self._core)))
+        self.telemetry.hint(await rollouts.tick(self._core, measure(self._core)))
 
 
 async def _repeat(seconds: float, work: Callable[[], Awaitable[None]]) -> None:

@@ -17,7 +17,6 @@ from sanderling_fleet.retrain.driver import Retrainer
 from sanderling_fleet.retrain.events import Rejected
 from sanderling_fleet.retrain.gate import Comparison
 from sanderling_fleet.retrain.job import Job, JobState
-from sanderling_fleet.services.access import EVERYONE, OPERATIONS, OPERATORS, PUBLISHERS, Operation
 from sanderling_fleet.services.device import ArtifactService
 from sanderling_fleet.services.interceptor import CALL, Context
 from sanderling_fleet.wire import timestamp
@@ -25,24 +24,12 @@ from sanderling_fleet.wire import timestamp
 SAMPLES_DIGEST = "sanderling-samples-digest"
 """Trailing metadata of GetJob: SHA-256, hexadecimal, of the file of samples to be labelled; read it with ReadBlob."""
 
-_RETRAIN = "/sanderling.api.retrain.v1.RetrainService/"
 _MOST_LABELS = 100_000
 _STATES = {state: pb.JobState.Value(f"JOB_STATE_{state.name}") for state in JobState}
 
 
 def add_to_operator_listener(core: Core, retrainer: Retrainer, server: grpc.aio.Server) -> None:
-    """Adds RetrainService, and ArtifactService for who fetches samples and drafts, with the roles that may call."""
-    OPERATIONS.update(
-        {
-            _RETRAIN + "StartRetrain": Operation("retrain.start", OPERATORS),
-            _RETRAIN + "ListJobs": Operation("retrain.list", EVERYONE),
-            _RETRAIN + "GetJob": Operation("retrain.get", EVERYONE),
-            _RETRAIN + "ImportLabels": Operation("retrain.label", OPERATORS),
-            _RETRAIN + "ListDrafts": Operation("retrain.drafts", PUBLISHERS | OPERATORS),
-            _RETRAIN + "RejectDraft": Operation("retrain.reject", PUBLISHERS | OPERATORS),
-            "/sanderling.api.artifact.v1.ArtifactService/ReadBlob": Operation("blob.read", PUBLISHERS | OPERATORS),
-        }
-    )
+    """Adds RetrainService, and ArtifactService for who fetches samples and drafts."""
     add_RetrainServiceServicer_to_server(RetrainService(core, retrainer), server)
     artifact_pb2_grpc.add_ArtifactServiceServicer_to_server(ArtifactService(core), server)
 
