@@ -69,6 +69,8 @@ class Plan:
         small = [field.name for field in dataclasses.fields(self) if not getattr(self, field.name) > 0]
         if small:
             raise InputError(f"[retrain] {small[0]} is {getattr(self, small[0])}, expected more than 0")
+        if self.device_budget_bytes >= 1 << 32:
+            raise InputError(f"[retrain] device_budget_bytes is {self.device_budget_bytes:,}, expected less than 2^32")
         if not self.least_labels <= self.wanted_labels <= self.most_samples:
             raise InputError(
                 f"[retrain] least_labels {self.least_labels}, wanted_labels {self.wanted_labels}, most_samples "

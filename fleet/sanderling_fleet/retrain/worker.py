@@ -21,6 +21,7 @@ from sanderling_fleet.trust.keys import private_folder
 TASK, LOG, PROCESS = "task.json", "log.txt", "process.json"
 _KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SANDERLING_ISA")
 _MOST_PROGRESS_LINE = 4096
+_LAST_PROGRESS_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -144,9 +145,9 @@ async def run_module(
             os.killpg(process.pid, signal.SIGKILL)
         code = await asyncio.shield(process.wait())
         (folder / PROCESS).unlink(missing_ok=True)
-        progress.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await progress
+        # The pipe ends with its writers; one that left the session may hold it open.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(progress, _LAST_PROGRESS_SECONDS)
     return Finished(code, overdue, tail_of(log))
 
 

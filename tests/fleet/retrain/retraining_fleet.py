@@ -79,7 +79,7 @@ class RetrainingFleet(RunningFleet):
         self.run(self.retrainer.look())
 
     def settle(self):
-        self.run(self.retrainer.settle())
+        asyncio.run_coroutine_threadsafe(self.retrainer.settle(), self.loop).result(120)
 
     def operator(self, token=None):
         client = OperatorClient(

@@ -129,7 +129,14 @@ def test_progress_only_grows_and_is_a_number():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"least_labels": 0}, {"wanted_labels": 9}, {"most_samples": 14}, {"label_seconds": 0}]
+    "wrong",
+    [
+        {"least_labels": 0},
+        {"wanted_labels": 9},
+        {"most_samples": 14},
+        {"label_seconds": 0},
+        {"device_budget_bytes": 1 << 32},
+    ],
 )
 def test_plans_that_cannot_be(wrong):
     with pytest.raises(InputError, match=next(iter(wrong))):

@@ -81,6 +81,27 @@ def test_from_samples_to_a_draft(fleet, release, tmp_path):
     assert json.loads(bundle.blobs["quantization.json"])["int8_layers"] == 1
 
 
+def until(fleet, condition):
+    for _ in range(1000):
+        if condition():
+            return
+        fleet.run(asyncio.sleep(0.02))
+    raise AssertionError("it did not come to pass in 20 seconds")
+
+
+def test_by_itself(fleet, release):
+    """What the other tests do by looking, the server does when something happens."""
+    camera, client = fleet.camera(fleet.release_champion(release)), fleet.client()
+    running = asyncio.run_coroutine_threadsafe(fleet.retrainer.run(), fleet.loop)
+    job = client.start("r1", "main", "")
+    until(fleet, lambda: camera.budget() == 100_000)
+    camera.upload(*changed_samples(1, 120))
+    until(fleet, lambda: client.job(job.job_id)[1])
+    label_all(client, job.job_id)
+    until(fleet, lambda: client.job(job.job_id)[0].state == pb.JOB_STATE_DRAFT)
+    running.cancel()
+
+
 def test_a_rejected_draft_ends_and_its_folder_goes(fleet, release):
     job = draft(fleet, release)
     client = fleet.client()
@@ -128,10 +149,7 @@ def test_a_server_that_was_stopped_in_training_trains_again(tmp_path):
         label_all(client, job.job_id)
         fleet.look()
         work = folder / "server" / "retrain" / job.job_id / "work"
-        for _ in range(1000):
-            if (work / "child").exists():
-                break
-            fleet.run(asyncio.sleep(0.02))
+        until(fleet, (work / "child").exists)
         assert client.job(job.job_id)[0].progress == 0.25
     config = folder / "server" / "retrain.toml"
     config.write_text(config.read_text().replace(":hangs", ":nearest_mean"))
