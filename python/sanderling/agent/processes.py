@@ -6,10 +6,11 @@ import contextlib
 import functools
 import json
 import os
+import select
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -92,6 +93,24 @@ def start(command: Sequence[str], log: Path) -> Process:
         )
     child.returncode = 0  # we reap it by pid: Popen must not warn that it was left running
     return Process(child.pid, _running_since(child.pid) or 0, boot_id())
+
+
+def wait_for_an_end(processes: Iterable[Process], timeout_s: float, interrupted: int) -> None:
+    """Waits until one of the processes that run now has ended, or `interrupted`, a descriptor, can be read."""
+    handles = []
+    try:
+        for process in processes:
+            with contextlib.suppress(OSError):  # it is gone, and whoever asks for its state is told so
+                handles.append(os.pidfd_open(process.pid))
+                if not process.is_alive():
+                    os.close(handles.pop())
+        waiting = select.poll()  # select() takes no descriptor above 1023
+        for descriptor in (interrupted, *handles):
+            waiting.register(descriptor, select.POLLIN)
+        waiting.poll(timeout_s * 1000)
+    finally:
+        for handle in handles:
+            os.close(handle)
 
 
 def find(module: str, option: str, path: Path) -> list[Process]:

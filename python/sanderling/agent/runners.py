@@ -355,6 +355,11 @@ class Runners:
 
     # Watching
 
+    def running(self) -> list[Process]:
+        """Processes of the runners that are loaded."""
+        with self._lock:
+            return [runner.process for runner in self._runners.values()]
+
     def look(self, health: bool = True) -> list[Died]:
         """Whose process has ended; with `health` also asks each runner, and kills one that hangs."""
         with self._lock:

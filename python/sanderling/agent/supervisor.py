@@ -42,7 +42,7 @@ from sanderling.agent.mqtt import BrokerLink
 from sanderling.agent.notify import notify, watchdog_s
 from sanderling.agent.outbox import Caps
 from sanderling.agent.ports import Later, WallClock
-from sanderling.agent.processes import boot_id
+from sanderling.agent.processes import boot_id, wait_for_an_end
 from sanderling.agent.router_client import RouterClient
 from sanderling.agent.runners import Folders, Runners
 from sanderling.agent.samples import SampleUploads
@@ -102,6 +102,7 @@ class Supervisor:
     def __init__(self, options: Options) -> None:
         state = options.state
         self._options, self._stop, self._end_all = options, threading.Event(), False
+        self._interrupted = os.eventfd(0)  # stays open: a signal may come after the end
         self._identity = Identity.load(state / "identity")
         longest = state / "run" / "0123456789ab.sock.http"
         if len(os.fsencode(longest)) > _SOCKET_BYTES:
@@ -167,11 +168,12 @@ class Supervisor:
         """
         self._end_all = self._end_all or end_all
         self._stop.set()
+        os.eventfd_write(self._interrupted, 1)
         self.clock.interrupt()
 
     def _close(self, watcher: threading.Thread) -> None:
         notify("STOPPING=1")
-        self._stop.set()
+        self.stop()
         self._link.stop()
         watcher.join(5.0)
         self._attached.close()
@@ -228,7 +230,12 @@ class Supervisor:
 
     def _watch(self) -> None:
         waits, health_at = 0.0, 0.0
-        while not self._stop.wait(_LOOK_S):
+        while not self._stop.is_set():
+            # A hang is found by asking, an end at once: until then requests wait.
+            router = self.router.process
+            wait_for_an_end([*self.runners.running(), *([router] if router else [])], _LOOK_S, self._interrupted)
+            if self._stop.is_set():
+                return
             ask = time.monotonic() >= health_at
             if ask:
                 health_at = time.monotonic() + _HEALTH_S
