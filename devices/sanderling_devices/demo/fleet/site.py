@@ -145,7 +145,8 @@ class Site:
             rows = self.parts.cameras[number - 1]
             path = self.folder / f"camera{number}.npz"
             turned = digits.CHANGES[WORLD](rows.frames)
-            np.savez(path, labels=rows.labels, plain=rows.frames, **{WORLD: turned})
+            worlds: dict[str, Any] = {"plain": rows.frames, WORLD: turned}
+            np.savez(path, labels=rows.labels, **worlds)
             options = sensor.Options(
                 str(device.state), versions.SLOT, str(path), self.settings.rate, BATCH, self.settings.seed, number
             )
