@@ -65,7 +65,7 @@ class FleetServer:
         self._config = config
         self.telemetry = TelemetryParts(core, folder, config.broker)
         self.retrainer = Retrainer(core, load_models(folder / "retrain.toml"), folder / "retrain")
-        self._opener = Opener(core, self.retrainer)
+        self.opener = Opener(core, self.retrainer)
         self._servers: list[grpc.aio.Server] = []
         self._tasks: list[asyncio.Task[None]] = []
         self.operator_address = ""
@@ -151,7 +151,7 @@ class FleetServer:
             _log.info("signed snapshot and timestamp anew")
 
     async def _advance(self) -> None:
-        await self._opener.look()
+        await self.opener.look()
         self.telemetry.hint(await rollouts.tick(self._core, measure(self._core)))
 
 
