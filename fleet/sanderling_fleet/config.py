@@ -33,7 +33,9 @@ class ServerConfig:
         window_rows: Rows of a window of telemetry.
         warmup_rows: Rows from which a device learns what is normal for it.
         broker: URL of the MQTT broker, "embedded", or empty: then telemetry comes with check-ins only.
-        trust_asserted: Judge by telemetry whose sender is not known by certificate, as a demo may.
+        trust_asserted: Let telemetry that came through the embedded broker judge, as a demo may: there, each device
+            can speak as any other.
+        telemetry_days: Days for which rows of telemetry are kept.
     """
 
     host: str = "127.0.0.1"
@@ -49,6 +51,7 @@ class ServerConfig:
     warmup_rows: int = 2000
     broker: str = ""
     trust_asserted: bool = False
+    telemetry_days: int = 30
 
 
 def load_config(path: Path) -> ServerConfig:
@@ -88,6 +91,7 @@ def with_settings(config: ServerConfig, settings: Sequence[str]) -> ServerConfig
 
 def config_text(config: ServerConfig) -> str:
     """A configuration as TOML."""
+    # What JSON writes of text, numbers and truth, TOML reads.
     lines = [f"{name} = {json.dumps(value)}" for name, value in dataclasses.asdict(config).items()]
     return "\n".join(lines) + "\n"
 
@@ -106,7 +110,7 @@ def from_table(kind: type[T], values: dict[str, Any], where: str) -> T:
             hint = f"Did you mean {near[0]!r}?" if near else f"Known are {', '.join(sorted(defaults))}"
             raise InputError(f"[config] {where} has the unknown key {name!r}. {hint}")
         wanted = type(defaults[name])
-        number = wanted in (int, float) and isinstance(value, bool)
-        if number or not isinstance(value, (int, float) if wanted is float else wanted):
+        fits = isinstance(value, (int, float) if wanted is float else wanted)
+        if not fits or isinstance(value, bool) != (wanted is bool):
             raise InputError(f"[config] {where}: {name} is {value!r}, expected {wanted.__name__}")
     return kind(**values)

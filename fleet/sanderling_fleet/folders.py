@@ -94,5 +94,5 @@ async def open_core(server: Path, config: ServerConfig | None = None, clock: Clo
             probation=device_pb2.Probation(rows=config.probation_rows, duration=duration(config.probation_seconds)),
             telemetry=device_pb2.TelemetryPlan(window_rows=config.window_rows, warmup_rows=config.warmup_rows),
         ),
-        telemetry=Intake(TelemetryPolicy(trust_asserted=config.trust_asserted)),
+        telemetry=Intake(TelemetryPolicy(retention_days=config.telemetry_days, trust_asserted=config.trust_asserted)),
     )

@@ -29,6 +29,9 @@ from sanderling_fleet.core import registry, rollouts
 from sanderling_fleet.core.context import Core
 from sanderling_fleet.core.readings import measure
 from sanderling_fleet.ingest.parts import TelemetryParts
+from sanderling_fleet.retrain.config import load_models
+from sanderling_fleet.retrain.driver import Retrainer
+from sanderling_fleet.retrain.opener import Opener
 from sanderling_fleet.services.access import DeviceAccess, OperatorAccess
 from sanderling_fleet.services.alert import AlertService
 from sanderling_fleet.services.device import ArtifactService, DeviceService
@@ -36,6 +39,7 @@ from sanderling_fleet.services.device_admin import DeviceAdminService
 from sanderling_fleet.services.enrolment import EnrolmentService
 from sanderling_fleet.services.interceptor import Access, Interceptor, OpenAccess
 from sanderling_fleet.services.registry import RegistryService
+from sanderling_fleet.services.retrain import add_to_device_listener, add_to_operator_listener
 from sanderling_fleet.services.rollout import RolloutService
 
 _log = logging.getLogger(__name__)
@@ -59,7 +63,9 @@ class FleetServer:
         """
         self._core = core
         self._config = config
-        self._telemetry = TelemetryParts(core, folder, config.broker)
+        self.telemetry = TelemetryParts(core, folder, config.broker)
+        self.retrainer = Retrainer(core, load_models(folder / "retrain.toml"), folder / "retrain")
+        self.opener = Opener(core, self.retrainer)
         self._servers: list[grpc.aio.Server] = []
         self._tasks: list[asyncio.Task[None]] = []
         self.operator_address = ""
@@ -93,6 +99,8 @@ class FleetServer:
         add_RegistryServiceServicer_to_server(RegistryService(core), operator)
         add_RolloutServiceServicer_to_server(RolloutService(core), operator)
         add_AlertServiceServicer_to_server(AlertService(core), operator)
+        add_to_operator_listener(core, self.retrainer, operator)
+        add_to_device_listener(core, self.retrainer, device)
         addresses = dataclasses.replace(
             core.settings.addresses,
             enrolment=self._bind(enrolment, config.enrolment_port, plain),
@@ -100,12 +108,13 @@ class FleetServer:
         )
         self.operator_address = self._bind(operator, config.operator_port, plain)
         core.settings = dataclasses.replace(core.settings, addresses=addresses)
-        await self._telemetry.start()
+        await self.telemetry.start()
         for server in self._servers:
             await server.start()
         self._tasks = [
             asyncio.create_task(_repeat(_RESIGN_LOOK_SECONDS, self._keep_fresh)),
             asyncio.create_task(_repeat(config.rollout_tick_seconds, self._advance)),
+            asyncio.create_task(self.retrainer.run()),
         ]
 
     async def stop(self, grace_seconds: float = 5.0) -> None:
@@ -115,7 +124,7 @@ class FleetServer:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         await asyncio.gather(*(server.stop(grace_seconds) for server in self._servers))
-        await self._telemetry.stop()
+        await self.telemetry.stop()
         await self._core.store.close()
 
     def _listener(self, access: Access, most_bytes: int) -> grpc.aio.Server:
@@ -142,7 +151,8 @@ class FleetServer:
             _log.info("signed snapshot and timestamp anew")
 
     async def _advance(self) -> None:
-        self._telemetry.hint(await rollouts.tick(self._core, measure(self._core)))
+        await self.opener.look()
+        self.telemetry.hint(await rollouts.tick(self._core, measure(self._core)))
 
 
 async def _repeat(seconds: float, work: Callable[[], Awaitable[None]]) -> None:

@@ -15,6 +15,7 @@ import click
 
 from sanderling.commands.output import output_option, print_json, table
 from sanderling.errors import InputError
+from sanderling_fleet.commands.broker import broker_config
 from sanderling_fleet.commands.connection import fleet_options, release_option, require_fleet
 from sanderling_fleet.commands.device import list_devices
 from sanderling_fleet.commands.printing import duration, plain
@@ -62,6 +63,9 @@ def init(folder: Path, address: str, bind: str, output: str) -> None:
         "offline, and take release/ off this machine, before devices matter.",
         err=True,
     )
+
+
+fleet.add_command(broker_config)
 
 
 @fleet.command()

@@ -14,7 +14,7 @@ from sanderling.api.telemetry.v1 import telemetry_pb2
 from sanderling.errors import InputError
 from sanderling_fleet.alerts import Alert, Severity
 from sanderling_fleet.core.alerts import raise_alert
-from sanderling_fleet.core.fleet_watch import FleetWatch
+from sanderling_fleet.core.fleet_watch import FleetWatch, prune_windows
 from sanderling_fleet.core.telemetry_progress import Progress
 from sanderling_fleet.core.telemetry_rows import (
     DAY_SECONDS,
@@ -47,7 +47,7 @@ class TelemetryPolicy:
     """How telemetry is kept.
 
     Attributes:
-        retention_days: Whole days for which rows are kept; totals by version stay.
+        retention_days: Whole days for which rows and fleet windows are kept; totals by version stay.
         gap_seconds: How long missing rows are waited for. A device that checks in every 15 minutes has sent again what
             it still holds by then.
         trust_asserted: Judge by what devices say of themselves, as a demo may.
@@ -122,6 +122,7 @@ class Intake:
         oldest = int(now // DAY_SECONDS) - self.policy.retention_days
         if oldest > self._pruned_to:
             done = [await _prune(tx, kind, oldest) for kind in (MetricsRow, DriftRow, EventRow)]
+            done.append(await prune_windows(tx, oldest * DAY_SECONDS, _PRUNED_AT_ONCE))
             self._pruned_to = oldest if all(done) else self._pruned_to
         return lost
 
@@ -254,8 +255,7 @@ def _event_alert(event: EventRow) -> Alert:
 
 async def _prune(tx: Transaction, kind: type[StoredRow], oldest: int) -> bool:
     """Deletes some rows of days before `oldest`; whether none is left."""
-    for row in await tx.find(kind, limit=_PRUNED_AT_ONCE):
-        if row.day >= oldest:
-            return True
+    old = [row for row in await tx.find(kind, limit=_PRUNED_AT_ONCE) if row.day < oldest]
+    for row in old:
         await tx.delete(kind, *row.key())
-    return not await tx.find(kind, limit=1)
+    return len(old) < _PRUNED_AT_ONCE

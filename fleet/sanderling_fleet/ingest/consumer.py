@@ -60,6 +60,7 @@ class Consumer:
         self._link = link
         self._on_message = on_message
         self._connection = 0
+        self._told = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self.connected = asyncio.Event()
         client = paho.Client(CallbackAPIVersion.VERSION2, CLIENT_ID, protocol=paho.MQTTv5, manual_ack=True)
@@ -69,6 +70,7 @@ class Consumer:
             client.username_pw_set(link.username, link.password)
         client.reconnect_delay_set(*_RETRY_SECONDS)
         client.on_connect, client.on_disconnect = self._connected, self._disconnected
+        client.on_connect_fail = self._failed
         client.on_subscribe, client.on_message = self._subscribed, self._received
         self._client = client
 
@@ -109,8 +111,14 @@ class Consumer:
             _log.error("the broker at %s:%d refused the server: %s", self._link.host, self._link.port, reason)
             return
         self._connection += 1
+        self._told = False
         prefix = SHARED if self._link.shared else ""
         client.subscribe([*((prefix + up("+", kind), 1) for kind in UP), (up("+", "status"), 1)])
+
+    def _failed(self, _client: paho.Client, _data: Any) -> None:
+        if not self._told:
+            self._told = True
+            _log.warning("cannot reach the broker at %s:%d; trying again", self._link.host, self._link.port)
 
     def _subscribed(self, _client: paho.Client, _data: Any, _mid: int, reasons: list[ReasonCode], _more: Any) -> None:
         refused = [str(reason) for reason in reasons if reason.value >= _REFUSED]

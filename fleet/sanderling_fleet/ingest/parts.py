@@ -69,6 +69,10 @@ class TelemetryParts:
         if self._embedded is not None:
             await asyncio.to_thread(self._embedded.stop)
 
+    async def look(self) -> None:
+        """Does what is due now, without waiting for the next look."""
+        await self._upkeep.look()
+
     def hint(self, devices: Iterable[str]) -> None:
         """Asks devices to check in soon; without a broker they come by themselves."""
         if self.ingest is not None:

@@ -287,7 +287,9 @@ class Runners:
         runner = self._runner(action.slot, action.version)
         same = action.instance == runner.process.instance
         request = runner_pb2.TakeSketchesRequest(
-            acknowledged_window=max(action.stored_window, 0), acknowledged_row=max(action.stored_row, 0) if same else 0
+            acknowledged_window=max(action.stored_window, 0),
+            acknowledged_row=max(action.stored_row, 0) if same else 0,
+            sample_budget_bytes=action.sample_budget_bytes,
         )
         with typed():
             seen = runner.stub.TakeSketches(request, timeout=CALL_S)
