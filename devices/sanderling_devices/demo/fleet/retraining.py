@@ -17,17 +17,20 @@ from sanderling_devices.demo.fleet.processes import COMMAND, WAIT_S, Server, san
 
 MOST_LABELS = 200
 CANARIES = 3
+_SAMPLES = 150
+_SAMPLE_BYTES = 384
+"""An image of 64 float32 as .npy."""
 _CONFIG = f"""\
 [{versions.MODEL}]
 entry_point = "sanderling_devices.demo.retrain_digits:train"
 calibration = "digits/calibration.npz"
 holdout = "digits/holdout.npz"
 [{versions.MODEL}.plan]
-most_samples = {MOST_LABELS}
+most_samples = {{most_samples}}
 least_labels = 100
-wanted_labels = 150
-device_budget_bytes = 12000
-collect_seconds = 60.0
+wanted_labels = 120
+device_budget_bytes = {{device_budget_bytes}}
+collect_seconds = 40.0
 label_seconds = 60.0
 [{versions.MODEL}.gate]
 # Exact bounds on some two hundred rows are wide: a challenger that loses nothing is shown to lose less than this.
@@ -44,8 +47,8 @@ device_deadline_seconds = 300.0
 """
 
 
-def configure(server: Path, parts: digits.Split) -> None:
-    """Writes retrain.toml and the rows that it names into the folder server/."""
+def configure(server: Path, parts: digits.Split, devices: int) -> None:
+    """Writes retrain.toml and the rows that it names into the folder server/; every device gives the same share."""
     folder = server / "digits"
     folder.mkdir()
     held_out = parts.held_out
@@ -53,7 +56,9 @@ def configure(server: Path, parts: digits.Split) -> None:
     holdout: dict[str, Any] = {"in:image": held_out.frames, "label": held_out.labels.astype(str)}
     np.savez(folder / "calibration.npz", **calibration)
     np.savez(folder / "holdout.npz", **holdout)
-    (server / "retrain.toml").write_text(_CONFIG)
+    each = _SAMPLES // devices
+    numbers = {"most_samples": each * devices, "device_budget_bytes": each * _SAMPLE_BYTES}
+    (server / "retrain.toml").write_text(_CONFIG.format_map(numbers))
 
 
 class Publisher:

@@ -119,7 +119,7 @@ class Site:
                 "trust_asserted": "true",  # one machine, one user: a sender needs no proof of who it is
             },
         )
-        retraining.configure(self.folder / "fleet" / "server", self.parts)
+        retraining.configure(self.folder / "fleet" / "server", self.parts, self.settings.devices)
         self.server.start()
         self._open.callback(self.server.stop)
         self.operator = self._open.enter_context(Operator(self.server))
