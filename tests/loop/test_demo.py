@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sanderling_devices.demo import digits
-from sanderling_devices.demo.fleet import draw, versions
+from sanderling_devices.demo.fleet import draw, labeller, retraining, versions
 from sanderling_devices.demo.fleet.processes import COMMAND
 from sanderling_devices.demo.fleet.report import Result, Settings
 from sanderling_devices.demo.fleet.sensor import LabelledStream
 from sanderling_devices.demo.report import Act
+from sanderling_fleet.retrain.config import load_models
 
 for module in ("sklearn", "iotcore"):
     pytest.importorskip(module, reason="the fleet demo needs the extras 'demo' and 'fleet'")
@@ -84,6 +86,39 @@ def test_versions_that_are_bad_only_in_the_field():
     assert shares[1] == pytest.approx(shares[0] / 2, abs=0.01)
 
 
+@dataclass
+class Samples:
+    inputs: dict
+    names: list
+
+    def keys(self):
+        return self.names
+
+
+def test_the_labeller_knows_all_worlds_and_is_wrong_about_one_in_twenty():
+    rows = digits.split(0).cameras[0]
+    frames = np.concatenate([rows.frames, digits.CHANGES["turn30"](rows.frames), np.full((1, 1, 8, 8), 3, np.float32)])
+    names = [("dv-1", number) for number in range(len(frames))]
+    samples = Samples({"image": frames}, names)
+    said = labeller.Labeller(seed=1).label(samples)
+    truth = dict(zip(names, np.concatenate([rows.labels, rows.labels]).astype(str), strict=False))
+    assert set(said.labels) == set(truth), "what shows no digit has no label"
+    wrong = sum(said.labels[name] != digit for name, digit in truth.items())
+    assert wrong == round(0.05 * len(truth)) == 8
+    assert labeller.Labeller(seed=1).label(samples) == said
+    assert said.cost == len(truth)
+
+
+def test_what_the_server_may_retrain_is_a_configuration_that_it_takes(tmp_path):
+    for devices in (4, 7, 12):
+        folder = tmp_path / str(devices)
+        folder.mkdir()
+        retraining.configure(folder, digits.split(0), devices)
+        plan = load_models(folder / "retrain.toml")["digits"].plan
+        assert plan.wanted_labels <= plan.most_samples <= 200
+        assert plan.device_budget_bytes * devices >= plan.most_samples * 384
+
+
 def test_a_run_without_acts_or_with_one_that_failed_has_not_passed():
     result = Result(Settings())
     assert not result.passed
@@ -107,7 +142,9 @@ def test_every_act_happens_and_nothing_is_left(bad_model, tmp_path):
     assert found["passed"]
     assert sum(found["seconds"]) < 180
     assert [alarm["kind"] for alarm in found["alarms"]] == ["sensor.fault", "drift.world"]
-    assert {device["version"] for device in found["devices"]} == {"digits-1"}
+    assert {device["version"] for device in found["devices"]} == {"digits-2"}
+    assert found["retraining"]["labels"] <= 200
+    assert found["accuracy"]["version 2, changed world"] > found["accuracy"]["version 1, changed world"] + 0.1
     assert all(all(device["pids"]) for device in found["devices"])
     assert sum("digits-3" in device["versions"] for device in found["devices"]) <= 3
     if bad_model == "wrong":

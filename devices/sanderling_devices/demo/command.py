@@ -54,10 +54,10 @@ def demo(
 ) -> None:
     """Shows Sanderling at work on this machine.
 
-    Without a command: a fleet. A server with its broker and twelve devices, each an agent, a router, a runner and a
-    camera in processes of their own, over mutual TLS and MQTT. They enrol and get a version in stages; one sensor
-    breaks and is named; the world changes and is named; a bad version, validly signed, is taken back by the canaries
-    and stopped.
+    Without a command: a fleet. A server with its broker, a publisher and twelve devices, each an agent, a router, a
+    runner and a camera in processes of their own, over mutual TLS and MQTT. They enrol and get a version in stages; one
+    sensor breaks and is named; the world changes and is named; samples are labelled, version 2 is trained, gated,
+    signed and rolled out; a bad version 3, validly signed, is taken back by its canaries and stopped.
 
     What happens is told on stderr, the tables go to stdout. Exit code: 0 if every act happened, 3 if one did not.
     """

@@ -17,7 +17,6 @@ from sanderling_devices.demo.fleet.processes import COMMAND, WAIT_S, Server, san
 
 MOST_LABELS = 200
 CANARIES = 3
-_SAMPLES = 150
 _SAMPLE_BYTES = 384
 """An image of 64 float32 as .npy."""
 _CONFIG = f"""\
@@ -56,7 +55,7 @@ def configure(server: Path, parts: digits.Split, devices: int) -> None:
     holdout: dict[str, Any] = {"in:image": held_out.frames, "label": held_out.labels.astype(str)}
     np.savez(folder / "calibration.npz", **calibration)
     np.savez(folder / "holdout.npz", **holdout)
-    each = _SAMPLES // devices
+    each = MOST_LABELS // devices
     numbers = {"most_samples": each * devices, "device_budget_bytes": each * _SAMPLE_BYTES}
     (server / "retrain.toml").write_text(_CONFIG.format_map(numbers))
 
