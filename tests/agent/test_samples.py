@@ -59,6 +59,14 @@ def test_a_runner_that_counts_anew_gives_other_ids(fleet):
     assert len(set(fleet.stored)) == 4
 
 
+def test_ids_are_numbers_that_every_database_has(fleet):
+    for number in range(20):
+        source = Source(1)
+        source.instance = f"boot:{number}"
+        SampleUploads(fleet.upload, source, lambda: 1.0).send(SLOTS, 1000)
+    assert max(fleet.stored) < 1 << 63
+
+
 def test_the_fleet_says_stop(fleet):
     fleet.left = 0
     assert SampleUploads(fleet.upload, Source(8), lambda: 1.0).send(SLOTS, 1000) == 3

@@ -63,7 +63,7 @@ def demo(
     """
     if context.invoked_subcommand is not None:
         return
-    _check_options(json_path, [*NEEDED, *FLEET_NEEDED, *(["onnxruntime"] if bad_model == "hang" else [])])
+    _check_options(json_path, [*NEEDED, *FLEET_NEEDED, *(["onnxruntime"] if bad_model == "hang" else [])], "all")
     from sanderling_devices.demo.fleet import draw, story
     from sanderling_devices.demo.fleet.report import Settings as FleetSettings
     from sanderling_devices.demo.fleet.site import Site
@@ -86,7 +86,7 @@ def demo(
         context.exit(CHECK_FAILED)
 
 
-def _check_options(json_path: Path | None, modules: list[str]) -> None:
+def _check_options(json_path: Path | None, modules: list[str], extra: str) -> None:
     if json_path is not None and not json_path.absolute().parent.is_dir():
         raise click.BadParameter(f"the folder {json_path.parent} does not exist.", param_hint="--json")
     packages = {**NEEDED, **FLEET_NEEDED}
@@ -94,7 +94,7 @@ def _check_options(json_path: Path | None, modules: list[str]) -> None:
     if missing:
         raise UnsupportedError(
             f"[demo] {' and '.join(missing)} not installed, which the demo needs. "
-            "Install the extras: pip install 'sanderling[all]'"
+            f"Install the extra: pip install 'sanderling[{extra}]'"
         )
 
 
@@ -140,7 +140,7 @@ def device(
     """
     if change is not None and no_change:
         raise click.UsageError("--change and --no-change contradict each other. Give one of them.")
-    _check_options(json_path, list(NEEDED))
+    _check_options(json_path, list(NEEDED), "demo")
     from sanderling_devices.demo.machine import Machine
 
     settings = Settings(seed=seed, change=None if no_change else change or "shift", fault=not no_fault, windows=windows)

@@ -220,7 +220,9 @@ def _checked(sample: UploadedSample, manifest: Manifest, device_id: str) -> dict
     if set(sample.inputs) != {tensor.name for tensor in manifest.inputs}:
         names = [tensor.name for tensor in manifest.inputs]
         raise InputError(f"[{what}] has inputs {sorted(sample.inputs)}, {manifest.full_name} has {names}")
-    if not (sample.weight >= 1.0 and np.isfinite(sample.weight)) or sample.sample_id >= 1 << 63:
+    if sample.sample_id >= 1 << 63:
+        raise InputError(f"[{what}] its id is above {(1 << 63) - 1}, the largest that is kept. Number samples from 1")
+    if not (sample.weight >= 1.0 and np.isfinite(sample.weight)):
         raise InputError(f"[{what}] weight is {sample.weight}, expected 1 / chance, at least 1")
     arrays: dict[str, Array] = {}
     for tensor in manifest.inputs:

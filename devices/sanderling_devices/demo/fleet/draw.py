@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
-from sanderling_devices.demo.fleet.report import Result
+from sanderling_devices.demo.fleet.report import Result, Retraining
 from sanderling_devices.demo.fleet.site import Site
 from sanderling_devices.demo.render import Lines
 from sanderling_devices.demo.report import Act, ActStarted
@@ -140,6 +140,8 @@ def tables(result: Result) -> list[Table]:
     if result.alarms:
         named = tuple((alarm.kind, f"{alarm.seconds:.0f} s", alarm.summary) for alarm in result.alarms)
         made.append(Table("Alarms", ("kind", "after", "says"), named))
+    if result.retraining:
+        made.append(_retraining(result.retraining))
     if result.devices:
         made.append(_devices(result))
     acts = tuple(
@@ -148,6 +150,17 @@ def tables(result: Result) -> list[Table]:
     )
     made.append(Table("Acts", ("act", "", "time", "why"), acts))
     return made
+
+
+def _retraining(found: Retraining) -> Table:
+    rows = [
+        ("version", found.version),
+        ("samples uploaded", f"{found.samples}, {found.sample_bytes:,} bytes"),
+        ("labels", f"{found.labels}, cost {found.label_cost:g}; 5 % of them wrong, two windows late"),
+        *(("champion to challenger", line) for line in found.gate),
+        ("from alarm to last device", f"{found.seconds:.0f} s"),
+    ]
+    return Table("Retraining", ("", "measured"), tuple(rows))
 
 
 def _devices(result: Result) -> Table:

@@ -12,6 +12,8 @@ from google.protobuf.duration_pb2 import Duration
 
 from sanderling.api.device.v1 import device_admin_pb2
 from sanderling.api.device.v1.device_admin_pb2_grpc import DeviceAdminServiceStub
+from sanderling.api.retrain.v1 import retrain_pb2
+from sanderling.api.retrain.v1.retrain_pb2_grpc import RetrainServiceStub
 from sanderling.api.rollout.v1 import rollout_pb2
 from sanderling.api.rollout.v1.rollout_pb2_grpc import RolloutServiceStub
 from sanderling.api.telemetry.v1 import alert_pb2
@@ -36,7 +38,7 @@ class Operator:
         options = [("grpc.max_reconnect_backoff_ms", 500), ("grpc.min_reconnect_backoff_ms", 2000)]
         self._channel = grpc.secure_channel(server.addresses["operator"], credentials, options)
         self._devices, self._rollouts = DeviceAdminServiceStub(self._channel), RolloutServiceStub(self._channel)
-        self._alerts = AlertServiceStub(self._channel)
+        self._alerts, self._retraining = AlertServiceStub(self._channel), RetrainServiceStub(self._channel)
 
     def __enter__(self) -> Self:
         """Nothing is sent before the first call."""
@@ -73,7 +75,15 @@ class Operator:
         sanderling("model", "push", *paths, "--release", self._server.release, environment=self._server.environment)
         return [bundle.manifest.full_name for bundle in bundles]
 
-    def roll_out(self, version: str, slot: str, stages: Sequence[tuple[str, float]], *, soak_seconds: float) -> str:
+    def roll_out(
+        self,
+        version: str,
+        slot: str,
+        stages: Sequence[tuple[str, float]],
+        *,
+        soak_seconds: float,
+        limit: tuple[int, float] = (2, 0.5),
+    ) -> str:
         """Creates a rollout to all devices, aborted by its first breach. Returns its id.
 
         Args:
@@ -81,9 +91,11 @@ class Operator:
             slot: Of the model.
             stages: Name and share of the fleet in percent.
             soak_seconds: Of each stage.
+            limit: Devices that fail, and their share of those that attempted, at which a stage is breached.
         """
-        limit = rollout_pb2.Gate(
-            hard_limit=rollout_pb2.HardLimit(metric=rollout_pb2.METRIC_FAILURES, count=2, share=0.5)
+        count, share = limit
+        gate = rollout_pb2.Gate(
+            hard_limit=rollout_pb2.HardLimit(metric=rollout_pb2.METRIC_FAILURES, count=count, share=share)
         )
         spec = rollout_pb2.RolloutSpec(
             slot=slot,
@@ -94,7 +106,7 @@ class Operator:
                     percent=percent,
                     soak=_duration(soak_seconds),
                     deadline=Duration(seconds=600),
-                    gates=[limit],
+                    gates=[gate],
                 )
                 for name, percent in stages
             ],
@@ -110,6 +122,20 @@ class Operator:
             self._rollouts.GetRollout, rollout_pb2.GetRolloutRequest(rollout_id=rollout_id)
         )
         return answer.rollout
+
+    def rollout_of(self, version: str) -> str:
+        """Id of the rollout that brings a version; empty if there is none."""
+        found = self._call(self._rollouts.ListRollouts, rollout_pb2.ListRolloutsRequest()).rollouts
+        return next((rollout.rollout_id for rollout in found if rollout.spec.version == version), "")
+
+    def promote(self, rollout_id: str) -> None:
+        """Lets it go past the stage in which it waits for a person."""
+        self._call(self._rollouts.PromoteRollout, rollout_pb2.PromoteRolloutRequest(rollout_id=rollout_id))
+
+    def job(self, slot: str) -> retrain_pb2.Job | None:
+        """The slot's latest retraining job; None without one."""
+        jobs = self._call(self._retraining.ListJobs, retrain_pb2.ListJobsRequest(slot=slot)).jobs
+        return jobs[-1] if jobs else None
 
     def _call(self, method: Any, request: Any) -> Any:
         # Every call here repeats safely; a token that nobody saw expires.

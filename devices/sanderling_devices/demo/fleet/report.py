@@ -70,6 +70,29 @@ class DeviceFigures:
     versions: Mapping[str, int]
 
 
+@dataclass(frozen=True)
+class Retraining:
+    """What the new version took.
+
+    Attributes:
+        version: "NAME-VERSION".
+        samples: Uploaded.
+        sample_bytes: Of them.
+        labels: Given, some of them wrong.
+        label_cost: As the labeller says.
+        gate: What was compared, in words.
+        seconds: From the alarm to the last device.
+    """
+
+    version: str
+    samples: int
+    sample_bytes: int
+    labels: int
+    label_cost: float
+    gate: tuple[str, ...]
+    seconds: float
+
+
 @dataclass
 class Result:
     """All that a run found."""
@@ -79,6 +102,7 @@ class Result:
     seconds: list[float] = field(default_factory=list)
     accuracy: dict[str, float] = field(default_factory=dict)
     alarms: list[Alarm] = field(default_factory=list)
+    retraining: Retraining | None = None
     devices: list[DeviceFigures] = field(default_factory=list)
 
     @property

@@ -16,11 +16,10 @@ from typing import Any, Self
 
 import numpy as np
 
-import sanderling
 from sanderling.errors import InputError
 from sanderling.versions import Bundle
 from sanderling_devices.demo import digits
-from sanderling_devices.demo.fleet import sensor, versions
+from sanderling_devices.demo.fleet import retraining, sensor, versions
 from sanderling_devices.demo.fleet.operator import Operator
 from sanderling_devices.demo.fleet.processes import AGENT_PROGRAM, Device, Server
 from sanderling_devices.demo.fleet.report import DeviceFigures, Settings
@@ -120,9 +119,15 @@ class Site:
                 "trust_asserted": "true",  # one machine, one user: a sender needs no proof of who it is
             },
         )
+        retraining.configure(self.folder / "fleet" / "server", self.parts, self.settings.devices)
         self.server.start()
         self._open.callback(self.server.stop)
         self.operator = self._open.enter_context(Operator(self.server))
+
+    def start_publisher(self) -> None:
+        """On the operator's side, with a key that may sign versions of this model alone."""
+        self.publisher = retraining.Publisher(self.folder / "publisher", self.server)
+        self._open.callback(self.publisher.close)
 
     def enrol(self) -> None:
         """Enrols all devices and starts their agents and cameras."""
@@ -144,8 +149,7 @@ class Site:
         for number, device in enumerate(self.devices, 1):
             rows = self.parts.cameras[number - 1]
             path = self.folder / f"camera{number}.npz"
-            turned = digits.CHANGES[WORLD](rows.frames)
-            worlds: dict[str, Any] = {"plain": rows.frames, WORLD: turned}
+            worlds: dict[str, Any] = {"plain": rows.frames, WORLD: digits.CHANGES[WORLD](rows.frames)}
             np.savez(path, labels=rows.labels, **worlds)
             options = sensor.Options(
                 str(device.state), versions.SLOT, str(path), self.settings.rate, BATCH, self.settings.seed, number
@@ -154,19 +158,17 @@ class Site:
             self._open.callback(camera.close)
             self.cameras.append(camera)
 
-    def bundle(self, number: int) -> Bundle:
-        """Version 1 is good; version 3 is not."""
-        frames = self.parts.reference.frames
-        if number == 1:
-            return versions.good_bundle(frames)
-        return versions.bad_bundle(self.settings.bad_model, frames, str(number), number, f"{versions.MODEL}-1")
+    def first_bundle(self) -> Bundle:
+        """Version 1."""
+        return versions.good_bundle(self.parts.reference.frames)
+
+    def bad_bundle(self, number: int, parent: str) -> Bundle:
+        """What its author takes for a better version than `parent`."""
+        return versions.bad_bundle(self.settings.bad_model, self.parts.reference.frames, str(number), number, parent)
 
     def accuracy(self, bundle: Bundle, world: str | None) -> float:
         """Of a version on the rows held out."""
-        rows = self.parts.held_out
-        frames = digits.CHANGES[world](rows.frames) if world else rows.frames
-        with sanderling.Session(bundle.blobs["model.onnx"], backend="auto") as session:
-            return float((session.run(frames).argmax(axis=1) == rows.labels).mean())
+        return retraining.accuracy(bundle, self.parts.held_out, world)
 
     def rows(self) -> list[int]:
         """Answered so far, by camera."""

@@ -8,24 +8,31 @@ from typing import Any
 
 import numpy as np
 
-from sanderling.api.rollout.v1 import assignment_pb2
+from sanderling.api.retrain.v1 import retrain_pb2
+from sanderling.api.rollout.v1 import assignment_pb2, rollout_pb2
 from sanderling.api.telemetry.v1 import alert_pb2
 from sanderling.errors import DeadlineError, SanderlingError
-from sanderling_devices.demo.fleet import versions
+from sanderling.versions import Bundle
+from sanderling_devices.demo.fleet import retraining, versions
 from sanderling_devices.demo.fleet.operator import FINISHED, state_of
-from sanderling_devices.demo.fleet.report import Alarm, Result, Settings
+from sanderling_devices.demo.fleet.report import Alarm, Result, Retraining, Settings
 from sanderling_devices.demo.fleet.site import WORLD, Site
 from sanderling_devices.demo.report import Act, ActStarted
 
 CANARY_PERCENT = 25.0
 ACT_S = 90.0
 """No act waits longer for what is to happen."""
+LABEL_WINDOWS = 2
+LEAST_GAINED, MOST_LOST = 0.1, 0.05
+"""Of a single run; over seeds the medians are at least 20 points and at most 2."""
+_WINDOW_ROWS = 200
 _PAUSE_S = 0.25
 _RECENT_ROWS = 600
 """A little more than the rows that an agent compares a candidate's confidence with."""
 FAULT = "sensor.fault"
 MOVED = "drift.world"
 
+JobState = retrain_pb2.JobState
 Watch = Callable[[Site], None]
 Emit = Callable[[ActStarted | Act], None]
 
@@ -49,6 +56,7 @@ def run(settings: Settings, site: Site, emit: Emit, watch: Watch) -> Result:
         ("Version 1", "Signed, a canary first, then everyone; each device tries it before it commits.", story.first),
         ("One sensor breaks", "It repeats one frame. Its device must be named, and no other.", story.break_one),
         ("The world changes", "Every camera is turned by 30 degrees. The world must be named.", story.change_world),
+        ("Version 2", "Samples, labels, training, a gate, a signature; a canary, then everyone.", story.retrain),
         ("A bad version", _BAD[settings.bad_model], story.bad),
     )
     for number, (title, text, play) in enumerate(acts, 1):
@@ -78,12 +86,14 @@ class _Story:
     def __init__(self, settings: Settings, site: Site, watch: Watch) -> None:
         self._settings, self._site, self._watch = settings, site, watch
         self.result = Result(settings)
+        self._champion = _name(1)
 
     # Acts: each returns in words what happened, or raises.
 
     def enrol(self) -> str:
         site = self._site
         site.start_server()
+        site.start_publisher()
         site.enrol()
         site.start_cameras()
         ids = {device.device_id for device in site.devices}
@@ -96,10 +106,9 @@ class _Story:
         return f"{len(ids)} devices have certificates of their own and have checked in"
 
     def first(self) -> str:
-        site, bundle = self._site, self._site.bundle(1)
-        self.result.accuracy["version 1"] = site.accuracy(bundle, None)
-        self.result.accuracy["version 1, changed world"] = site.accuracy(bundle, WORLD)
-        done = self._roll_out(1)
+        bundle = self._site.first_bundle()
+        self._measure("version 1", bundle)
+        done = self._roll_out(bundle)
         if state_of(done) != "SUCCEEDED":
             raise Failed(f"the rollout of version 1 is {state_of(done)}: {done.reason}")
         canaries = sum(item.stage == 0 for item in done.assignments)
@@ -135,6 +144,45 @@ class _Story:
         seconds = self.result.alarms[-1].seconds
         return f"named as the world after {seconds:.0f} s; {len(alert.devices)} devices alarm by themselves"
 
+    def retrain(self) -> str:
+        site, began, wanted = self._site, time.monotonic(), JobState.JOB_STATE_AWAITING_LABELS
+        self._until(lambda: self._job().state >= wanted, "a job with samples, opened by the alarm")
+        # Whoever labels takes a while: two windows here.
+        labels_at = time.monotonic() + LABEL_WINDOWS * _WINDOW_ROWS / self._settings.rate
+        self._until(lambda: time.monotonic() >= labels_at, "the labeller")
+        if self._job().state == wanted:
+            retraining.label(site.server, self._job().job_id, self._settings.seed)
+        self._until(lambda: self._job().state >= JobState.JOB_STATE_PUBLISHED, "the end of the job")
+        job = self._job()
+        gate = tuple(
+            f"{item.rows_name}, {item.rows} rows: {item.champion_accuracy:.1%} to {item.challenger_accuracy:.1%}"
+            for item in job.gate
+        )
+        if job.state != JobState.JOB_STATE_PUBLISHED or job.labels > retraining.MOST_LABELS:
+            state = JobState.Name(job.state).removeprefix("JOB_STATE_")
+            raise Failed(f"the job ended as {state} with {job.labels} labels: {job.reason}; {'; '.join(gate)}")
+        version = job.draft_version
+        self._until(lambda: bool(site.operator.rollout_of(version)), f"the publisher's rollout of {version}")
+        rollout = site.operator.rollout_of(version)
+        self._until(lambda: self._holds(rollout), "the canary's end")
+        if state_of(site.operator.rollout(rollout)) == "RUNNING":
+            site.operator.promote(rollout)
+        self._until(lambda: state_of(site.operator.rollout(rollout)) in FINISHED, f"{version} on every device")
+        done = site.operator.rollout(rollout)
+        if state_of(done) != "SUCCEEDED":
+            raise Failed(f"the rollout of {version} is {state_of(done)}: {done.reason}")
+        self._measure("version 2", site.publisher.bundle(version))
+        self.result.retraining = Retraining(
+            version, job.samples, job.sample_bytes, job.labels, job.label_cost, gate, round(time.monotonic() - began, 1)
+        )
+        read = self.result.accuracy
+        gained = read["version 2, changed world"] - read["version 1, changed world"]
+        lost = read["version 1"] - read["version 2"]
+        if gained < LEAST_GAINED or lost > MOST_LOST:
+            raise Failed(f"{version} gained {gained:.1%} on the changed world and lost {lost:.1%} on the old one")
+        self._champion = version
+        return f"{version} reads {gained:.0%} more of the changed world and {lost:.1%} less of the old one"
+
     def bad(self) -> str:
         site = self._site
         mark = site.rows()
@@ -142,12 +190,13 @@ class _Story:
             lambda: all(now - then > _RECENT_ROWS for now, then in zip(site.rows(), mark, strict=True)),
             "rows of the incumbent to compare with",
         )
-        done = self._roll_out(3)
+        canaries = round(self._settings.devices * CANARY_PERCENT / 100)
+        # Not before all have failed: the first failures would call the others back, and each is to find out by itself.
+        done = self._roll_out(site.bad_bundle(3, self._champion), (canaries, 1.0))
         if state_of(done) != "ABORTED":
             raise Failed(f"the rollout of version 3 is {state_of(done)}: {done.reason}")
-        tried = {item.device_id: item for item in done.assignments if item.attempt}
         wanted = "HANG" if self._settings.bad_model == "hang" else "CONFIDENCE"
-        self._until(lambda: self._is_gone(3), "version 1 on every device again")
+        self._until(lambda: self._is_gone(3), f"{self._champion} on every device again")
         done = site.operator.rollout(done.rollout_id)
         tried = {item.device_id: item for item in done.assignments if item.attempt}
         codes = {name: _code(item) for name, item in tried.items()}
@@ -159,18 +208,29 @@ class _Story:
             for device, served in zip(site.devices, site.served(), strict=True)
             if served.get(_name(3)) and device.device_id not in tried
         ]
-        if beyond or len(tried) > round(self._settings.devices * CANARY_PERCENT / 100):
+        if beyond or len(tried) != canaries:
             raise Failed(f"version 3 answered on {beyond or sorted(tried)}: beyond the canaries")
-        detail = next(item.detail for item in tried.values() if _code(item) == wanted)
+        detail = next(iter(tried.values())).detail
         return f"reverted on {len(tried)} canaries and gone; {done.reason}. A device says: {detail}"
 
     # Words they share.
 
-    def _roll_out(self, number: int) -> Any:
+    def _measure(self, name: str, bundle: Bundle) -> None:
+        self.result.accuracy[name] = self._site.accuracy(bundle, None)
+        self.result.accuracy[f"{name}, changed world"] = self._site.accuracy(bundle, WORLD)
+
+    def _job(self) -> retrain_pb2.Job:
+        return self._site.operator.job(versions.SLOT) or retrain_pb2.Job()
+
+    def _holds(self, rollout_id: str) -> bool:
+        rollout = self._site.operator.rollout(rollout_id)
+        return state_of(rollout) != "RUNNING" or rollout.stages[0].state == rollout_pb2.STAGE_STATE_HOLDING
+
+    def _roll_out(self, bundle: Bundle, limit: tuple[int, float] = (2, 0.5)) -> Any:
         site = self._site
-        (name,) = site.operator.push([site.bundle(number)], site.folder)
+        (name,) = site.operator.push([bundle], site.folder)
         stages = [("canary", CANARY_PERCENT), ("everyone", 100.0)]
-        rollout = site.operator.roll_out(name, versions.SLOT, stages, soak_seconds=2.0)
+        rollout = site.operator.roll_out(name, versions.SLOT, stages, soak_seconds=2.0, limit=limit)
         self._until(lambda: state_of(site.operator.rollout(rollout)) in FINISHED, f"the end of the rollout of {name}")
         return site.operator.rollout(rollout)
 
