@@ -205,6 +205,134 @@ class TelemetryProgress(Record):
 
 
 @dataclass(frozen=True)
+class TelemetryAhead(Record):
+    """Rows of a boot that are in the database beyond a gap, while there is one.
+
+    Attributes:
+        ranges: First and last sequence of each run, ascending.
+        since: When the lowest gap was seen.
+    """
+
+    KEY = ("device_id", "boot_id")
+    device_id: str
+    boot_id: str
+    ranges: list[list[int]]
+    since: float
+
+
+@dataclass(frozen=True)
+class MetricsRow(Record):
+    """What a device counted since its last row of metrics (proto Metrics, by field name).
+
+    Attributes:
+        day: Of `received_at`, in days since the epoch: rows are kept for so many days.
+        identity: "verified" if the sender's certificate was checked, "asserted" if it only says who it is.
+        at: By the device's clock.
+    """
+
+    KEY = ("day", "device_id", "boot_id", "sequence")
+    day: int
+    device_id: str
+    boot_id: str
+    sequence: int
+    slot: str
+    version: str
+    identity: str
+    at: float
+    received_at: float
+    inferences: int
+    errors: int
+    latency_p50_us: float
+    latency_p95_us: float
+    mean_confidence: float
+    runner_restarts: int
+    resident_bytes: int
+    cpu_seconds: float
+
+
+@dataclass(frozen=True)
+class DriftRow(Record):
+    """A window as a device judged it; `content` is the whole message, a telemetry.v1.DriftWindow. See `MetricsRow`."""
+
+    KEY = ("day", "device_id", "boot_id", "sequence")
+    day: int
+    device_id: str
+    boot_id: str
+    sequence: int
+    slot: str
+    version: str
+    identity: str
+    at: float
+    received_at: float
+    window: int
+    verdict: str
+    content: bytes
+
+
+@dataclass(frozen=True)
+class EventRow(Record):
+    """Something that happened on a device (proto Event, by field name). See `MetricsRow`."""
+
+    KEY = ("day", "device_id", "boot_id", "sequence")
+    day: int
+    device_id: str
+    boot_id: str
+    sequence: int
+    slot: str
+    version: str
+    identity: str
+    at: float
+    received_at: float
+    kind: str
+    severity: str
+    message: str
+    fields: dict[str, str]
+
+
+@dataclass(frozen=True)
+class VersionMetrics(Record):
+    """A version on a device, all its rows of metrics together: counts are sums, gauges are of the newest row.
+
+    Attributes:
+        rows: How many were summed.
+        mean_confidence: Weighted by inferences.
+        windows_moved: Windows that the device judged as moved.
+        at: By the device's clock, of the newest row.
+    """
+
+    KEY = ("slot", "version", "identity", "device_id")
+    slot: str
+    version: str
+    identity: str
+    device_id: str
+    rows: int
+    at: float
+    received_at: float
+    inferences: int
+    errors: int
+    latency_p50_us: float
+    latency_p95_us: float
+    mean_confidence: float
+    runner_restarts: int
+    windows_moved: int
+    resident_bytes: int
+    cpu_seconds: float
+
+
+@dataclass(frozen=True)
+class Presence(Record):
+    """Whether a device is connected to the broker, as its retained status or its will says."""
+
+    KEY = ("device_id",)
+    device_id: str
+    online: bool
+    boot_id: str
+    agent_version: str
+    identity: str
+    changed_at: float
+
+
+@dataclass(frozen=True)
 class Document(Record):
     """A rollout, a fleet verdict, an alert, a job: one JSON document of its own rules, found by indexed columns.
 

@@ -1,0 +1,163 @@
+"""The fleet's verdict in the database: a state for each version in a slot, what it judged, what it raised."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sanderling.drift import Scope
+from sanderling.errors import InputError
+from sanderling_fleet import verdict
+from sanderling_fleet.core.alerts import raise_alert, resolve_alert
+from sanderling_fleet.core.devices import labels_of
+from sanderling_fleet.core.telemetry_rows import Identity, window_of
+from sanderling_fleet.store import Device, Document, DriftRow, Transaction
+from sanderling_fleet.verdict import FleetState, FleetWindow, Judgement, Policy
+
+STATE_KIND, WINDOW_KIND = "verdict", "fleet_window"
+WAITING, IDLE = "waiting", "idle"
+_log = logging.getLogger(__name__)
+
+
+class FleetWatch:
+    """Feeds windows to the rules of `verdict` and keeps what comes out.
+
+    Args:
+        policy: For versions that are watched from now on.
+    """
+
+    def __init__(self, policy: Policy | None = None) -> None:
+        self._policy = policy or Policy()
+
+    async def take(self, tx: Transaction, rows: Sequence[DriftRow], now: float) -> list[tuple[str, str]]:
+        """Takes windows, each given once.
+
+        Returns:
+            Device and reason of each window that was refused: its numbers are impossible.
+        """
+        refused = []
+        for key in dict.fromkeys((row.slot, row.version, row.identity) for row in rows):
+            mine = [row for row in rows if (row.slot, row.version, row.identity) == key]
+            document, state = await self._load(tx, *key)
+            labels = await _labels(tx, state, mine)
+            for row in mine:
+                try:
+                    state, judged = verdict.observe(state, window_of(row), now, labels)
+                except InputError as error:
+                    refused.append((row.device_id, str(error)))
+                else:
+                    await _keep(tx, state, judged, now, key[2])
+            await _save(tx, document, state, now)
+            for device_id in dict.fromkeys(row.device_id for row in mine):
+                await self.forget(tx, device_id, now, slot=key[0], but=document.document_id)
+        return refused
+
+    async def expire(self, tx: Transaction, now: float) -> int:
+        """Judges the windows whose deadline has passed; returns how many."""
+        count = 0
+        for document in await tx.find(Document, {"kind": STATE_KIND, "state": WAITING}):
+            state = _state_of(document)
+            if state.deadline_at is None or now < state.deadline_at:
+                continue
+            state, judged = verdict.expire(state, now, await _labels(tx, state, ()))
+            await _keep(tx, state, judged, now, document.body["identity"])
+            await _save(tx, document, state, now)
+            count += len(judged.windows)
+        return count
+
+    async def forget(self, tx: Transaction, device_id: str, now: float, *, slot: str = "", but: str = "") -> None:
+        """Waits no longer for a device: it was revoked, or runs another version.
+
+        Args:
+            tx: The caller's.
+            device_id: Whose windows will not come.
+            now: Seconds since the epoch.
+            slot: Only in this one; empty for all.
+            but: Id of the state that still waits for it; empty for none.
+        """
+        where = {"kind": STATE_KIND, "state": WAITING, **({"subject": slot} if slot else {})}
+        for document in await tx.find(Document, where):
+            if document.document_id != but and device_id in document.body["devices"]:
+                state = _state_of(document)
+                state, judged = verdict.forget(state, device_id, now, await _labels(tx, state, ()))
+                await _keep(tx, state, judged, now, document.body["identity"])
+                await _save(tx, document, state, now)
+
+    async def acknowledge(self, tx: Transaction, slot: str, version: str, now: float) -> None:
+        """Someone has looked at what moved: evidence starts anew."""
+        for identity in Identity:
+            document, state = await self._load(tx, slot, version, identity)
+            if document.version:
+                state, judged = verdict.acknowledge(state)
+                await _keep(tx, state, judged, now, identity)
+                await _save(tx, document, state, now)
+
+    async def _load(self, tx: Transaction, slot: str, version: str, identity: str) -> tuple[Document, FleetState]:
+        name = f"{slot}/{version}/{identity}"
+        stored = await tx.get(Document, STATE_KIND, name)
+        if stored is not None:
+            return stored, _state_of(stored)
+        body = {"identity": identity}
+        return Document(STATE_KIND, name, 0, "", slot, 0.0, 0.0, body), FleetState(slot, version, self._policy)
+
+
+async def fleet_windows(tx: Transaction, slot: str, limit: int) -> list[dict[str, Any]]:
+    """The windows that the fleet was judged by, newest first, of one slot, or of all where `slot` is empty.
+
+    Each has the fields of `verdict.FleetWindow`, and slot, version and identity: who judges by windows of asserted
+    identity trusts every device to be who it says.
+    """
+    where = {"kind": WINDOW_KIND, **({"subject": slot} if slot else {})}
+    return [document.body for document in await tx.find(Document, where, newest_first=True, limit=limit)]
+
+
+async def _labels(tx: Transaction, state: FleetState, rows: Sequence[DriftRow]) -> Mapping[str, Mapping[str, str]]:
+    wanted = {member.device for member in state.members} | {row.device_id for row in rows}
+    return {device.device_id: labels_of(device) for device in await tx.find(Device) if device.device_id in wanted}
+
+
+def _state_of(document: Document) -> FleetState:
+    return FleetState.from_json(document.body["state"])
+
+
+async def _save(tx: Transaction, document: Document, state: FleetState, now: float) -> None:
+    waited_for = [member.device for member in state.members if member.waited_for]
+    body = {"state": state.to_json(), "identity": document.body["identity"], "devices": waited_for}
+    await tx.put(
+        dataclasses.replace(
+            document,
+            version=document.version + 1,
+            state=WAITING if waited_for or state.pending else IDLE,
+            created_at=document.created_at or now,
+            updated_at=now,
+            body=body,
+        )
+    )
+
+
+async def _keep(tx: Transaction, state: FleetState, judged: Judgement, now: float, identity: str) -> None:
+    about = f"{state.slot}/{state.version}"
+    for window in judged.windows:
+        name = f"{round(now * 1e6):020d}/{about}/{identity}/{window.window:012d}"
+        body = {"slot": state.slot, "version": state.version, "identity": identity, **_plain(window)}
+        await tx.put(Document(WINDOW_KIND, name, 1, window.scope.value, state.slot, now, now, body))
+        _log.info("fleet window %d of %s: %s, %d devices", window.window, about, window.scope, window.devices)
+    for alert in (*judged.raised, *judged.updated):
+        await raise_alert(tx, now, alert, _subject(about, alert.kind, alert.devices))
+    for alert in judged.cleared:
+        await resolve_alert(tx, now, alert.kind, _subject(about, alert.kind, alert.devices))
+
+
+def _subject(about: str, kind: str, devices: Sequence[str]) -> str:
+    # A sensor is a device's own; drift is the fleet's, whichever devices it has reached by now.
+    return f"{about}/{devices[0]}" if kind == "sensor.fault" and devices else about
+
+
+def _plain(window: FleetWindow) -> dict[str, Any]:
+    body = dataclasses.asdict(window)
+    # JSON has no infinity: None says that there was no evidence.
+    evidence = window.log_evidence if math.isfinite(window.log_evidence) else None
+    return {**body, "scope": Scope(window.scope).value, "log_evidence": evidence}

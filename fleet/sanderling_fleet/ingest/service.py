@@ -1,0 +1,197 @@
+"""Ingest: batches from the broker into the database, one transaction each, acknowledged when it is committed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from google.protobuf.message import DecodeError
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from sanderling.api.telemetry.v1 import telemetry_pb2
+from sanderling.errors import InputError
+from sanderling_fleet.broker.mosquitto import BrokerFolder
+from sanderling_fleet.broker.revocation import revoked_of, shut_out
+from sanderling_fleet.broker.topics import device_hint, group_hint, sender
+from sanderling_fleet.clock import Clock
+from sanderling_fleet.core.telemetry import Intake, Taken, set_presence
+from sanderling_fleet.core.telemetry_rows import Received
+from sanderling_fleet.ingest.consumer import Consumer, Message
+from sanderling_fleet.ingest.link import Link
+from sanderling_fleet.store import Store, Transaction
+
+MOST_IN_BATCH = 1000
+LINGER_SECONDS = 0.25
+_HINT_LIFE_SECONDS = 600
+_MOST_NAMED = 10_000
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class Stats:
+    """Since the start: messages by what became of them, and batches."""
+
+    counted: int = 0
+    repeated: int = 0
+    refused: int = 0
+    batches: int = 0
+
+
+class Ingest:
+    """Consumes what devices say for as long as it runs.
+
+    Args:
+        store: Where to.
+        clock: The time.
+        link: The broker.
+        intake: Takes the rows; the same object serves check-ins.
+        folder: Of a Mosquitto that is to be told who is revoked; None for any other broker.
+        retry_seconds: Between two attempts while the database fails.
+        tend_seconds: Between two looks at deadlines, gaps and revocations: a broker shuts a device out so soon.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        link: Link,
+        intake: Intake,
+        *,
+        folder: BrokerFolder | None = None,
+        retry_seconds: float = 1.0,
+        tend_seconds: float = 10.0,
+    ) -> None:
+        self.stats = Stats()
+        self._store = store
+        self._clock = clock
+        self._intake = intake
+        self._folder = folder
+        self._retry_seconds, self._tend_seconds = retry_seconds, tend_seconds
+        self._identity = link.identity
+        self._waiting: asyncio.Queue[Message] = asyncio.Queue()
+        self._consumer = Consumer(link, self._waiting.put_nowait)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._under_way: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
+        self._named: set[str] = set()
+
+    async def start(self, timeout_seconds: float | None = None) -> None:
+        """Begins; with a timeout, waits until it is subscribed.
+
+        Raises:
+            TimeoutError: It was not in time.
+        """
+        self._consumer.start()
+        self._tasks = [asyncio.create_task(self._consume()), asyncio.create_task(self._tend())]
+        if timeout_seconds is not None:
+            await asyncio.wait_for(self._consumer.connected.wait(), timeout_seconds)
+
+    async def stop(self) -> None:
+        """Ends after the transaction under way; what is not committed comes again after the next start."""
+        self._stopping.set()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._under_way is not None:
+            await self._under_way
+        await self._consumer.stop()
+
+    def hint(self, devices: Iterable[str], *, spread_seconds: int = 0) -> int:
+        """Asks devices to check in soon; returns how many were told. A device that is not told comes by itself."""
+        return self._hint([device_hint(device) for device in devices], spread_seconds)
+
+    def hint_group(self, group: str, *, spread_seconds: int = 60) -> bool:
+        """Asks all devices that follow a group's hints to check in, spread over so many seconds."""
+        return bool(self._hint([group_hint(group)], spread_seconds))
+
+    def _hint(self, topics: Sequence[str], spread_seconds: int) -> int:
+        payload = telemetry_pb2.Hint(spread_seconds=spread_seconds).SerializeToString()
+        return sum(self._consumer.publish(topic, payload, _HINT_LIFE_SECONDS) for topic in topics)
+
+    async def _consume(self) -> None:
+        while True:
+            batch = [await self._waiting.get()]
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LINGER_SECONDS):
+                    while len(batch) < MOST_IN_BATCH:
+                        batch.append(await self._waiting.get())
+            # A stop must not fall between the commit and its acknowledgement.
+            self._under_way = asyncio.create_task(self._finish(batch))
+            await asyncio.shield(self._under_way)
+
+    async def _finish(self, batch: list[Message]) -> None:
+        try:
+            committed = await self._commit(batch)
+        except Exception:
+            if len(batch) > 1:
+                for message in batch:
+                    await self._finish([message])
+                return
+            # Our own bug; it must not stop what comes after. The device keeps the row until that is committed.
+            _log.exception("a message on %s could not be taken", batch[0].topic)
+            self.stats.refused += 1
+            committed = True
+        if committed:
+            self._consumer.ack(batch)
+
+    async def _commit(self, batch: Sequence[Message]) -> bool:
+        """Stores a batch, however long that takes; False if it was told to stop before."""
+        while not self._stopping.is_set():
+            try:
+                async with self._store.transaction() as tx:
+                    taken = await self._take(tx, batch)
+            except (OperationalError, InterfaceError, OSError):
+                # The disk is full or the database is away: messages stay with the broker until that is over.
+                _log.exception("cannot store telemetry; trying again in %s s", self._retry_seconds)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopping.wait(), self._retry_seconds)
+            else:
+                self._note(taken)
+                return True
+        return False
+
+    async def _take(self, tx: Transaction, batch: Sequence[Message]) -> Taken:
+        now = self._clock.now()
+        received, refused = [], []
+        for message in batch:
+            device_id, kind = sender(message.topic) or ("", "")
+            if not kind:
+                refused.append(("", f"[ingest] {message.topic!r} is no topic of a device"))
+            elif kind != "status":
+                received.append(Received(device_id, message.payload, self._identity))
+            else:
+                try:
+                    said = telemetry_pb2.Presence.FromString(message.payload)
+                    await set_presence(tx, device_id, said, self._identity, now)
+                except (DecodeError, InputError) as error:
+                    refused.append((device_id, f"[ingest] status of {len(message.payload)} bytes: {error}"))
+        taken = await self._intake.take(tx, received, now)
+        return Taken(taken.counted, taken.repeated, [*refused, *taken.refused])
+
+    def _note(self, taken: Taken) -> None:
+        self.stats.counted += taken.counted
+        self.stats.repeated += taken.repeated
+        self.stats.refused += len(taken.refused)
+        self.stats.batches += 1
+        for device_id, reason in taken.refused:
+            if device_id not in self._named and len(self._named) < _MOST_NAMED:
+                self._named.add(device_id)
+                _log.warning("refused telemetry of %r: %s; more of it is counted and not logged", device_id, reason)
+
+    async def _tend(self) -> None:
+        while True:
+            try:
+                now = self._clock.now()
+                async with self._store.transaction() as tx:
+                    lost = await self._intake.tend(tx, now)
+                    revoked = await revoked_of(tx, now) if self._folder else None
+                if lost:
+                    _log.warning("%d rows of telemetry never came and are given up", lost)
+                if self._folder and revoked is not None:
+                    await asyncio.to_thread(shut_out, self._folder, revoked, now)
+            except Exception:
+                _log.exception("could not tend to telemetry; trying again")
+            await asyncio.sleep(self._tend_seconds)

@@ -1,0 +1,207 @@
+"""Real brokers, a real database: everything arrives once, and nothing blocks the rest."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+import pytest
+from brokers import WAIT_SECONDS, needs_mosquitto
+from envelopes import device, envelope
+from places import equal, publish, stored, through_is, until
+from sqlalchemy.exc import OperationalError
+
+from sanderling.api.telemetry.v1 import telemetry_pb2 as pb
+from sanderling.errors import InputError
+from sanderling_fleet.broker.topics import device_hint, group_hint, up
+from sanderling_fleet.core.telemetry import Intake
+from sanderling_fleet.core.telemetry_rows import Identity
+from sanderling_fleet.ingest import consumer
+from sanderling_fleet.ingest.consumer import Consumer
+from sanderling_fleet.ingest.link import certified_link
+from sanderling_fleet.store import Certificate, Presence, Standing
+
+
+def test_rows_arrive_once_and_say_how_their_sender_is_known(place):
+    async def test():
+        async with place.running() as (ingest, store):
+            with place.client("dv-1") as one, place.client("dv-2") as two:
+                for n in (2, 1, 2, 3):
+                    publish(one, "dv-1", envelope(n))
+                    publish(two, "dv-2", envelope(n))
+                await until(lambda: equal(lambda: ingest.stats.counted + ingest.stats.repeated, 8))
+            through, rows = await stored(store)
+            identity = Identity.VERIFIED if place.mosquitto else Identity.ASSERTED
+            assert through == {"dv-1": 3, "dv-2": 3}
+            assert sorted(rows) == [(name, n, identity) for name in ("dv-1", "dv-2") for n in (1, 2, 3)]
+            assert (ingest.stats.counted, ingest.stats.repeated, ingest.stats.refused) == (6, 2, 0)
+
+    asyncio.run(test())
+
+
+def test_what_cannot_be_read_is_counted_said_once_and_stops_nothing(place, caplog):
+    async def test():
+        async with place.running() as (ingest, store):
+            with place.client("dv-1") as client:
+                for payload in (b"\xff\xff", b"", b"no protobuf"):
+                    assert client.publish(up("dv-1", "metrics"), payload) == 0
+                assert client.publish(up("dv-1", "status"), b"\xff\xff") == 0
+                publish(client, "dv-1", envelope(1))
+                await until(lambda: through_is(store, "dv-1", 1))
+            assert (ingest.stats.counted, ingest.stats.refused) == (1, 4)
+
+    with caplog.at_level(logging.WARNING, "sanderling_fleet.ingest.service"):
+        asyncio.run(test())
+    assert len([record for record in caplog.records if "refused telemetry" in record.message]) == 1
+
+
+def test_presence_follows_status_and_will(place):
+    async def test():
+        off = pb.Presence(boot_id="b", online=False).SerializeToString()
+        on = pb.Presence(boot_id="b", online=True, agent_version="0.1").SerializeToString()
+
+        async def online(store, wanted):
+            async with store.transaction() as tx:
+                found = await tx.get(Presence, "dv-1")
+            return found is not None and found.online == wanted
+
+        async with place.running() as (_, store):
+            with place.client("dv-1", will=(up("dv-1", "status"), off, 1, True)) as client:
+                assert client.publish(up("dv-1", "status"), on, retain=True) == 0
+                await until(lambda: online(store, True))
+                client.paho.reconnect_delay_set(30, 60)
+                client.drop()
+                await until(lambda: online(store, False))
+
+    asyncio.run(test())
+
+
+def test_hints_reach_a_device(place):
+    async def test():
+        async with place.running() as (ingest, _):
+            with place.client("dv-1") as client:
+                client.subscribe(device_hint("dv-1"))
+                client.subscribe(group_hint("all"))
+                assert ingest.hint(["dv-1"]) == 1
+                assert ingest.hint_group("all", spread_seconds=30)
+                found = dict(client.messages.get(timeout=WAIT_SECONDS) for _ in range(2))
+            assert pb.Hint.FromString(found[device_hint("dv-1")]).spread_seconds == 0
+            assert pb.Hint.FromString(found[group_hint("all")]).spread_seconds == 30
+
+    asyncio.run(test())
+
+
+@needs_mosquitto
+def test_a_database_that_fails_for_a_while_loses_nothing(on_mosquitto, monkeypatch):
+    take, failures = Intake.take, [2]
+
+    async def failing(self, tx, received, now):
+        taken = await take(self, tx, received, now)
+        if received and failures[0]:
+            failures[0] -= 1
+            raise OperationalError("insert", {}, OSError("disk is full"))
+        return taken
+
+    monkeypatch.setattr(Intake, "take", failing)
+
+    async def test():
+        async with on_mosquitto.running() as (ingest, store):
+            with on_mosquitto.client("dv-1") as client:
+                publish(client, "dv-1", envelope(1), envelope(2))
+                await until(lambda: through_is(store, "dv-1", 2))
+            assert (ingest.stats.counted, ingest.stats.repeated) == (2, 0)
+
+    asyncio.run(test())
+    assert failures == [0]
+
+
+@needs_mosquitto
+def test_one_message_that_breaks_us_does_not_take_its_batch_along(on_mosquitto, monkeypatch, caplog):
+    take = Intake.take
+
+    async def breaking(self, tx, received, now):
+        if any(pb.Envelope.FromString(item.content).sequence == 2 for item in received):
+            raise ZeroDivisionError
+        return await take(self, tx, received, now)
+
+    monkeypatch.setattr(Intake, "take", breaking)
+
+    async def test():
+        async with on_mosquitto.running() as (ingest, store):
+            with on_mosquitto.client("dv-1") as client:
+                publish(client, "dv-1", *(envelope(n) for n in (1, 2, 3)))
+                await until(lambda: equal(lambda: ingest.stats.counted + ingest.stats.refused, 3))
+            through, rows = await stored(store)
+            # The second is not said to be stored, so its device keeps it.
+            assert through == {"dv-1": 1}
+            assert sorted(row[1] for row in rows) == [1, 3]
+
+    asyncio.run(test())
+    assert "could not be taken" in caplog.text
+
+
+@needs_mosquitto
+def test_the_store_says_who_is_revoked_and_the_broker_follows(on_mosquitto):
+    async def test():
+        serial = on_mosquitto.machines.serials["dv-2"]
+        wanted = {"folder": on_mosquitto.mosquitto.files, "tend_seconds": 0.05}
+        async with on_mosquitto.running(**wanted) as (ingest, store):
+            with on_mosquitto.client("dv-2") as client:
+                publish(client, "dv-2", envelope(1))
+                async with store.transaction() as tx:
+                    await tx.put(device("dv-2", Standing.REVOKED))
+                    await tx.put(Certificate(serial, "dv-2", 1.0, time.time() + 1000, time.time()))
+
+                async def shut_out():
+                    return client.publish(up("dv-2", "metrics"), b"x") == 0x87
+
+                await until(shut_out)
+            with on_mosquitto.client("dv-2") as again:
+                assert not again.connected
+            with on_mosquitto.client("dv-1") as other:
+                publish(other, "dv-1", envelope(1))
+                await until(lambda: through_is(store, "dv-1", 1))
+            assert ingest.stats.counted >= 1
+
+    asyncio.run(test())
+
+
+@pytest.mark.parametrize(
+    ("url", "match"),
+    [
+        ("http://127.0.0.1:1", "mqtts://HOST"),
+        ("mqtts://", "mqtts://HOST"),
+        ("mqtts://h:x", "no URL"),
+        ("mqtt://h", "HOST"),
+    ],
+)
+def test_urls_that_name_no_broker_are_refused(fleet_machines, url, match):
+    with pytest.raises(InputError, match=match):
+        certified_link(url, fleet_machines.authority, fleet_machines.server, time.time())
+
+
+@needs_mosquitto
+def test_a_slow_database_leaves_messages_with_the_broker(on_mosquitto, monkeypatch):
+    monkeypatch.setattr(consumer, "RECEIVE_MAXIMUM", 50)
+    arrived, received = [], Consumer._received
+
+    def counting(self, client, data, message):
+        arrived.append(message.mid)
+        received(self, client, data, message)
+
+    monkeypatch.setattr(Consumer, "_received", counting)
+
+    async def test():
+        async with on_mosquitto.running() as (ingest, store):
+            with on_mosquitto.client("dv-1") as client:
+                async with store.transaction():  # nobody else gets one
+                    messages = [envelope(n) for n in range(1, 301)]
+                    await asyncio.to_thread(publish, client, "dv-1", *messages)
+                    await until(lambda: equal(lambda: len(arrived), 50))
+                    await asyncio.to_thread(publish, client, "dv-1", envelope(301))
+                    assert len(arrived) == 50
+                await until(lambda: through_is(store, "dv-1", 301))
+            assert (len(arrived), ingest.stats.repeated) == (301, 0)
+
+    asyncio.run(test())
