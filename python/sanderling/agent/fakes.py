@@ -80,7 +80,7 @@ class MemoryStore:
         """The oldest rows after a number, in order; at least one if there is one."""
         rows: list[Row] = []
         size = 0
-        # Rows go from the front. Where one of a former boot is left behind its number grows: it is sent twice, not lost.
+        # Rows go from the front. Where a former boot leaves one behind, its number grows: sent twice, not lost.
         for number, message in enumerate(self.outbox, self.written - len(self.outbox) + 1):
             if number <= after:
                 continue

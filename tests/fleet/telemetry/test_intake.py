@@ -157,7 +157,7 @@ HOSTILE_BODIES = {
         verdict=pb.DEVICE_VERDICT_QUIET,
         ranks=[
             pb.RankCounts(
-                input="x", features=1, cells=32, counts=[1] * 32, design_effect=float("nan"), reference_rows=9
+                input="x", features=1, cells=32, counts=[1] * 32, design_effects=[float("nan")], reference_rows=9
             )
         ],
     ),
