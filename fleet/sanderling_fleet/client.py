@@ -9,15 +9,18 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 import grpc
+from tuf.api.metadata import Targets
 
 from sanderling.api.device.v1.device_admin_pb2_grpc import DeviceAdminServiceStub
 from sanderling.api.registry.v1 import registry_pb2
 from sanderling.api.registry.v1.registry_pb2_grpc import RegistryServiceStub
+from sanderling.api.rollout.v1.rollout_pb2_grpc import RolloutServiceStub
 from sanderling.errors import IntegrityError, TransportError
 from sanderling.trust import version_target
 from sanderling.versions import Bundle
 from sanderling_fleet.services.errors import error_of
 from sanderling_fleet.store.blobs import CHUNK_BYTES
+from sanderling_fleet.trust import tuf_repository
 from sanderling_fleet.trust.release import ReleaseFolder
 
 R = TypeVar("R")
@@ -55,6 +58,7 @@ class OperatorClient:
         self._channel = grpc.secure_channel(address, grpc.ssl_channel_credentials(ca_certificate))
         self.devices = DeviceAdminServiceStub(self._channel)
         self.registry = RegistryServiceStub(self._channel)
+        self.rollouts = RolloutServiceStub(self._channel)
 
     def __enter__(self) -> OperatorClient:
         """Nothing happens before the first call."""
@@ -109,9 +113,7 @@ class OperatorClient:
         Raises:
             SanderlingError: As `call`; or `ReleaseFolder` refuses.
         """
-        for bundle in bundles:
-            for data in [*bundle.blobs.values(), bundle.manifest.to_bytes()]:
-                self.upload(data)
+        self._upload(bundles)
         role = self.call(self.registry.GetRole, registry_pb2.GetRoleRequest(role="targets"))
         published = []
         repeated = not release.adopt(role.metadata)
@@ -125,6 +127,16 @@ class OperatorClient:
             release.keep(content)
         return Pushed(published, release.targets.signed.version, repeated)
 
+    def push_signed(self, content: bytes, bundles: Sequence[Bundle]) -> Pushed:
+        """Uploads bundles and publishes targets that were signed elsewhere.
+
+        Raises:
+            SanderlingError: As `call`.
+        """
+        self._upload(bundles)
+        published = self._publish(content)
+        return Pushed(published, tuf_repository.read(Targets, content, "targets").signed.version, False)
+
     def renew_root(self, release: ReleaseFolder, now: float) -> int:
         """Signs the root for another year and publishes it; returns its version.
 
@@ -135,6 +147,11 @@ class OperatorClient:
         self._publish(content, "root")
         release.keep_root(content)
         return release.root.signed.version
+
+    def _upload(self, bundles: Sequence[Bundle]) -> None:
+        for bundle in bundles:
+            for data in [*bundle.blobs.values(), bundle.manifest.to_bytes()]:
+                self.upload(data)
 
     def _publish(self, content: bytes, role: str = "targets") -> list[str]:
         request = registry_pb2.PublishMetadataRequest(role=role, metadata=content)

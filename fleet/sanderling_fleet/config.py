@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -56,6 +57,28 @@ def load_config(path: Path) -> ServerConfig:
     except (OSError, ValueError) as error:
         raise InputError(f"[config] {path} cannot be read: {error}. Make it with: sanderling fleet init") from error
     return from_table(ServerConfig, values, str(path))
+
+
+def with_settings(config: ServerConfig, settings: Sequence[str]) -> ServerConfig:
+    """A configuration with some values replaced.
+
+    Args:
+        config: The rest.
+        settings: KEY=VALUE each, as on a command line; text needs no quotes.
+
+    Raises:
+        InputError: One is not of this form, its key is unknown, or its value has another type.
+    """
+    values = dataclasses.asdict(config)
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise InputError(f"[config] {setting!r} is no KEY=VALUE, such as check_in_seconds=60")
+        try:
+            values[key] = tomllib.loads(f"value = {text}")["value"]
+        except ValueError:
+            values[key] = text
+    return from_table(ServerConfig, values, "the command line")
 
 
 def config_text(config: ServerConfig) -> str:

@@ -21,6 +21,7 @@ from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Tar
 from sanderling import trust
 from sanderling.api.artifact.v1 import artifact_pb2, artifact_pb2_grpc
 from sanderling.api.device.v1 import device_pb2, device_pb2_grpc, enrolment_pb2, enrolment_pb2_grpc
+from sanderling.api.retrain.v1 import samples_pb2, samples_pb2_grpc
 from sanderling.versions import Blob, Compatibility, Manifest, Tensor
 
 DAY = datetime.timedelta(days=1)
@@ -147,6 +148,7 @@ class Fleet(
     device_pb2_grpc.DeviceServiceServicer,
     artifact_pb2_grpc.ArtifactServiceServicer,
     enrolment_pb2_grpc.EnrolmentServiceServicer,
+    samples_pb2_grpc.SampleServiceServicer,
 ):
     """The server: an enrolment listener, a device listener, and what they were asked."""
 
@@ -161,6 +163,9 @@ class Fleet(
     telemetry: dict = field(default_factory=dict)
     slots: list = field(default_factory=list)
     counter: int = 0
+    samples: dict = field(default_factory=dict)
+    sample_bytes_left: int = 1 << 20
+    sample_budget: int = 0
     next_s: float = 900.0
     fail: dict = field(default_factory=dict)
     cut_after: int = 0
@@ -175,6 +180,7 @@ class Fleet(
         artifact_pb2_grpc.add_ArtifactServiceServicer_to_server(self, self.server)
         enrolment_pb2_grpc.add_EnrolmentServiceServicer_to_server(self, self.server)
         pair = [self.authority.server()]
+        samples_pb2_grpc.add_SampleServiceServicer_to_server(self, self.server)
         plain = grpc.ssl_server_credentials(pair)
         mutual = grpc.ssl_server_credentials(pair, client_ca or self.authority.pem, require_client_auth=True)
         enrolment = self.server.add_secure_port(f"127.0.0.1:{self.ports[0]}", plain)
@@ -205,6 +211,8 @@ class Fleet(
 
     def desired(self, device_id: str) -> device_pb2.SignedDesiredState:
         state = device_pb2.DesiredState(device_id=device_id, counter=self.counter, slots=self.slots)
+        if self.sample_budget:
+            state.telemetry.sample_budget_bytes = self.sample_budget
         body, key = state.SerializeToString(), self.repository.director
         return device_pb2.SignedDesiredState(
             desired_state=body,
@@ -273,6 +281,13 @@ class Fleet(
         who = context.auth_context()["x509_common_name"][0].decode()
         public = x509.load_der_x509_csr(request.csr).public_key()
         return device_pb2.RenewCertificateResponse(certificate_chain=self.authority.device(public, who).decode())
+
+    def UploadSamples(self, request, context):
+        answer = samples_pb2.UploadSamplesResponse(remaining_budget_bytes=self.sample_bytes_left)
+        for sample in request.samples:
+            self.samples.setdefault(sample.sample_id, []).append(sample)
+            answer.committed_sample_ids.append(sample.sample_id)
+        return answer
 
     # Artifacts
 

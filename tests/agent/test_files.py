@@ -247,6 +247,13 @@ def test_a_desired_state_by_somebody_else(device, fleet, repository):
         open_desired(fleet.desired("dv-1"), keys)
 
 
+@pytest.mark.parametrize("slot", ["", "../../etc", "a/b", "Main", "x" * 33, ".", "a\n"])
+def test_a_slot_name_that_would_be_a_path(device, fleet, slot):
+    fleet.want(slot, None)
+    with pytest.raises(IntegrityError, match="lower-case letters"):
+        open_desired(fleet.desired("dv-1"), device.versions.director_keys())
+
+
 def test_a_changed_desired_state(device, fleet):
     signed = fleet.desired("dv-1")
     signed.desired_state += b"\x10\x7f"

@@ -6,6 +6,7 @@ import pytest
 from tests.agent.world import DEVICE, START, World, wanted
 
 from sanderling.agent import actions, events
+from sanderling.agent.blobs import NoSpaceError
 from sanderling.agent.rules import step
 from sanderling.agent.state import AgentState, Settings, TelemetryPlan
 
@@ -136,6 +137,28 @@ def test_telemetry_is_numbered_without_gaps_over_restarts(world):
     world.run(3000)
     numbers = [m.sequence for m in world.store.outbox]
     assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_a_full_disk_puts_everything_off(world, monkeypatch):
+    world.install("m-1")
+    save, full = world.store.save, True
+
+    def sometimes(state, rows, now):
+        if full:
+            raise NoSpaceError("full")
+        save(state, rows, now)
+
+    monkeypatch.setattr(world.store, "save", sometimes)
+    world.want(wanted("m-2", "a-1"))
+    state, performed = world.driver.state, len(world.performer.performed)
+    world.run(3000)
+    assert world.driver.state == state, "what could not be stored has not happened"
+    done = world.performer.performed[performed:]
+    assert all(isinstance(a, actions.Observe) for a in done), "nothing was done that was not stored"
+    full = False
+    world.run(5000)
+    assert world.confirmed == [("a-1", 1)]
+    assert world.slot.active.release.version == "m-2"
 
 
 def test_metrics_add_up(world):

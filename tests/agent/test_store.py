@@ -2,11 +2,13 @@
 
 import sqlite3
 import stat
+from dataclasses import replace
 
 import pytest
 from tests.agent.world import World, wanted
 
 from sanderling.agent.actions import Emit
+from sanderling.agent.blobs import NoSpaceError
 from sanderling.agent.bodies import Notice
 from sanderling.agent.outbox import Caps
 from sanderling.agent.state import AgentState, Slot
@@ -115,6 +117,22 @@ def test_batches_are_bounded_by_bytes_but_never_empty(path):
     store.save(STATE, [note("x" * 1000) for _ in range(5)], 1.0)
     assert len(store.pending(0, 10, most_bytes=2500)) == 2
     assert len(store.pending(0, 10, most_bytes=1)) == 1
+    store.close()
+
+
+def test_a_full_disk_stores_nothing_and_says_so(path):
+    store = SqliteStore(path)
+    store.save(STATE, [], 1.0)
+    pages = store._sql.execute("PRAGMA page_count").fetchone()[0]
+    store._sql.execute(f"PRAGMA max_page_count = {pages}")
+    big = replace(STATE, sequence=7)
+    with pytest.raises(NoSpaceError, match="takes no update"):
+        store.save(big, [note("x" * 100_000)], 2.0)
+    assert store.load() == STATE
+    store._sql.execute("PRAGMA max_page_count = 100000")
+    store.save(big, [note("x" * 100_000)], 3.0)
+    assert store.load() == big
+    assert [r.sequence for r in store.pending(0, 10)] == [1]
     store.close()
 
 

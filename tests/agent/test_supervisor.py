@@ -7,6 +7,7 @@ import pytest
 from tests.agent.site import Site, version, wait_until
 
 from sanderling.agent.enrolment import enroll
+from sanderling.agent.store import SqliteStore
 from sanderling.api.device.v1 import device_pb2, enrolment_pb2
 from sanderling.api.rollout.v1 import assignment_pb2
 
@@ -154,6 +155,50 @@ def test_a_router_that_dies_comes_back_at_its_port(running):
     again = (site.state / "router" / "router.json").read_text()
     assert address.split('"pid"')[0] == again.split('"pid"')[0]
     assert site.processes()["router"] != old
+
+
+@pytest.mark.slow
+def test_a_model_that_a_power_cut_took_is_fetched_again(running):
+    site = running
+    assert site.end(signal.SIGINT) == 0
+    blobs = [path for path in (site.state / "blobs").glob("??/*") if path.stat().st_size > 100]
+    for path in blobs:
+        path.write_bytes(path.read_bytes()[:-1] + b"\0")
+    (site.state / "blobs" / "mark").write_text("running another-boot")
+    site.start()
+    wait_until(lambda: site.serves(1), "version 1")
+
+
+@pytest.mark.slow
+def test_processes_that_were_started_and_not_recorded_are_found(running):
+    """Killed between the two: an orphaned router is adopted, since it has the port; an orphaned runner is ended."""
+    site = running
+    before = site.processes()
+    site.agent.kill()
+    site.agent.wait(10)
+    store = SqliteStore(site.state / "state.db")
+    for name in before:
+        store.record_process(name, None)
+    store.close()
+    site.start()
+    wait_until(lambda: set(site.processes()) == set(before), "their records")
+    wait_until(lambda: site.serves(1), "answers")
+    assert site.processes()["router"] == before["router"]
+    assert not before["runner/main/linear-1"].is_alive()
+
+
+def test_samples_come_when_the_fleet_asks_for_them(site):
+    fleet, fleet_budget = site.fleet, 200_000
+    site.fleet.sample_budget = fleet_budget
+    fleet.want("main", version(fleet, 1, FACTOR), probation=probation(1, 0))
+    site.start()
+    wait_until(lambda: site.serves(1), "version 1")
+    site.load()
+    wait_until(lambda: len(fleet.samples) >= 20, "samples")
+    assert all(len(found) == 1 for found in fleet.samples.values()), "none comes twice"
+    sample = next(iter(fleet.samples.values()))[0]
+    assert (sample.slot, sample.version, set(sample.inputs), set(sample.outputs)) == ("main", "linear-1", {"x"}, {"y"})
+    assert sample.weight >= 1.0
 
 
 def test_sigterm_leaves_runners_and_sigint_ends_them(running):

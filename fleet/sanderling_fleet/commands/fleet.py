@@ -69,18 +69,28 @@ def init(folder: Path, address: str, bind: str, output: str) -> None:
 @click.option("--enrolment-port", type=click.IntRange(0, 65535), help="In place of the one in fleet.toml; 0 is free.")
 @click.option("--device-port", type=click.IntRange(0, 65535), help="Likewise.")
 @click.option("--operator-port", type=click.IntRange(0, 65535), help="Likewise.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="In place of a value in fleet.toml.")
 @output_option
 def run(
-    folder: Path, enrolment_port: int | None, device_port: int | None, operator_port: int | None, output: str
+    folder: Path,
+    enrolment_port: int | None,
+    device_port: int | None,
+    operator_port: int | None,
+    settings: tuple[str, ...],
+    output: str,
 ) -> None:
     """Run the server of FOLDER until SIGTERM or Ctrl-C; calls under way are answered first.
 
     Prints the addresses it listens on, once it does.
+
+    \b
+    sanderling fleet run my-fleet
+    sanderling fleet run my-fleet --set check_in_seconds=10 --set probation_seconds=5
     """
     require_fleet()
-    from sanderling_fleet.config import load_config
+    from sanderling_fleet.config import load_config, with_settings
 
-    config = load_config(folder / "server" / "fleet.toml")
+    config = with_settings(load_config(folder / "server" / "fleet.toml"), settings)
     config = dataclasses.replace(
         config,
         enrolment_port=config.enrolment_port if enrolment_port is None else enrolment_port,

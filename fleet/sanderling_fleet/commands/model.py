@@ -1,4 +1,4 @@
-"""`sanderling model push|ls|show`, beside the commands for model files of `sanderling.commands.model`."""
+"""`sanderling model sign|push|ls|show|downgrade-token`, beside those for files of `sanderling.commands.model`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,14 @@ import click
 
 from sanderling.commands.model import model as files
 from sanderling.commands.output import human_bytes, output_option, print_json, table
-from sanderling_fleet.commands.connection import FleetSettings, connect, fleet_options, release_option
-from sanderling_fleet.commands.printing import plain, when
+from sanderling_fleet.commands.connection import (
+    FleetSettings,
+    connect,
+    fleet_options,
+    release_option,
+    require_fleet,
+)
+from sanderling_fleet.commands.printing import duration, plain, when
 
 if TYPE_CHECKING:
     from sanderling_fleet.client import OperatorClient
@@ -28,11 +34,44 @@ for _name, _command in files.commands.items():
 
 
 @model.command()
-@click.argument("bundles", nargs=-1, type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.argument("bundles", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.argument("result", type=click.Path(path_type=Path, dir_okay=False))
 @release_option
+def sign(bundles: tuple[Path, ...], result: Path, folder: Path) -> None:
+    """Sign BUNDLES (NAME-VERSION.sanderling) and write RESULT, which `push --signed` brings to the server.
+
+    For a release folder on a machine that does not reach the server. `push --release` does both at once.
+
+    \b
+    sanderling model sign digits-1.0.sanderling targets.json --release release
+    sanderling model push digits-1.0.sanderling --signed targets.json
+    """
+    require_fleet()
+    from sanderling.versions import read_bundle
+    from sanderling_fleet.trust.release import ReleaseFolder
+
+    release = ReleaseFolder(folder)
+    content = release.add([read_bundle(path).manifest for path in bundles], time.time())
+    result.write_bytes(content)
+    release.keep(content)
+    click.echo(f"wrote {result}: targets version {release.targets.signed.version}")
+
+
+@model.command()
+@click.argument("bundles", nargs=-1, type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.option(
+    "--release",
+    "folder",
+    envvar="SANDERLING_RELEASE",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="The release folder, whose keys never leave this machine.",
+)
+@click.option("--signed", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="What `sign` wrote.")
 @output_option
 @fleet_options
-def push(client: OperatorClient, bundles: tuple[Path, ...], folder: Path, output: str) -> None:
+def push(
+    client: OperatorClient, bundles: tuple[Path, ...], folder: Path | None, signed: Path | None, output: str
+) -> None:
     """Upload BUNDLES (NAME-VERSION.sanderling) and sign them with the keys of the release folder.
 
     Without BUNDLES the present versions are signed for another 90 days, or, where the server was restored from a
@@ -44,7 +83,14 @@ def push(client: OperatorClient, bundles: tuple[Path, ...], folder: Path, output
     from sanderling.versions import read_bundle
     from sanderling_fleet.trust.release import ReleaseFolder
 
-    pushed = client.push(ReleaseFolder(folder), [read_bundle(path) for path in bundles], time.time())
+    if (folder is None) == (signed is None):
+        raise click.UsageError("Give either --release, to sign here, or --signed, a file that was signed elsewhere.")
+    read = [read_bundle(path) for path in bundles]
+    if folder is not None:
+        pushed = client.push(ReleaseFolder(folder), read, time.time())
+    else:
+        assert signed is not None
+        pushed = client.push_signed(signed.read_bytes(), read)
     if output == "json":
         print_json(vars(pushed))
         return
@@ -52,6 +98,29 @@ def push(client: OperatorClient, bundles: tuple[Path, ...], folder: Path, output
         click.echo(version)
     again = "; the server lacked targets that were signed before and has them again" if pushed.repeated else ""
     click.echo(f"targets version {pushed.targets_version}, {len(pushed.versions)} new{again}", err=True)
+
+
+@model.command("downgrade-token")
+@click.argument("bundle", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.argument("result", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--life", type=duration, default="7d", show_default=True, help="How long devices accept it.")
+@release_option
+def downgrade_token(bundle: Path, result: Path, life: float, folder: Path) -> None:
+    """Permit devices to go back to the version in BUNDLE, and write the permission to RESULT.
+
+    A device that has committed a later release takes an older one only with it.
+
+    \b
+    sanderling model downgrade-token digits-1.0.sanderling back.token --release release
+    sanderling rollout roll-back ro-0123456789ab --downgrade-token back.token
+    """
+    require_fleet()
+    from sanderling.versions import read_bundle
+    from sanderling_fleet.trust.release import ReleaseFolder
+
+    manifest = read_bundle(bundle).manifest
+    result.write_bytes(ReleaseFolder(folder).downgrade_token(manifest, time.time() + life))
+    click.echo(f"wrote {result}: devices may go back to {manifest.full_name}")
 
 
 @model.command()

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
     from google.protobuf.timestamp_pb2 import Timestamp
 
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-
 
 def duration(text: str) -> float:
-    """Reads a span of time such as 90s, 15m, 24h or 7d, for an option's type; seconds.
+    """Reads a span of time for an option's type; seconds.
 
     Raises:
         ValueError: It is none.
     """
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smhd])", text)
-    if match is None:
-        raise ValueError(f"{text!r} is no duration, expected a number and s, m, h or d, such as 24h")
-    return float(match[1]) * _UNITS[match[2]]
+    from sanderling_fleet.rollout_text import seconds
+
+    return seconds(text)
 
 
 def plain(message: Message) -> dict[str, Any]:

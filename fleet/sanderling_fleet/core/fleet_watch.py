@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -53,39 +53,27 @@ class FleetWatch:
                     await _keep(tx, state, judged, now, key[2])
             await _save(tx, document, state, now)
             for device_id in dict.fromkeys(row.device_id for row in mine):
-                await self.forget(tx, device_id, now, slot=key[0], but=document.document_id)
+                await self._forget(tx, device_id, key[0], document.document_id, now)
         return refused
 
-    async def expire(self, tx: Transaction, now: float) -> int:
-        """Judges the windows whose deadline has passed; returns how many."""
+    async def expire(self, tx: Transaction, now: float, revoked: Collection[str] = ()) -> int:
+        """Judges the windows whose deadline has passed or that waited for revoked devices only; returns how many."""
         count = 0
         for document in await tx.find(Document, {"kind": STATE_KIND, "state": WAITING}):
             state = _state_of(document)
-            if state.deadline_at is None or now < state.deadline_at:
+            gone = sorted(set(document.body["devices"]) & set(revoked))
+            if not gone and (state.deadline_at is None or now < state.deadline_at):
                 continue
-            state, judged = verdict.expire(state, now, await _labels(tx, state, ()))
-            await _keep(tx, state, judged, now, document.body["identity"])
+            labels, results = await _labels(tx, state, ()), []
+            for device_id in gone:
+                state, judged = verdict.forget(state, device_id, now, labels)
+                results.append(judged)
+            state, judged = verdict.expire(state, now, labels)
+            for item in (*results, judged):
+                await _keep(tx, state, item, now, document.body["identity"])
+                count += len(item.windows)
             await _save(tx, document, state, now)
-            count += len(judged.windows)
         return count
-
-    async def forget(self, tx: Transaction, device_id: str, now: float, *, slot: str = "", but: str = "") -> None:
-        """Waits no longer for a device: it was revoked, or runs another version.
-
-        Args:
-            tx: The caller's.
-            device_id: Whose windows will not come.
-            now: Seconds since the epoch.
-            slot: Only in this one; empty for all.
-            but: Id of the state that still waits for it; empty for none.
-        """
-        where = {"kind": STATE_KIND, "state": WAITING, **({"subject": slot} if slot else {})}
-        for document in await tx.find(Document, where):
-            if document.document_id != but and device_id in document.body["devices"]:
-                state = _state_of(document)
-                state, judged = verdict.forget(state, device_id, now, await _labels(tx, state, ()))
-                await _keep(tx, state, judged, now, document.body["identity"])
-                await _save(tx, document, state, now)
 
     async def acknowledge(self, tx: Transaction, slot: str, version: str, now: float) -> None:
         """Someone has looked at what moved: evidence starts anew."""
@@ -94,6 +82,15 @@ class FleetWatch:
             if document.version:
                 state, judged = verdict.acknowledge(state)
                 await _keep(tx, state, judged, now, identity)
+                await _save(tx, document, state, now)
+
+    async def _forget(self, tx: Transaction, device_id: str, slot: str, but: str, now: float) -> None:
+        """Waits no longer for a device in other versions of a slot: it runs the one of the state `but`."""
+        for document in await tx.find(Document, {"kind": STATE_KIND, "state": WAITING, "subject": slot}):
+            if document.document_id != but and device_id in document.body["devices"]:
+                state = _state_of(document)
+                state, judged = verdict.forget(state, device_id, now, await _labels(tx, state, ()))
+                await _keep(tx, state, judged, now, document.body["identity"])
                 await _save(tx, document, state, now)
 
     async def _load(self, tx: Transaction, slot: str, version: str, identity: str) -> tuple[Document, FleetState]:

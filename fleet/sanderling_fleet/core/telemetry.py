@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from sanderling.api.telemetry.v1 import telemetry_pb2
 from sanderling.errors import InputError
@@ -39,7 +38,6 @@ from sanderling_fleet.store import (
     VersionMetrics,
 )
 
-T = TypeVar("T", MetricsRow, DriftRow, EventRow)
 _PRUNED_AT_ONCE = 500
 _MOST_WORD = 256
 
@@ -86,6 +84,7 @@ class Intake:
     def __init__(self, policy: TelemetryPolicy | None = None, watch: FleetWatch | None = None) -> None:
         self.policy = policy or TelemetryPolicy()
         self.watch = watch or FleetWatch()
+        self._pruned_to = -1
 
     async def take(self, tx: Transaction, received: Sequence[Received], now: float) -> Taken:
         """Counts, stores and judges; what it raises undoes the batch, and nothing a device sends makes it raise."""
@@ -107,12 +106,13 @@ class Intake:
         return taken
 
     async def tend(self, tx: Transaction, now: float) -> int:
-        """What time brings: windows past their deadline are judged, old gaps given up, old rows deleted.
+        """What time brings: overdue windows judged, revoked devices waited for no longer, old gaps and rows let go.
 
         Returns:
             How many rows were given up.
         """
-        await self.watch.expire(tx, now)
+        revoked = {device.device_id for device in await tx.find(Device, {"standing": Standing.REVOKED.value})}
+        await self.watch.expire(tx, now, revoked)
         lost = 0
         for ahead in await tx.find(TelemetryAhead):
             if ahead.since <= now - self.policy.gap_seconds:
@@ -120,15 +120,15 @@ class Intake:
                 lost += progress.ahead[0][0] - 1 - progress.through
                 await _save_progress(tx, ahead.device_id, ahead.boot_id, progress.without_gap(), now, now)
         oldest = int(now // DAY_SECONDS) - self.policy.retention_days
-        await _prune(tx, MetricsRow, oldest)
-        await _prune(tx, DriftRow, oldest)
-        await _prune(tx, EventRow, oldest)
+        if oldest > self._pruned_to:
+            done = [await _prune(tx, kind, oldest) for kind in (MetricsRow, DriftRow, EventRow)]
+            self._pruned_to = oldest if all(done) else self._pruned_to
         return lost
 
     async def totals(self, tx: Transaction, slot: str, version: str) -> list[VersionMetrics]:
         """A version's totals on every device that reported; asserted ones only where the policy trusts them."""
         found = await tx.find(VersionMetrics, {"slot": slot, "version": version})
-        return [item for item in found if self._trusted(item.identity)]
+        return [item for item in found if self.trusts(item.identity)]
 
     async def readings(self, tx: Transaction, slot: str, version: str, since: float = 0.0) -> list[MetricsRow]:
         """A version's rows of metrics, oldest first; asserted ones only where the policy trusts them.
@@ -140,10 +140,11 @@ class Intake:
             since: Only those received later, seconds since the epoch.
         """
         found = await tx.find(MetricsRow, {"slot": slot, "version": version})
-        kept = [row for row in found if row.received_at > since and self._trusted(row.identity)]
+        kept = [row for row in found if row.received_at > since and self.trusts(row.identity)]
         return sorted(kept, key=lambda row: (row.received_at, row.device_id, row.at, row.sequence))
 
-    def _trusted(self, identity: str) -> bool:
+    def trusts(self, identity: str) -> bool:
+        """Whether rows and fleet windows of this identity alone may promote, roll back or retrain."""
         return identity == Identity.VERIFIED or self.policy.trust_asserted
 
 
@@ -250,8 +251,10 @@ def _event_alert(event: EventRow) -> Alert:
     return Alert(f"device.{event.kind}", Severity.ERROR, summary, (event.device_id,))
 
 
-async def _prune(tx: Transaction, kind: type[T], oldest: int) -> None:
+async def _prune(tx: Transaction, kind: type[StoredRow], oldest: int) -> bool:
+    """Deletes some rows of days before `oldest`; whether none is left."""
     for row in await tx.find(kind, limit=_PRUNED_AT_ONCE):
         if row.day >= oldest:
-            return
+            return True
         await tx.delete(kind, *row.key())
+    return not await tx.find(kind, limit=1)

@@ -13,8 +13,6 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 
 from sanderling.api.telemetry.v1 import telemetry_pb2
 from sanderling.errors import InputError
-from sanderling_fleet.broker.mosquitto import BrokerFolder
-from sanderling_fleet.broker.revocation import revoked_of, shut_out
 from sanderling_fleet.broker.topics import device_hint, group_hint, sender
 from sanderling_fleet.clock import Clock
 from sanderling_fleet.core.telemetry import Intake, Taken, set_presence
@@ -48,9 +46,7 @@ class Ingest:
         clock: The time.
         link: The broker.
         intake: Takes the rows; the same object serves check-ins.
-        folder: Of a Mosquitto that is to be told who is revoked; None for any other broker.
         retry_seconds: Between two attempts while the database fails.
-        tend_seconds: Between two looks at deadlines, gaps and revocations: a broker shuts a device out so soon.
     """
 
     def __init__(
@@ -60,20 +56,17 @@ class Ingest:
         link: Link,
         intake: Intake,
         *,
-        folder: BrokerFolder | None = None,
         retry_seconds: float = 1.0,
-        tend_seconds: float = 10.0,
     ) -> None:
         self.stats = Stats()
         self._store = store
         self._clock = clock
         self._intake = intake
-        self._folder = folder
-        self._retry_seconds, self._tend_seconds = retry_seconds, tend_seconds
+        self._retry_seconds = retry_seconds
         self._identity = link.identity
         self._waiting: asyncio.Queue[Message] = asyncio.Queue()
         self._consumer = Consumer(link, self._waiting.put_nowait)
-        self._tasks: list[asyncio.Task[None]] = []
+        self._task: asyncio.Task[None] | None = None
         self._under_way: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
         self._named: set[str] = set()
@@ -85,16 +78,16 @@ class Ingest:
             TimeoutError: It was not in time.
         """
         self._consumer.start()
-        self._tasks = [asyncio.create_task(self._consume()), asyncio.create_task(self._tend())]
+        self._task = asyncio.create_task(self._consume())
         if timeout_seconds is not None:
             await asyncio.wait_for(self._consumer.connected.wait(), timeout_seconds)
 
     async def stop(self) -> None:
         """Ends after the transaction under way; what is not committed comes again after the next start."""
         self._stopping.set()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
         if self._under_way is not None:
             await self._under_way
         await self._consumer.stop()
@@ -180,18 +173,3 @@ class Ingest:
             if device_id not in self._named and len(self._named) < _MOST_NAMED:
                 self._named.add(device_id)
                 _log.warning("refused telemetry of %r: %s; more of it is counted and not logged", device_id, reason)
-
-    async def _tend(self) -> None:
-        while True:
-            try:
-                now = self._clock.now()
-                async with self._store.transaction() as tx:
-                    lost = await self._intake.tend(tx, now)
-                    revoked = await revoked_of(tx, now) if self._folder else None
-                if lost:
-                    _log.warning("%d rows of telemetry never came and are given up", lost)
-                if self._folder and revoked is not None:
-                    await asyncio.to_thread(shut_out, self._folder, revoked, now)
-            except Exception:
-                _log.exception("could not tend to telemetry; trying again")
-            await asyncio.sleep(self._tend_seconds)

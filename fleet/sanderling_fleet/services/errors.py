@@ -17,7 +17,9 @@ _CLASSES = {
 
 def status_of(error: SanderlingError) -> tuple[grpc.StatusCode, str, tuple[tuple[str, str], ...]]:
     """What a server answers: status, details, trailing metadata."""
-    return grpc.StatusCode[error.grpc_status], str(error), ((TRAILER, type(error).__name__),)
+    # A class that only the server has, such as rollout.IllegalInState, travels as the one that it derives from.
+    known = next(kind.__name__ for kind in type(error).__mro__ if kind.__name__ in _CLASSES)
+    return grpc.StatusCode[error.grpc_status], str(error), ((TRAILER, known),)
 
 
 def error_of(call: grpc.RpcError) -> SanderlingError:

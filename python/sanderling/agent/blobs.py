@@ -249,6 +249,11 @@ def _write_whole(file: BinaryIO, data: bytes) -> None:
     os.fsync(file.fileno())
 
 
+def is_full(error: Exception) -> bool:
+    """Whether an error says that there is no room."""
+    return isinstance(error, NoSpaceError) or (isinstance(error, OSError) and error.errno in _FULL)
+
+
 def _full(error: OSError) -> Exception:
     if error.errno in _FULL:
         return NoSpaceError(f"[blobs] the disk is full: {error}. Free space, or lower the quota of other programs")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from google.protobuf.duration_pb2 import Duration
@@ -12,6 +13,8 @@ from sanderling.agent.events import Desired
 from sanderling.agent.state import Release, TelemetryPlan, Trial, Wanted
 from sanderling.api.device.v1 import device_pb2
 from sanderling.errors import IntegrityError
+
+_SLOT = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 
 
 def open_desired(signed: device_pb2.SignedDesiredState, keys: Mapping[str, bytes]) -> Desired:
@@ -74,6 +77,11 @@ def downgrade_allowed(token: bytes, release: Release, keys: Mapping[str, bytes],
 
 
 def _wanted(slot: device_pb2.DesiredSlot, counter: int) -> Wanted:
+    if not _SLOT.fullmatch(slot.slot):
+        # It becomes part of file names: even the director's signature must not lead out of the state folder.
+        raise IntegrityError(
+            f"[desired state] slot {slot.slot!r}: at most 32 lower-case letters, digits, _ and - are allowed"
+        )
     default, trial = Trial(), slot.probation
     return Wanted(
         version=slot.version,

@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import logging
 import queue
 from collections.abc import Callable
 from math import inf
 
 from sanderling.agent import hooks
 from sanderling.agent.actions import Action, Emit, Wake
+from sanderling.agent.blobs import NoSpaceError
 from sanderling.agent.events import Event, Observed, ObserveDue, Started
 from sanderling.agent.ports import Clock, Performer, Store
 from sanderling.agent.rules import step
 from sanderling.agent.state import AgentState, Settings
 
 Key = tuple[str, str]
+_log = logging.getLogger("sanderling.agent")
+STORE_RETRY_S = 5.0
 
 
 class Driver:
@@ -94,11 +98,21 @@ class Driver:
         if state != before or rows:
             name = _name(before, state, event)
             hooks.reached(name, "before")
-            self._store.save(state, rows, self._clock.now())
+            try:
+                self._store.save(state, rows, self._clock.now())
+            except NoSpaceError as error:
+                _log.error("%s", error)
+                self._put_off(event)
+                return
             hooks.reached(name, "after")
         self.state = state
         for action in actions:
             self._act(action)
+
+    def _put_off(self, event: Event) -> None:
+        """The disk is full: what cannot be stored has not happened yet. What runs goes on running."""
+        if not isinstance(event, Observed):  # a runner tells it again
+            self._push(self._clock.now() + STORE_RETRY_S, event)
 
     def _act(self, action: Action) -> None:
         if isinstance(action, Wake):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from sanderling import trust
 from sanderling.agent.actions import Collect, Fetch, Resolve, Verify
-from sanderling.agent.blobs import BlobStore, NoSpaceError
+from sanderling.agent.blobs import BlobStore, is_full
 from sanderling.agent.desired import downgrade_allowed
 from sanderling.agent.events import Fetched, Resolved, StepFailed, Verified
 from sanderling.agent.state import Code, Release
@@ -144,7 +144,7 @@ class _PassingError(IntegrityError):
 
 def failed(slot: str, step: int, error: Exception) -> StepFailed:
     """What an error means for an update."""
-    if isinstance(error, NoSpaceError):
+    if is_full(error):
         return StepFailed(slot, step, Code.NO_SPACE, str(error))
     if isinstance(error, IntegrityError):
         return StepFailed(slot, step, Code.INTEGRITY, str(error), retry=isinstance(error, _PassingError))

@@ -45,7 +45,11 @@ class Store(Protocol):
         ...
 
     def save(self, state: AgentState, rows: Sequence[Emit], now: float) -> None:
-        """Stores state and outbox rows in one transaction: after it returns, a power cut loses neither."""
+        """Stores state and outbox rows in one transaction: after it returns, a power cut loses neither.
+
+        Raises:
+            NoSpaceError: The disk is full; nothing was stored.
+        """
         ...
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 
+@functools.cache
 def boot_id() -> str:
     """Of the running kernel."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -90,6 +92,26 @@ def start(command: Sequence[str], log: Path) -> Process:
         )
     child.returncode = 0  # we reap it by pid: Popen must not warn that it was left running
     return Process(child.pid, _running_since(child.pid) or 0, boot_id())
+
+
+def find(module: str, arguments: Sequence[str]) -> list[Process]:
+    """Processes of this user that run a Python module with these arguments among theirs.
+
+    An agent that was killed after it had started one and before it had recorded it knows it by nothing else.
+    """
+    found = []
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        try:
+            words = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            own = folder.stat().st_uid == os.getuid()
+        except OSError:
+            continue
+        started = _running_since(int(folder.name))
+        if own and started is not None and {"-m", module, *arguments} <= set(words):
+            found.append(Process(int(folder.name), started, boot_id()))
+    return found
 
 
 def wait_for(condition: Callable[[], bool], timeout_s: float) -> bool:

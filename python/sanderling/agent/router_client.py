@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from sanderling.agent.blobs import write_durably
-from sanderling.agent.processes import Process, start, wait_for
+from sanderling.agent.processes import Process, find, start, wait_for
 from sanderling.agent.store import SqliteStore
 from sanderling.errors import DeadlineError
 
 _NAME = "router"
+_MODULE = "sanderling.agent.router"
 ACKNOWLEDGE_S = 5.0
 
 
@@ -46,9 +47,12 @@ class RouterClient:
             process = self.process
             if process is not None and process.is_alive():
                 return False
+            for orphan in find(_MODULE, ["--state", str(self._folder)]):
+                self._store.record_process(_NAME, orphan.to_text())
+                return False
             if not (self._folder / "routes.json").exists():
                 self._write({})
-            command = [sys.executable, "-m", "sanderling.agent.router", "--state", str(self._folder)]
+            command = [sys.executable, "-m", _MODULE, "--state", str(self._folder)]
             command += ["--host", self._host, "--port", str(self._port or self.address()[1])]
             process = start(command, self._logs / "router.log")
             self._store.record_process(_NAME, process.to_text())

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,9 +18,9 @@ from pathlib import Path
 import grpc
 
 from sanderling.agent.actions import Launch, Load, Observe, SelfTest, Serve
-from sanderling.agent.blobs import BlobStore
+from sanderling.agent.blobs import BlobStore, is_full
 from sanderling.agent.events import Died, Event, Loaded, Observed, SelfTested, Served, StepFailed, Window
-from sanderling.agent.processes import Process, boot_id, start
+from sanderling.agent.processes import Process, boot_id, find, start
 from sanderling.agent.router_client import RouterClient
 from sanderling.agent.state import Code, Release
 from sanderling.agent.store import SqliteStore
@@ -36,6 +36,7 @@ CALL_S = 10.0
 HEALTH_S = 3.0
 DRAIN_S = 10.0
 _LATENCY_RUNS = 30
+_MODULE = "sanderling.agent.runner"
 
 
 @dataclass
@@ -136,7 +137,9 @@ class Runners:
         self._repair(launch.release)
         socket = self._socket(key)
         socket.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "sanderling.agent.runner", "--socket", str(socket)]
+        for orphan in find(_MODULE, ["--socket", str(socket)]):
+            orphan.kill()
+        command = [sys.executable, "-m", _MODULE, "--socket", str(socket)]
         process = start(command, self._folders.logs / f"runner-{key[0]}.log")
         self._store.record_process(_name(key), process.to_text())
         try:
@@ -305,6 +308,22 @@ class Runners:
             seen.counters.cpu_seconds,
         )
 
+    def take_samples(
+        self, slot: str, version: str, acknowledged: Mapping[str, int], most_bytes: int
+    ) -> tuple[str, Sequence[runner_pb2.RunnerSample]]:
+        """Samples of a runner that the fleet has not stored.
+
+        Raises:
+            TransportError: There is no such runner, or it does not answer.
+        """
+        runner = self._runner(slot, version)
+        instance = runner.process.instance
+        request = runner_pb2.TakeSamplesRequest(
+            acknowledged_sample_id=acknowledged.get(instance, 0), most_bytes=most_bytes
+        )
+        with typed():
+            return instance, runner.stub.TakeSamples(request, timeout=CALL_S).samples
+
     def keep(self, slot: str, versions: set[str]) -> list[Callable[[], None]]:
         """Lets go of a slot's other runners at once; the answers drain and end them, which takes time."""
         ends: list[Callable[[], None]] = []
@@ -334,11 +353,11 @@ class Runners:
 
     # Watching
 
-    def look(self) -> list[Died]:
-        """Asks every runner for its health; one that hangs is killed."""
+    def look(self, health: bool = True) -> list[Died]:
+        """Whose process has ended; with `health` also asks each runner, and kills one that hangs."""
         with self._lock:
             runners = dict(self._runners)
-        found = [self._look(key, runner) for key, runner in runners.items()]
+        found = [self._look(key, runner) for key, runner in runners.items() if health or not runner.process.is_alive()]
         return [died for died in found if died is not None]
 
     def _look(self, key: tuple[str, str], runner: _Runner) -> Died | None:
@@ -386,7 +405,9 @@ def _name(key: tuple[str, str]) -> str:
 
 def _failed(action: Load | SelfTest | Serve, step: int, error: Exception) -> StepFailed:
     """What an error means for an update."""
-    if isinstance(error, IntegrityError):
+    if is_full(error):
+        code = Code.NO_SPACE
+    elif isinstance(error, IntegrityError):
         code = Code.INTEGRITY
     elif isinstance(error, DeadlineError):
         code = Code.HANG

@@ -10,12 +10,15 @@ from pathlib import Path
 
 from sanderling.agent import outbox as outbox_table
 from sanderling.agent.actions import Emit
+from sanderling.agent.blobs import NoSpaceError
 from sanderling.agent.codec import from_plain, to_plain
 from sanderling.agent.outbox import Caps, Outbox, Row
 from sanderling.agent.state import AgentState, Slot
 from sanderling.errors import IntegrityError
 
 SCHEMA_VERSION = 1
+# A full disk says the one of its file, the other of the index of its log.
+_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
 _MIGRATIONS = {
     0: "CREATE TABLE document (name TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT;"
     "CREATE TABLE process (name TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT;" + outbox_table.SCHEMA
@@ -79,16 +82,25 @@ class SqliteStore:
         return from_plain(AgentState, plain)
 
     def save(self, state: AgentState, rows: Sequence[Emit], now: float) -> None:
-        """Stores what changed, and outbox rows, in one transaction."""
+        """Stores what changed, and outbox rows, in one transaction.
+
+        Raises:
+            NoSpaceError: The disk is full; nothing was stored.
+        """
         documents = {f"slot/{name}": _text(slot) for name, slot in state.slots.items()}
         plain = to_plain(state)
         plain["slots"] = {}
         documents["agent"] = json.dumps(plain)
         changed = [(name, body) for name, body in documents.items() if self._saved.get(name) != body]
-        with self._lock, self._sql:
-            self._sql.execute("BEGIN IMMEDIATE")
-            self._sql.executemany("INSERT OR REPLACE INTO document VALUES (?, ?)", changed)
-            self._outbox.append(rows, state.boot_id, now)
+        try:
+            with self._lock, self._sql:
+                self._sql.execute("BEGIN IMMEDIATE")
+                self._sql.executemany("INSERT OR REPLACE INTO document VALUES (?, ?)", changed)
+                self._outbox.append(rows, state.boot_id, now)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode in _FULL:
+                raise NoSpaceError(f"[state] {error}. Free space; until then this device takes no update") from error
+            raise
         self._saved = documents
 
     # Outbox

@@ -44,6 +44,7 @@ from sanderling.agent.ports import Later, WallClock
 from sanderling.agent.processes import boot_id
 from sanderling.agent.router_client import RouterClient
 from sanderling.agent.runners import Folders, Runners
+from sanderling.agent.samples import SampleUploads
 from sanderling.agent.state import Settings
 from sanderling.agent.store import SqliteStore
 from sanderling.agent.transport import FleetClient
@@ -51,7 +52,8 @@ from sanderling.agent.tuf_client import SignedVersions
 from sanderling.agent.workers import Workers
 from sanderling.errors import InputError, SanderlingError
 
-_LOOK_S = 1.0
+_LOOK_S = 0.2
+_HEALTH_S = 1.0
 _FLOOR_S = 600.0
 _log = logging.getLogger("sanderling.agent")
 
@@ -125,6 +127,7 @@ class Supervisor:
             options.threads,
             self._attached.open,
         )
+        self._samples = SampleUploads(client.upload_samples, self.runners, self._wall)
         self.driver = Driver(
             self._identity.device_id, self._boot, self.clock, self.store, self._perform, options.settings
         )
@@ -167,7 +170,7 @@ class Supervisor:
         self._workers.close(5.0)
         if self._end_all:
             self.router.end()
-            for slot in self.runners.slots():
+            for slot in self.runners.slots():  # their records, adopted or not
                 for end in self.runners.keep(slot, set()):
                     end()
         self._note_time(at_once=True)
@@ -182,6 +185,7 @@ class Supervisor:
             self.store.forget(action.boot_id, action.sequence)
         elif isinstance(action, CheckIn):
             self._submit("fleet", partial(self._check_ins.perform, action))
+            self._submit("fleet", self._send_samples)
         elif isinstance(action, Resolve | Fetch | Verify | Collect):
             self._submit("files", partial(self._files.perform, action))
         elif isinstance(action, Load | SelfTest | Serve | Observe):
@@ -191,6 +195,12 @@ class Supervisor:
                 versions = {version for owner, version in action.runners if owner == slot}
                 self._submit(f"slot {slot}", partial(self._keep, slot, versions))
         return iter(())
+
+    def _send_samples(self) -> None:
+        state = self.driver.state
+        running = [(slot.name, slot.active.release.version) for slot in state.slots.values() if slot.active]
+        if state.plan.sample_budget_bytes and state.approved:
+            self._samples.send(running, state.plan.sample_budget_bytes)
 
     def _submit(self, key: str, work: Callable[[], Event | None]) -> None:
         def answer() -> None:
@@ -208,9 +218,12 @@ class Supervisor:
     # Beside the driver
 
     def _watch(self) -> None:
-        waits = 0.0
+        waits, health_at = 0.0, 0.0
         while not self._stop.wait(_LOOK_S):
-            for died in self.runners.look():
+            ask = time.monotonic() >= health_at
+            if ask:
+                health_at = time.monotonic() + _HEALTH_S
+            for died in self.runners.look(health=ask):
                 self.driver.post(died)
             try:
                 # Not at once for ever: a router that cannot listen must not be started once a second.
@@ -238,9 +251,21 @@ class Supervisor:
 def run_agent(options: Options) -> None:
     """Runs an agent until SIGTERM, which leaves runners and router to the next one, or SIGINT, which ends them too."""
     agent = Supervisor(options)
-    signal.signal(signal.SIGTERM, lambda *_: agent.stop())
-    signal.signal(signal.SIGINT, lambda *_: agent.stop(end_all=True))
+    heard, tell = os.pipe()
+
+    def listen() -> None:
+        for word in iter(lambda: os.read(heard, 1), b""):
+            agent.stop(end_all=word == b"a")
+
+    # A handler runs inside whatever the main thread does, also inside a lock that `stop` takes: another thread stops.
+    threading.Thread(target=listen, name="agent signals", daemon=True).start()
+    signal.signal(signal.SIGTERM, lambda *_: _tell(tell, b"t"))
+    signal.signal(signal.SIGINT, lambda *_: _tell(tell, b"a"))
     agent.run()
+
+
+def _tell(pipe: int, word: bytes) -> None:
+    os.write(pipe, word)
 
 
 def _lock(state: Path) -> IO[str]:

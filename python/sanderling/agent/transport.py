@@ -14,6 +14,7 @@ from sanderling import errors
 from sanderling.agent.identity import Identity
 from sanderling.api.artifact.v1 import artifact_pb2, artifact_pb2_grpc
 from sanderling.api.device.v1 import device_pb2, device_pb2_grpc
+from sanderling.api.retrain.v1 import samples_pb2, samples_pb2_grpc
 from sanderling.errors import AuthError, DeadlineError, SanderlingError, TransportError
 from sanderling.trust import PROTOCOL_VERSION
 
@@ -82,6 +83,11 @@ class FleetClient:
         with self._channel() as channel:
             answer = device_pb2_grpc.DeviceServiceStub(channel).RenewCertificate(request, timeout=CALL_S)
             return answer.certificate_chain.encode()
+
+    def upload_samples(self, request: samples_pb2.UploadSamplesRequest) -> samples_pb2.UploadSamplesResponse:
+        """Hands samples over; raises as `check_in`."""
+        with self._channel() as channel:
+            return samples_pb2_grpc.SampleServiceStub(channel).UploadSamples(request, timeout=CALL_S)
 
     def metadata(self, name: str) -> bytes | None:
         """A file of TUF metadata, None if there is none; raises as `check_in`."""

@@ -1,4 +1,4 @@
-"""`sanderling model show|quantize`."""
+"""`sanderling model show|quantize|build`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sanderling.errors import InputError
 
 @click.group()
 def model() -> None:
-    """Look into ONNX models and make them small."""
+    """Look into ONNX models, make them small, and pack versions of them."""
 
 
 @model.command()
@@ -109,3 +109,53 @@ def quantize(file: Path, calibration: Path, result: Path, report: Path | None, o
     else:
         click.echo(str(quantized.report))
         click.echo(f"wrote {result}: {human_bytes(len(loaded.bytes))} -> {human_bytes(len(quantized.bytes))}")
+
+
+@model.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("rows", type=click.Path(path_type=Path))
+@click.option("--name", required=True, help="Of the model: lower-case letters, digits, _ and -.")
+@click.option("--version", required=True, help="Starts with a digit, has no dash.")
+@click.option("--release", type=click.IntRange(min=1), required=True, help="Counts up with every release of the model.")
+@click.option("--labels", default="", help="Names of the classes of the first output, separated by commas.")
+@click.option("--machine", "machines", multiple=True, help="Where it runs, such as x86_64; everywhere if left out.")
+@click.option("--min-memory", default=0, type=click.IntRange(min=0), help="Bytes of RAM that a device must have.")
+@click.option("--runtime", default="", help="Versions of Sanderling that it runs on, such as '>=0.1,<2'.")
+@click.option("--parent", default="", help="NAME-VERSION that it was trained from.")
+@click.option("--report", type=click.Path(path_type=Path, exists=True), help="The report of `model quantize --report`.")
+@click.option(
+    "--folder", type=click.Path(path_type=Path, file_okay=False, exists=True), default=".", help="Where to write it."
+)
+@output_option
+def build(file: Path, rows: Path, folder: Path, output: str, **options: Any) -> None:
+    """Pack FILE as a version for a fleet, NAME-VERSION.sanderling.
+
+    ROWS (.npy, or .npz by input name) are what the version is to call normal: devices compare what they see with them.
+    Some become golden samples, which a device must answer as this machine does before the version may run there.
+
+    \b
+    sanderling model build digits-int8.onnx rows.npy --name digits --version 1.0 --release 1
+    """
+    import sanderling
+    from sanderling.versions import Compatibility, Lineage, write_bundle
+    from sanderling.versions._build import Recipe, build_version
+
+    loaded = sanderling.load(file)
+    recipe = Recipe(
+        name=options["name"],
+        version=options["version"],
+        release_counter=options["release"],
+        labels=[label for label in options["labels"].split(",") if label],
+        compatibility=Compatibility(
+            machines=options["machines"], min_memory_bytes=options["min_memory"], runtime=options["runtime"]
+        ),
+        lineage=Lineage(parent=options["parent"]),
+        report=json.loads(options["report"].read_text()) if options["report"] else None,
+    )
+    bundle = build_version(loaded, read_arrays(rows, [spec.name for spec in loaded.inputs]), recipe)
+    path = write_bundle(bundle, folder)
+    if output == "json":
+        print_json({"file": path, "manifest": json.loads(bundle.manifest.to_bytes())})
+        return
+    parts = ", ".join(f"{name} {human_bytes(blob.size)}" for name, blob in bundle.manifest.blobs.items())
+    click.echo(f"wrote {path}: {parts}")

@@ -19,6 +19,7 @@ from sanderling.trust import JoinToken
 from sanderling.versions import Bundle, write_bundle
 from sanderling_fleet.commands.connection import FleetSettings, find_settings
 from sanderling_fleet.commands.printing import duration
+from sanderling_fleet.config import ServerConfig, with_settings
 
 SANDERLING = [sys.executable, "-m", "sanderling.cli"]
 
@@ -216,8 +217,88 @@ def test_flags_come_before_files_and_nearer_files_before_farther_ones(tmp_path):
         find_settings(FleetSettings(), files)
 
 
+def enrolled_device(fleet, sanderling, *label):
+    folder, server = fleet
+    token = JoinToken.from_text(sanderling("device", "token", *label).stdout)
+    credentials = grpc.ssl_channel_credentials((folder / "operator" / "ca.pem").read_bytes())
+    with grpc.secure_channel(server.addresses["enrolment"], credentials) as channel:
+        request = enrolment_pb2.EnrollRequest(
+            protocol_version=1, request_id="r", token_secret=token.secret, csr=new_csr()[1]
+        )
+        return EnrolmentServiceStub(channel).Enroll(request, timeout=20).device_id
+
+
+def test_a_rollout_by_hand(fleet, sanderling, tmp_path):
+    folder, _ = fleet
+    device = enrolled_device(fleet, sanderling, "--label", "site=attic")
+    versions = [manifest_of("faces", version, counter) for version, counter in (("1.0", 1), ("2.0", 2))]
+    old, new = (write_bundle(Bundle(*version), tmp_path) for version in versions)
+    signed = tmp_path / "targets.json"
+    sanderling("model", "sign", old, new, signed, "--release", folder / "release")
+    assert sanderling("model", "push", old, new, "--signed", signed).stdout == "faces-1.0\nfaces-2.0\n"
+    assert "Give either --release" in sanderling("model", "push", old, code=2).stderr
+
+    create = ["rollout", "create", "faces-2.0", "--selector", "site=attic", "--slot", "door"]
+    assert "nothing was changed" in sanderling(*create, "--dry-run").stdout
+    stages = ["--stage", "canary:1:soak=1m:hold", "--stage", "all:100%"]
+    rollout = sanderling(*create, *stages, "--control", "20", "--compare", "confidence=0.05").stdout.strip()
+    assert rollout in sanderling("rollout", "ls").stdout
+    shown = json.loads(sanderling("rollout", "status", rollout, "-o", "json").stdout)
+    canary, last = shown["spec"]["stages"]
+    assert (canary["count"], canary["soak"], canary["hold"], last["percent"]) == (1, "60s", True, 100)
+    assert [list(gate) for gate in canary["gates"]] == [["hard_limit"], ["comparison"]]
+    assert [list(gate) for gate in last["gates"]] == [["hard_limit"]]
+    assert [item["device_id"] for item in shown["assignments"]] == [device]
+    text = sanderling("rollout", "status", rollout).stdout
+    assert "faces-2.0 in slot door  running" in text
+    assert "offered" in text
+
+    assert "paused: by admin: lunch" in sanderling("rollout", "pause", rollout, "--reason", "lunch").stdout
+    assert "running" in sanderling("rollout", "resume", rollout).stdout
+    refused = sanderling("rollout", "promote", rollout, code=1).stderr
+    assert "Allowed now: Pause, Abort, RollBack" in refused
+    token = tmp_path / "back.token"
+    sanderling("model", "downgrade-token", old, token, "--release", folder / "release")
+    rolled = sanderling("rollout", "roll-back", rollout, "--downgrade-token", token, "-o", "json").stdout
+    assert json.loads(rolled)["state"] in ("ROLLOUT_STATE_ROLLING_BACK", "ROLLOUT_STATE_ROLLED_BACK")
+    other = sanderling(*create, *stages).stdout.strip()
+    assert "aborted: by admin: enough" in sanderling("rollout", "abort", other, "--reason", "enough").stdout
+    ended = sanderling("rollout", "status", other, "--watch", code=7)
+    assert "ended as aborted" in ended.stderr
+    sanderling("device", "revoke", device)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--stage", "canary"], "expected NAME:SIZE"),
+        (["--stage", "canary:few"], "expected a count or a percentage"),
+        (["--stage", "canary:1:soak=soon"], "no span of time"),
+        (["--stage", "canary:1:wait"], "has 'wait'"),
+        (["--compare", "speed=1"], "metrics are crashes, latency_p95"),
+        (["--compare", "confidence=0.1", "--stage", "all:100%"], "a stage before the last"),
+        (["--compare", "confidence=0.1"], "control_percent is 0"),
+        (["--selector", "a in (b"], "column 8: found the end"),
+    ],
+)
+def test_rollouts_that_make_no_sense(sanderling, options, words):
+    assert words in sanderling("rollout", "create", "digits-1.0", *options, code=1).stderr
+
+
 def test_durations():
     assert [duration(text) for text in ("90s", "1.5m", "24h", "7d")] == [90, 90, 86_400, 604_800]
     for text in ("", "90", "h", "-1h", "1 h"):
-        with pytest.raises(ValueError, match="no duration"):
+        with pytest.raises(ValueError, match="no span of time"):
             duration(text)
+
+
+def test_settings_on_the_command_line():
+    config = with_settings(ServerConfig(), ["check_in_seconds=10", "host=fleet.example.org", "probation_rows=20"])
+    assert (config.check_in_seconds, config.host, config.probation_rows) == (10, "fleet.example.org", 20)
+    for setting, words in (
+        ("check_in=10", "Did you mean 'check_in_seconds'"),
+        ("probation_rows=x", "probation_rows is 'x', expected int"),
+        ("probation_rows", "is no KEY=VALUE"),
+    ):
+        with pytest.raises(InputError, match=words):
+            with_settings(ServerConfig(), [setting])

@@ -55,9 +55,9 @@ class Place:
         return process
 
     @contextlib.asynccontextmanager
-    async def running(self, **wanted):
+    async def running(self):
         async with self.store() as store:
-            ingest = Ingest(store, WallClock(), self.link(), self.intake, retry_seconds=0.05, **wanted)
+            ingest = Ingest(store, WallClock(), self.link(), self.intake, retry_seconds=0.05)
             await ingest.start(WAIT_SECONDS)
             try:
                 yield ingest, store

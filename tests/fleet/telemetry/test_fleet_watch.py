@@ -10,7 +10,7 @@ from sanderling_fleet.core.alerts import KIND, RESOLVED, STANDING
 from sanderling_fleet.core.fleet_watch import FleetWatch, fleet_windows
 from sanderling_fleet.core.telemetry import Intake
 from sanderling_fleet.core.telemetry_rows import Identity
-from sanderling_fleet.store import Document
+from sanderling_fleet.store import Document, Standing
 from sanderling_fleet.verdict import Policy
 
 FAULT, MOVED = pb.DEVICE_VERDICT_SENSOR_FAULT, pb.DEVICE_VERDICT_MOVED
@@ -115,6 +115,24 @@ def test_a_device_that_runs_another_version_holds_up_nobody(tmp_path):
         judged = [w for w in windows if w["version"] == VERSION]
         assert len(windows) > before
         assert judged[0]["missing"] == []
+
+    run_in("sql", tmp_path, test, THREE)
+
+
+def test_a_revoked_device_holds_up_nobody(tmp_path):
+    async def test(store):
+        await take(store, [item for n in (1, 2) for item in received(f"dv-{n}", envelope(1, window(1)))])
+        await take(store, received("dv-1", envelope(2, window(2)), envelope(3, window(3))))
+        before = len((await seen(store))[0])
+        async with store.transaction() as tx:
+            await fresh().tend(tx, NOW + 1)
+        assert len((await seen(store))[0]) == before
+        async with store.transaction() as tx:
+            await tx.put(device("dv-2", Standing.REVOKED))
+            await fresh().tend(tx, NOW + 2)
+        windows, _ = await seen(store)
+        assert len(windows) > before
+        assert windows[0]["missing"] == []
 
     run_in("sql", tmp_path, test, THREE)
 

@@ -15,11 +15,13 @@ from sqlalchemy.exc import OperationalError
 from sanderling.api.telemetry.v1 import telemetry_pb2 as pb
 from sanderling.errors import InputError
 from sanderling_fleet.broker.topics import device_hint, group_hint, up
+from sanderling_fleet.clock import WallClock
 from sanderling_fleet.core.telemetry import Intake
 from sanderling_fleet.core.telemetry_rows import Identity
 from sanderling_fleet.ingest import consumer
 from sanderling_fleet.ingest.consumer import Consumer
 from sanderling_fleet.ingest.link import certified_link
+from sanderling_fleet.ingest.upkeep import Upkeep
 from sanderling_fleet.store import Certificate, Presence, Standing
 
 
@@ -145,13 +147,15 @@ def test_one_message_that_breaks_us_does_not_take_its_batch_along(on_mosquitto, 
 def test_the_store_says_who_is_revoked_and_the_broker_follows(on_mosquitto):
     async def test():
         serial = on_mosquitto.machines.serials["dv-2"]
-        wanted = {"folder": on_mosquitto.mosquitto.files, "tend_seconds": 0.05}
-        async with on_mosquitto.running(**wanted) as (ingest, store):
+        async with on_mosquitto.running() as (ingest, store):
+            upkeep = Upkeep(store, WallClock(), on_mosquitto.intake, on_mosquitto.mosquitto.files)
             with on_mosquitto.client("dv-2") as client:
                 publish(client, "dv-2", envelope(1))
                 async with store.transaction() as tx:
                     await tx.put(device("dv-2", Standing.REVOKED))
                     await tx.put(Certificate(serial, "dv-2", 1.0, time.time() + 1000, time.time()))
+
+                await upkeep.look()
 
                 async def shut_out():
                     return client.publish(up("dv-2", "metrics"), b"x") == 0x87

@@ -11,6 +11,7 @@ from envelopes import NOW, SLOT, VERSION, device, envelope, event, metrics, rece
 from sanderling.api.telemetry.v1 import telemetry_pb2 as pb
 from sanderling.errors import InputError
 from sanderling_fleet.core.alerts import KIND
+from sanderling_fleet.core.fleet_watch import fleet_windows
 from sanderling_fleet.core.telemetry import Intake, TelemetryPolicy, set_presence
 from sanderling_fleet.core.telemetry_rows import Identity, Received
 from sanderling_fleet.store import (
@@ -219,6 +220,9 @@ def test_asserted_telemetry_is_kept_and_judges_only_where_it_is_trusted(kind, tm
             assert [row.device_id for row in await wary.readings(tx, SLOT, VERSION)] == ["dv-2"]
             assert {t.device_id for t in await trusting.totals(tx, SLOT, VERSION)} == {"dv-1", "dv-2"}
             assert len(await trusting.readings(tx, SLOT, VERSION)) == 2
+            (judged,) = await fleet_windows(tx, SLOT, 10)
+            assert not wary.trusts(judged["identity"])
+            assert trusting.trusts(judged["identity"])
 
     run_in(kind, tmp_path, test)
 

@@ -1,0 +1,89 @@
+"""Telemetry as a part of the fleet server: broker, ingest, check-ins and upkeep around one intake."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from sanderling_fleet.broker.embedded import EmbeddedBroker
+from sanderling_fleet.broker.mosquitto import BrokerFolder
+from sanderling_fleet.core.context import Core
+from sanderling_fleet.core.messages import Broker, TelemetryRow
+from sanderling_fleet.core.telemetry import Intake, TelemetryPolicy
+from sanderling_fleet.core.telemetry_rows import Identity, Received
+from sanderling_fleet.ingest.link import certified_link, password_link
+from sanderling_fleet.ingest.service import Ingest
+from sanderling_fleet.ingest.upkeep import Upkeep
+from sanderling_fleet.store import Device, Transaction
+
+EMBEDDED = "embedded"
+_log = logging.getLogger(__name__)
+
+
+class TelemetryParts:
+    """Starts and stops them with the server.
+
+    Args:
+        core: The fleet; it learns the broker's address, and hands over the telemetry of check-ins.
+        server: The fleet's folder server/.
+        broker: "mqtts://HOST:PORT", "embedded", or empty for none: then telemetry comes with check-ins only.
+        policy: How telemetry is kept.
+    """
+
+    def __init__(self, core: Core, server: Path, broker: str = "", policy: TelemetryPolicy | None = None) -> None:
+        self.intake = Intake(policy)
+        self.ingest: Ingest | None = None
+        self._core = core
+        self._server = server
+        self._broker = broker
+        self._embedded: EmbeddedBroker | None = None
+        folder = server.parent / "broker"
+        mosquitto = BrokerFolder(folder, server) if (folder / "mosquitto.conf").exists() else None
+        self._upkeep = Upkeep(core.store, core.clock, self.intake, mosquitto)
+
+    async def start(self) -> None:
+        """Starts the broker if it is embedded, and begins to connect; devices are told its address from now on.
+
+        Raises:
+            InputError: The broker's URL cannot be used.
+            TransportError: The embedded broker did not start.
+            UnsupportedError: There is no embedded broker for this machine.
+        """
+        if self._broker == EMBEDDED:
+            self._embedded = EmbeddedBroker(self._server)
+            await asyncio.to_thread(self._embedded.start)
+            address = self._embedded.address
+            link = password_link(address)
+        elif self._broker:
+            address = Broker(self._broker)
+            link = certified_link(self._broker, self._core.authority, self._server, self._core.clock.now())
+        if self._broker:
+            settings = self._core.settings
+            addresses = dataclasses.replace(settings.addresses, broker=address)
+            self._core.settings = dataclasses.replace(settings, addresses=addresses)
+            self.ingest = Ingest(self._core.store, self._core.clock, link, self.intake)
+            await self.ingest.start()
+        self._upkeep.start()
+
+    async def stop(self) -> None:
+        """Ends what `start` began; the store stays open. Repeats safely."""
+        await self._upkeep.stop()
+        if self.ingest is not None:
+            await self.ingest.stop()
+        if self._embedded is not None:
+            await asyncio.to_thread(self._embedded.stop)
+
+    def hint(self, devices: Iterable[str]) -> None:
+        """Asks devices to check in soon; without a broker they come by themselves."""
+        if self.ingest is not None:
+            self.ingest.hint(devices)
+
+    async def on_telemetry(self, tx: Transaction, device: Device, rows: Sequence[TelemetryRow]) -> None:
+        """Takes what a check-in carries, in its transaction."""
+        received = [Received(device.device_id, row.content, Identity.VERIFIED) for row in rows]
+        taken = await self.intake.take(tx, received, self._core.clock.now())
+        for device_id, reason in taken.refused[:1]:
+            _log.warning("refused %d rows of telemetry in a check-in of %r: %s", len(taken.refused), device_id, reason)
