@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -50,6 +50,7 @@ from sanderling_fleet.trust.tuf_repository import OnlineRoles
 from sanderling_fleet.virtual_readings import measure
 
 T = TypeVar("T")
+R = TypeVar("R", bound=Record)
 _OPERATOR = "olga"
 _PART_BYTES = 256 << 10
 
@@ -111,6 +112,7 @@ class VirtualServer:
         self._uploads: list[bytes] = []
         self._held: list[bytes] = []
         self._waiting: list[Received] = []
+        self._read_before: dict[str, tuple[Document, rollout_pb2.Rollout]] = {}
         self._known: dict[bytes, tuple[str, str, float]] = {}
         self._upload(trust.director_document(director.public_key()))
         self._run(registry.initialise(self._core, self._release.root.to_bytes(), self._release.targets.to_bytes()))
@@ -279,13 +281,19 @@ class VirtualServer:
     # What there is to see.
 
     def rollouts(self) -> list[rollout_pb2.Rollout]:
-        """All rollouts, oldest first."""
-        stored = self._run(rollouts.list_all(self._core))
-        return [rollout_message(item.rollout, item.created_by, item.tokens) for item in reversed(stored)]
+        """All rollouts, oldest first; those that have not changed are the same objects."""
+        documents = sorted(self._find(Document, {"kind": rollouts.KIND}), key=lambda d: d.created_at)
+        for document in documents:
+            known = self._read_before.get(document.document_id)
+            if known is None or known[0] is not document:
+                stored = self._run(rollouts.get(self._core, document.document_id))
+                message = rollout_message(stored.rollout, stored.created_by, stored.tokens)
+                self._read_before[document.document_id] = (document, message)
+        return [self._read_before[document.document_id][1] for document in documents]
 
     def alerts(self) -> list[dict[str, Any]]:
         """All alerts: kind, subject, state, severity, summary, devices, when."""
-        documents = [d for d in self._find(Document) if d.kind == ALERT]
+        documents = self._find(Document, {"kind": ALERT})
         return [
             {"subject": d.subject, "state": d.state, "at": d.created_at, "until": d.updated_at, **d.body}
             for d in sorted(documents, key=lambda d: (d.created_at, d.document_id))
@@ -297,8 +305,8 @@ class VirtualServer:
 
     def telemetry(self) -> list[tuple[str, str, int]]:
         """(device, boot id, sequence) of every row that is stored, as often as it is."""
-        rows = (*self._find(MetricsRow), *self._find(DriftRow), *self._find(EventRow))
-        return sorted((row.device_id, row.boot_id, row.sequence) for row in rows)
+        rows: list[MetricsRow | DriftRow | EventRow] = [*self._find(MetricsRow), *self._find(DriftRow)]
+        return sorted((row.device_id, row.boot_id, row.sequence) for row in [*rows, *self._find(EventRow)])
 
     def counted(self) -> tuple[int, int]:
         """Inferences by the stored rows of metrics, and by the totals of versions: equal if nothing counts twice."""
@@ -332,10 +340,10 @@ class VirtualServer:
         self._held.append(data)
         self._run(put_blob(self._core.blobs, data))
 
-    def _find(self, kind: type[T]) -> list[T]:
-        async def body() -> list[Any]:
+    def _find(self, kind: type[R], where: Mapping[str, Any] | None = None) -> list[R]:
+        async def body() -> list[R]:
             async with self._core.store.transaction() as tx:
-                return await tx.find(kind)  # type: ignore[type-var]
+                return await tx.find(kind, where)
 
         return self._run(body())
 
@@ -344,7 +352,7 @@ class VirtualServer:
         try:
             coroutine.send(None)
         except StopIteration as end:
-            return end.value
+            return cast(T, end.value)
         raise InternalError("[virtual server] an operation waits, and virtual time has nobody to wake it. Report this")
 
 

@@ -238,8 +238,8 @@ class Runners:
         if drift is not None:
             weights = np.exp(drift.strength * _RISING)
             shares = weights / weights.sum()
-            since = int((ended - drift.begin) / lasted)
-            if since > 0 and since % drift.alarm_after == 0:
+            windows = int((middle - drift.begin) / lasted) + 1
+            if windows % drift.alarm_after == 0:
                 message.verdict = telemetry_pb2.DEVICE_VERDICT_MOVED
                 message.causes.append("x[0] higher")
         counts = self._chance.multinomial(fleet.window_rows, shares, size=_FEATURES)

@@ -294,7 +294,7 @@ class Happening:
     device_deadline: Seconds = 86400.0
     word: str = ""
     strength: float = 1.0
-    alarm_after: int = 3
+    alarm_after: int = 1
     lasts: Seconds = 0.0
     kind: str = "stuck"
     reboot: bool = False

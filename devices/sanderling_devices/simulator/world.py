@@ -20,7 +20,7 @@ class Change:
     begin: float
     end: float
     strength: float = 0.0
-    alarm_after: int = 3
+    alarm_after: int = 1
     fault: str = ""
 
 
