@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
+import weakref
 from collections.abc import Collection, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 from sanderling.drift import Scope
@@ -117,29 +117,37 @@ async def _labels(tx: Transaction, state: FleetState, rows: Sequence[DriftRow]) 
     return {device.device_id: labels_of(device) for device in await tx.find(Device) if device.device_id in wanted}
 
 
+_parsed: dict[int, tuple[weakref.ref[Document], FleetState]] = {}
+"""By identity of documents that are alive; neither they nor states change. Of 200 devices a state is a megabyte of
+text, and what was written last is what is read next."""
+
+
 def _state_of(document: Document) -> FleetState:
-    return _parse(document.body["state"])
+    known = _parsed.get(id(document))
+    if known is not None and known[0]() is document:
+        return known[1]
+    return _remember(document, FleetState.from_json(document.body["state"]))
 
 
-@lru_cache(maxsize=32)
-def _parse(text: str) -> FleetState:
-    # Of 200 devices it is half a megabyte, and what was written last is what is read next. States are frozen.
-    return FleetState.from_json(text)
+def _remember(document: Document, state: FleetState) -> FleetState:
+    key = id(document)
+    _parsed[key] = (weakref.ref(document, lambda _: _parsed.pop(key, None)), state)
+    return state
 
 
 async def _save(tx: Transaction, document: Document, state: FleetState, now: float) -> None:
     waited_for = [member.device for member in state.members if member.waited_for]
     body = {"state": state.to_json(), "identity": document.body["identity"], "devices": waited_for}
-    await tx.put(
-        dataclasses.replace(
-            document,
-            version=document.version + 1,
-            state=WAITING if waited_for or state.pending else IDLE,
-            created_at=document.created_at or now,
-            updated_at=now,
-            body=body,
-        )
+    new = dataclasses.replace(
+        document,
+        version=document.version + 1,
+        state=WAITING if waited_for or state.pending else IDLE,
+        created_at=document.created_at or now,
+        updated_at=now,
+        body=body,
     )
+    _remember(new, state)
+    await tx.put(new)
 
 
 async def _keep(tx: Transaction, state: FleetState, judged: Judgement, now: float, identity: str) -> None:

@@ -399,6 +399,7 @@ async def _keep(tx: Transaction, stored: Stored, document: Document | None, now:
         new = Document(KIND, rollout.rollout_id, 1, state, rollout.spec.slot, now, now, body)
     else:
         new = replace(document, version=document.version + 1, state=state, updated_at=now, body=body)
+    _remember(new, stored)
     if not await tx.swap(new):
         raise InputError(f"[rollout] {rollout.rollout_id} was changed at the same time. Try again")
 
@@ -414,7 +415,10 @@ def _read(document: Document) -> Stored:
         return known[1]
     body = document.body
     tokens = tuple(base64.b64decode(token) for token in body["tokens"])
-    stored = Stored(Rollout.from_json(json.dumps(body["rollout"])), body["created_by"], tokens)
+    return _remember(document, Stored(Rollout.from_json(json.dumps(body["rollout"])), body["created_by"], tokens))
+
+
+def _remember(document: Document, stored: Stored) -> Stored:
     key = id(document)
     _parsed[key] = (weakref.ref(document, lambda _: _parsed.pop(key, None)), stored)
     return stored
