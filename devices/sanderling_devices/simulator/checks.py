@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sanderling_devices.simulator.journal import state_word
-from sanderling_devices.simulator.network import matches
 from sanderling_devices.simulator.reading import duration_text
 from sanderling_devices.simulator.scenario import Assertion, Check
 
@@ -41,9 +40,7 @@ def judge(sim: Simulation, rollouts: Mapping[str, str], samples: Mapping[int, li
         rollouts: Id by name.
         samples: Devices that ran a version at the time of an assertion, by its number.
     """
-    return [
-        _judge(sim, item, rollouts, samples.get(number)) for number, item in enumerate(sim.scenario.expect)
-    ]
+    return [_judge(sim, item, rollouts, samples.get(number)) for number, item in enumerate(sim.scenario.expect)]
 
 
 def running(sim: Simulation, item: Assertion) -> list[str]:
@@ -62,8 +59,8 @@ def _judge(sim: Simulation, item: Assertion, rollouts: Mapping[str, str], sample
             return _count(item, f"devices on which {item.version} ever answered", len(seen))
         case Check.RUNNING:
             when = f"after {duration_text(item.at)}" if item.at is not None else "at the end"
-            found = sample if sample is not None else running(sim, item)
-            return _count(item, f"devices with {item.version} {when}", len(found))
+            devices = sample if sample is not None else running(sim, item)
+            return _count(item, f"devices with {item.version} {when}", len(devices))
         case Check.ROLLOUT:
             return _rollout(sim, item, rollouts.get(item.rollout, ""))
         case Check.ALERT:

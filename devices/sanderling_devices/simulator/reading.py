@@ -61,7 +61,8 @@ def read(kind: type[T], table: Any, where: str) -> T:
     """
     if not isinstance(table, Mapping):
         raise InputError(f"[scenario] {where} is {table!r}, expected a table")
-    hints = _hints(kind)
+    fields: Any = kind
+    hints = _hints(fields)
     for key in table:
         if key not in hints:
             raise InputError(f"[scenario] {where} has the unknown key {key!r}. {suggestion(key, hints)}")
@@ -102,7 +103,14 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     return value
 
 
-_WORDS = {float: "a number", int: "a whole number", str: "text", bool: "true or false", tuple: "a list", dict: "a table"}
+_WORDS = {
+    float: "a number",
+    int: "a whole number",
+    str: "text",
+    bool: "true or false",
+    tuple: "a list",
+    dict: "a table",
+}
 
 
 @functools.cache

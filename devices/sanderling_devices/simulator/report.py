@@ -14,6 +14,8 @@ from sanderling_devices.simulator.reading import duration_text
 if TYPE_CHECKING:
     from sanderling_devices.simulator.simulation import Simulation
 
+_WIDEST = 120
+
 
 @dataclass(frozen=True)
 class Report:
@@ -61,17 +63,24 @@ class Report:
         ]
         if rows:
             parts.append(table(("VERSION", "EVER ON", "AT THE END", "ACCURACY"), rows))
-        rows = [(r["name"], r["version"], r["state"], duration_text(r["at_s"]), r["reason"]) for r in self.rollouts]
+        rows = [
+            (r["name"], r["version"], r["state"], duration_text(r["at_s"]), _short(r["reason"])) for r in self.rollouts
+        ]
         if rows:
             parts.append(table(("ROLLOUT", "VERSION", "STATE", "AFTER", "REASON"), rows))
-        rows = [(a["kind"], a["count"], a["devices"], a["summary"]) for a in self.alerts]
+        rows = [(a["kind"], a["count"], a["devices"], _short(a["summary"])) for a in self.alerts]
         if rows:
             parts.append(table(("ALERT", "TIMES", "DEVICES", "LAST"), rows))
         parts.append(table(("COUNT", "OF"), [(count, name.replace("_", " ")) for name, count in self.traffic.items()]))
-        rows = [("held" if o.passed else "BROKEN", o.asserted, o.found) for o in self.outcomes]
+        rows = [("held" if o.passed else "BROKEN", o.asserted, _short(o.found)) for o in self.outcomes]
         if rows:
             parts.append(table(("", "EXPECTED", "FOUND"), rows))
         return "\n\n".join(parts)
+
+
+def _short(text: str) -> str:
+    """For a table; the JSON has all of it."""
+    return text if len(text) <= _WIDEST else text[: _WIDEST - 3] + "..."
 
 
 def make_report(sim: Simulation, rollouts: Mapping[str, str], outcomes: Sequence[Outcome]) -> Report:

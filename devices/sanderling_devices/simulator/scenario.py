@@ -119,6 +119,16 @@ class Offline:
     lasts: Seconds = 0.0
     daily: tuple[float, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Checks the hours and the share.
+
+        Raises:
+            InputError: They are none.
+        """
+        hours = len(self.daily) == 2 and all(0 <= hour <= 24 for hour in self.daily)
+        if (self.daily and not hours) or not (self.daily or self.lasts > 0) or not 0 <= self.share <= 1:
+            raise InputError("[scenario] offline: give `lasts`, or two hours from 0 to 24 as `daily`; share is 0 to 1")
+
 
 @dataclass(frozen=True)
 class Outage:
@@ -404,8 +414,7 @@ class Scenario:
                 )
             if item.version and item.version not in versions:
                 raise InputError(
-                    f"[scenario] expect {item.check}: no version {item.version!r}. "
-                    f"{suggestion(item.version, versions)}"
+                    f"[scenario] expect {item.check}: no version {item.version!r}. {suggestion(item.version, versions)}"
                 )
 
 

@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from sanderling_devices.simulator.journal import Journal
 from sanderling_devices.simulator.network import Link, deal_silences, matches
 from sanderling_devices.simulator.report import Report, make_report
 from sanderling_devices.simulator.runners import Runners
-from sanderling_devices.simulator.scenario import Behaviour, Check, FleetSpec, Scenario
+from sanderling_devices.simulator.scenario import Assertion, Behaviour, Check, FleetSpec, Scenario
 from sanderling_devices.simulator.server import MakeServer, VirtualServer, find_server
 from sanderling_devices.simulator.timeline import Timeline
 from sanderling_devices.simulator.world import Inputs
@@ -124,7 +125,7 @@ class Simulation:
         samples: dict[int, list[str]] = {}
         for number, item in enumerate(scenario.expect):
             if item.check is Check.RUNNING and item.at is not None:
-                self.at(START + item.at, lambda n=number, i=item: samples.update({n: checks.running(self, i)}))
+                self.at(START + item.at, partial(self._sample, samples, number, item))
         while self._heap and self._heap[0][0] <= end:
             due, _, do = heapq.heappop(self._heap)
             self.clock.wait_until(due)
@@ -158,7 +159,7 @@ class Simulation:
         self.at(self.clock.now() + (away_s or _AWAY_S), back)
 
     def calls(self) -> tuple[int, int]:
-        """Calls that devices have made, and those that failed on their way."""
+        """Calls that devices have made, and those that did not come back."""
         return sum(link.calls for link in self._links), sum(link.failures for link in self._links)
 
     def labels(self, device: Device) -> dict[str, str]:
@@ -168,6 +169,9 @@ class Simulation:
     def select(self, selector: str) -> list[Device]:
         """Devices by labels."""
         return [device for device in self.devices.values() if matches(selector, self.labels(device))]
+
+    def _sample(self, samples: dict[int, list[str]], number: int, item: Assertion) -> None:
+        samples[number] = checks.running(self, item)
 
     def _wake_if(self, device: Device, due: float) -> None:
         if self._wakes.get(device.device_id) == due:
@@ -219,7 +223,7 @@ class Simulation:
             self.devices[device.device_id] = device
             self.inputs[device.device_id] = Inputs()
             device.start(self._runners(device, number))
-            self.at(START + chance.uniform(0.0, scenario.fleet.check_in), lambda device=device: self.wake(device))
+            self.at(START + chance.uniform(0.0, scenario.fleet.check_in), partial(self.wake, device))
 
     def _runners(self, device: Device, number: int) -> Runners:
         def died(event: Any) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
 from sanderling.api.rollout.v1 import rollout_pb2
 from sanderling.errors import InputError
 from sanderling.versions import Blob, Manifest, Tensor
-from sanderling_devices.simulator.reading import duration_text, suggestion
+from sanderling_devices.simulator.reading import suggestion
 from sanderling_devices.simulator.scenario import Deed, GateSpec, Happening, StageSpec
 from sanderling_devices.simulator.world import Change
-
-import hashlib
-from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sanderling_devices.simulator.simulation import Simulation
@@ -35,7 +36,7 @@ class Timeline:
         """Puts everything on the heap."""
         start = self._sim.clock.now()
         for event in self._sim.scenario.event:
-            self._sim.at(start + event.at, lambda event=event: self._do(event))
+            self._sim.at(start + event.at, partial(self._do, event))
 
     def _do(self, event: Happening) -> None:
         sim, now = self._sim, self._sim.clock.now()
@@ -117,7 +118,9 @@ def _stage(stage: StageSpec) -> rollout_pb2.Stage:
 
 
 def _gate(gate: GateSpec) -> rollout_pb2.Gate:
-    known = {name.removeprefix("METRIC_").lower() for name in rollout_pb2.Metric.keys()} - {"unspecified"}
+    known = {name.removeprefix("METRIC_").lower() for name in rollout_pb2.Metric.DESCRIPTOR.values_by_name} - {
+        "unspecified"
+    }
     if gate.metric not in known:
         raise InputError(f"[scenario] a gate on {gate.metric!r}. {suggestion(gate.metric, known)}")
     metric = rollout_pb2.Metric.Value(f"METRIC_{gate.metric.upper()}")
