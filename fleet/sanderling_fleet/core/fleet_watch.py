@@ -52,8 +52,7 @@ class FleetWatch:
                 else:
                     await _keep(tx, state, judged, now, key[2])
             await _save(tx, document, state, now)
-            for device_id in dict.fromkeys(row.device_id for row in mine):
-                await self._forget(tx, device_id, key[0], document.document_id, now)
+            await self._forget(tx, dict.fromkeys(row.device_id for row in mine), key[0], document.document_id, now)
         return refused
 
     async def expire(self, tx: Transaction, now: float, revoked: Collection[str] = ()) -> int:
@@ -84,14 +83,18 @@ class FleetWatch:
                 await _keep(tx, state, judged, now, identity)
                 await _save(tx, document, state, now)
 
-    async def _forget(self, tx: Transaction, device_id: str, slot: str, but: str, now: float) -> None:
-        """Waits no longer for a device in other versions of a slot: it runs the one of the state `but`."""
+    async def _forget(self, tx: Transaction, devices: Collection[str], slot: str, but: str, now: float) -> None:
+        """Waits no longer for devices in other versions of a slot: they run the one of the state `but`."""
         for document in await tx.find(Document, {"kind": STATE_KIND, "state": WAITING, "subject": slot}):
-            if document.document_id != but and device_id in document.body["devices"]:
-                state = _state_of(document)
-                state, judged = verdict.forget(state, device_id, now, await _labels(tx, state, ()))
+            gone = [device_id for device_id in devices if device_id in document.body["devices"]]
+            if document.document_id == but or not gone:
+                continue
+            state = _state_of(document)
+            labels = await _labels(tx, state, ())
+            for device_id in gone:
+                state, judged = verdict.forget(state, device_id, now, labels)
                 await _keep(tx, state, judged, now, document.body["identity"])
-                await _save(tx, document, state, now)
+            await _save(tx, document, state, now)
 
     async def _load(self, tx: Transaction, slot: str, version: str, identity: str) -> tuple[Document, FleetState]:
         name = f"{slot}/{version}/{identity}"
