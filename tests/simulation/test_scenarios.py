@@ -9,7 +9,8 @@ import pytest
 from fleets import broken, changed
 
 from sanderling_devices.simulator import find_scenario, packaged_scenarios, simulate
-from sanderling_devices.simulator.scenario import Check, Deed
+from sanderling_devices.simulator.expectations import Check
+from sanderling_devices.simulator.scenario import Deed
 from sanderling_fleet import gates, rollout, virtual
 from sanderling_fleet.core import check_in, fleet_watch
 from sanderling_fleet.core.telemetry_progress import Progress

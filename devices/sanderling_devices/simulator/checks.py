@@ -7,14 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sanderling_devices.simulator.expectations import SCOPES, Assertion, Check
 from sanderling_devices.simulator.journal import state_word
 from sanderling_devices.simulator.reading import duration_text
-from sanderling_devices.simulator.scenario import Assertion, Check
 
 if TYPE_CHECKING:
     from sanderling_devices.simulator.simulation import Simulation
-
-_SCOPES = ("quiet", "device", "cohort", "world")
 
 
 @dataclass(frozen=True)
@@ -126,7 +124,7 @@ def _fits(sim: Simulation, item: Assertion, alert: Mapping[str, Any]) -> bool:
 
 def _scope(sim: Simulation, item: Assertion) -> Outcome:
     windows = [w for w in sim.server.windows() if w["version"] == item.version]
-    widest = max((w["scope"] for w in windows), key=_SCOPES.index, default="none")
+    widest = max((w["scope"] for w in windows), key=SCOPES.index, default="none")
     asserted = f"the fleet's verdict on {item.version} goes as far as {item.scope}"
     return Outcome(widest == item.scope, asserted, f"{widest}, in {len(windows)} fleet windows")
 

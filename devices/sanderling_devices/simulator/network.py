@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from sanderling.api.device.v1 import device_pb2
 from sanderling.errors import TransportError
-from sanderling_devices.simulator.scenario import NetworkSpec, Offline
+from sanderling_devices.simulator.scenario import NetworkSpec, Offline, Outage
 from sanderling_devices.simulator.server import VirtualServer
 
 _TIMEOUT_S = 30.0
@@ -37,6 +37,11 @@ class Silence:
         first, last = self.daily
         hour = now % 86400.0 / 3600.0
         return first <= hour < last if first <= last else hour >= first or hour < last
+
+
+def is_down(outages: Sequence[Outage], since_start: float) -> bool:
+    """Whether the server is down, so many seconds after the start."""
+    return any(outage.at <= since_start < outage.at + outage.lasts for outage in outages)
 
 
 def deal_silences(
@@ -79,11 +84,6 @@ class Link:
         """Whether the device has no network now."""
         return any(silence.holds(self._now(), self._start) for silence in self._silences)
 
-    def is_down(self) -> bool:
-        """Whether the server is down now."""
-        since = self._now() - self._start
-        return any(outage.at <= since < outage.at + outage.lasts for outage in self._spec.outages)
-
     def check_in(self, request: device_pb2.CheckInRequest) -> device_pb2.CheckInResponse:
         """See `sanderling.agent.ports.Fleet`."""
         with self._call():
@@ -123,7 +123,7 @@ class Link:
     def _call(self) -> _Call:
         self.calls += 1
         spec = self._spec
-        if self.is_silent() or self.is_down():
+        if self.is_silent() or is_down(spec.outages, self._now() - self._start):
             self._fail(_CONNECT_S, "no route to the fleet")
         self.spent_s += spec.latency_ms / 1000 * math.exp(spec.latency_spread * self._chance.gauss(0.0, 1.0))
         lost = spec.loss > 0 and self._chance.random() < spec.loss

@@ -24,11 +24,12 @@ from sanderling.api.device.v1 import device_pb2
 from sanderling_devices.simulator import checks
 from sanderling_devices.simulator.catalogue import load_profile
 from sanderling_devices.simulator.device import Device, Place, enroll
+from sanderling_devices.simulator.expectations import Assertion, Check
 from sanderling_devices.simulator.journal import Journal
-from sanderling_devices.simulator.network import Link, deal_silences, matches
+from sanderling_devices.simulator.network import Link, deal_silences, is_down, matches
 from sanderling_devices.simulator.report import Report, make_report
 from sanderling_devices.simulator.runners import Runners
-from sanderling_devices.simulator.scenario import Assertion, Behaviour, Check, FleetSpec, Scenario
+from sanderling_devices.simulator.scenario import Behaviour, FleetSpec, Scenario
 from sanderling_devices.simulator.server import MakeServer, VirtualServer, find_server
 from sanderling_devices.simulator.timeline import Timeline
 from sanderling_devices.simulator.world import Inputs
@@ -118,9 +119,9 @@ class Simulation:
         scenario, end = self.scenario, START + self.scenario.duration
         timeline = Timeline(self)
         timeline.schedule()
-        self._repeat(scenario.fleet.ingest, self.server.ingest)
-        self._repeat(scenario.fleet.tick, self._tick)
-        self._repeat(_TEND_S, self.server.tend)
+        self._repeat(scenario.fleet.ingest, self._unless_down(self.server.ingest))
+        self._repeat(scenario.fleet.tick, self._unless_down(self._tick))
+        self._repeat(_TEND_S, self._unless_down(self.server.tend))
         self._repeat(max(scenario.duration / 100, 1.0), lambda: progress(self.clock.now() - START))
         samples: dict[int, list[str]] = {}
         for number, item in enumerate(scenario.expect):
@@ -185,9 +186,14 @@ class Simulation:
 
         self.at(START + every, again)
 
+    def _unless_down(self, do: Callable[[], None]) -> Callable[[], None]:
+        def perhaps() -> None:
+            if not is_down(self.scenario.network.outages, self.clock.now() - START):
+                do()
+
+        return perhaps
+
     def _tick(self) -> None:
-        if self._links and self._links[0].is_down():
-            return
         self.server.advance()
         self.journal.look_at_server(self.clock.now(), self.server)
 
