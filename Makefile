@@ -8,7 +8,7 @@ BUILD := build
 export PATH := $(abspath $(BIN)):$(PATH)
 export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
 
-.PHONY: help setup build demo tiny test test-all test-cpp test-isas fuzz lint fix types proto proto-image cross sanitize clean
+.PHONY: help setup servers build demo tiny test test-all test-cpp test-isas fuzz lint fix types proto proto-image cross sanitize clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -26,6 +26,9 @@ $(VENV)/.setup: $(BIN)/python requirements-dev.txt
 
 setup: $(VENV)/.setup ## make .venv with all tools and an editable install
 
+servers: ## install the servers that tests start themselves (Mosquitto), where this is root and apt is there
+	tests/servers.sh
+
 build: setup ## compile the core into .venv (editable)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . \
 	  -C build-dir=$(BUILD)/python -C cmake.define.SANDERLING_TESTS=ON -C build.targets=_core
@@ -38,7 +41,7 @@ demo: ## the first thing to try: the device half of the product at work, in abou
 tiny: build ## ten seconds that prove an install
 	$(BIN)/python -m pytest -q tests/test_tiny.py
 
-test: build lint test-cpp fuzz ## what CI runs: linters, C++ tests, a minute of fuzzing, the fast suite
+test: servers build lint test-cpp fuzz ## what CI runs: linters, C++ tests, a minute of fuzzing, the fast suite
 	$(BIN)/python -m pytest -q -m "not slow" -rs
 
 test-all: test test-isas cross sanitize ## also: slow tests, every ISA, emulated AVX-512 and Arm, sanitizers

@@ -15,6 +15,7 @@ from sanderling.api.device.v1.device_admin_pb2_grpc import DeviceAdminServiceStu
 from sanderling.api.registry.v1 import registry_pb2
 from sanderling.api.registry.v1.registry_pb2_grpc import RegistryServiceStub
 from sanderling.api.rollout.v1.rollout_pb2_grpc import RolloutServiceStub
+from sanderling.api.telemetry.v1.alert_pb2_grpc import AlertServiceStub
 from sanderling.errors import IntegrityError, TransportError
 from sanderling.trust import version_target
 from sanderling.versions import Bundle
@@ -59,6 +60,7 @@ class OperatorClient:
         self.devices = DeviceAdminServiceStub(self._channel)
         self.registry = RegistryServiceStub(self._channel)
         self.rollouts = RolloutServiceStub(self._channel)
+        self.alerts = AlertServiceStub(self._channel)
 
     def __enter__(self) -> OperatorClient:
         """Nothing happens before the first call."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,6 +32,10 @@ class ServerConfig:
         probation_seconds: ...and the time, whichever is later.
         window_rows: Rows of a window of telemetry.
         warmup_rows: Rows from which a device learns what is normal for it.
+        broker: URL of the MQTT broker, "embedded", or empty: then telemetry comes with check-ins only.
+        trust_asserted: Let telemetry that came through the embedded broker judge, as a demo may: there, each device
+            can speak as any other.
+        telemetry_days: Days for which rows of telemetry are kept.
     """
 
     host: str = "127.0.0.1"
@@ -44,6 +49,9 @@ class ServerConfig:
     probation_seconds: float = 600.0
     window_rows: int = 200
     warmup_rows: int = 2000
+    broker: str = ""
+    trust_asserted: bool = False
+    telemetry_days: int = 30
 
 
 def load_config(path: Path) -> ServerConfig:
@@ -83,10 +91,8 @@ def with_settings(config: ServerConfig, settings: Sequence[str]) -> ServerConfig
 
 def config_text(config: ServerConfig) -> str:
     """A configuration as TOML."""
-    lines = [
-        f'{name} = "{value}"' if isinstance(value, str) else f"{name} = {value}"
-        for name, value in dataclasses.asdict(config).items()
-    ]
+    # What JSON writes of text, numbers and truth, TOML reads.
+    lines = [f"{name} = {json.dumps(value)}" for name, value in dataclasses.asdict(config).items()]
     return "\n".join(lines) + "\n"
 
 
@@ -104,6 +110,7 @@ def from_table(kind: type[T], values: dict[str, Any], where: str) -> T:
             hint = f"Did you mean {near[0]!r}?" if near else f"Known are {', '.join(sorted(defaults))}"
             raise InputError(f"[config] {where} has the unknown key {name!r}. {hint}")
         wanted = type(defaults[name])
-        if isinstance(value, bool) or not isinstance(value, (int, float) if wanted is float else wanted):
+        fits = isinstance(value, (int, float) if wanted is float else wanted)
+        if not fits or isinstance(value, bool) != (wanted is bool):
             raise InputError(f"[config] {where}: {name} is {value!r}, expected {wanted.__name__}")
     return kind(**values)

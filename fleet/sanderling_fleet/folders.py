@@ -19,6 +19,7 @@ from sanderling_fleet.config import ServerConfig, config_text, load_config
 from sanderling_fleet.core import operators, registry
 from sanderling_fleet.core.context import Core, Settings
 from sanderling_fleet.core.messages import Addresses
+from sanderling_fleet.core.telemetry import Intake, TelemetryPolicy
 from sanderling_fleet.store.blobs import FolderBlobs, put_blob
 from sanderling_fleet.store.sql import SqlStore
 from sanderling_fleet.trust.ca import CertificateAuthority
@@ -93,4 +94,5 @@ async def open_core(server: Path, config: ServerConfig | None = None, clock: Clo
             probation=device_pb2.Probation(rows=config.probation_rows, duration=duration(config.probation_seconds)),
             telemetry=device_pb2.TelemetryPlan(window_rows=config.window_rows, warmup_rows=config.warmup_rows),
         ),
+        telemetry=Intake(TelemetryPolicy(retention_days=config.telemetry_days, trust_asserted=config.trust_asserted)),
     )

@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 
 import grpc
 
@@ -21,16 +22,24 @@ from sanderling.api.device.v1.device_pb2_grpc import add_DeviceServiceServicer_t
 from sanderling.api.device.v1.enrolment_pb2_grpc import add_EnrolmentServiceServicer_to_server
 from sanderling.api.registry.v1.registry_pb2_grpc import add_RegistryServiceServicer_to_server
 from sanderling.api.rollout.v1.rollout_pb2_grpc import add_RolloutServiceServicer_to_server
+from sanderling.api.telemetry.v1.alert_pb2_grpc import add_AlertServiceServicer_to_server
 from sanderling.errors import InputError, IntegrityError
 from sanderling_fleet.config import ServerConfig
 from sanderling_fleet.core import registry, rollouts
 from sanderling_fleet.core.context import Core
+from sanderling_fleet.core.readings import measure
+from sanderling_fleet.ingest.parts import TelemetryParts
+from sanderling_fleet.retrain.config import load_models
+from sanderling_fleet.retrain.driver import Retrainer
+from sanderling_fleet.retrain.opener import Opener
 from sanderling_fleet.services.access import DeviceAccess, OperatorAccess
+from sanderling_fleet.services.alert import AlertService
 from sanderling_fleet.services.device import ArtifactService, DeviceService
 from sanderling_fleet.services.device_admin import DeviceAdminService
 from sanderling_fleet.services.enrolment import EnrolmentService
 from sanderling_fleet.services.interceptor import Access, Interceptor, OpenAccess
 from sanderling_fleet.services.registry import RegistryService
+from sanderling_fleet.services.retrain import add_to_device_listener, add_to_operator_listener
 from sanderling_fleet.services.rollout import RolloutService
 
 _log = logging.getLogger(__name__)
@@ -44,9 +53,19 @@ _OPERATOR_BYTES = 8 << 20
 class FleetServer:
     """A running fleet server. Its certificate is made when it starts and lives 397 days: restart it within them."""
 
-    def __init__(self, core: Core, config: ServerConfig) -> None:
+    def __init__(self, core: Core, config: ServerConfig, folder: Path) -> None:
+        """Prepares it.
+
+        Args:
+            core: The fleet.
+            config: How to listen.
+            folder: server/, for the broker's files.
+        """
         self._core = core
         self._config = config
+        self.telemetry = TelemetryParts(core, folder, config.broker)
+        self.retrainer = Retrainer(core, load_models(folder / "retrain.toml"), folder / "retrain")
+        self.opener = Opener(core, self.retrainer)
         self._servers: list[grpc.aio.Server] = []
         self._tasks: list[asyncio.Task[None]] = []
         self.operator_address = ""
@@ -55,7 +74,9 @@ class FleetServer:
         """Binds and answers; `core.settings.addresses` has the ports that were bound.
 
         Raises:
-            InputError: A port is taken.
+            InputError: A port is taken, or the broker's URL cannot be used.
+            TransportError: The embedded broker did not start.
+            UnsupportedError: There is no embedded broker for this machine.
             IntegrityError: The database is not the fleet's.
         """
         config, core = self._config, self._core
@@ -77,6 +98,9 @@ class FleetServer:
         add_DeviceAdminServiceServicer_to_server(DeviceAdminService(core), operator)
         add_RegistryServiceServicer_to_server(RegistryService(core), operator)
         add_RolloutServiceServicer_to_server(RolloutService(core), operator)
+        add_AlertServiceServicer_to_server(AlertService(core), operator)
+        add_to_operator_listener(core, self.retrainer, operator)
+        add_to_device_listener(core, self.retrainer, device)
         addresses = dataclasses.replace(
             core.settings.addresses,
             enrolment=self._bind(enrolment, config.enrolment_port, plain),
@@ -84,11 +108,13 @@ class FleetServer:
         )
         self.operator_address = self._bind(operator, config.operator_port, plain)
         core.settings = dataclasses.replace(core.settings, addresses=addresses)
+        await self.telemetry.start()
         for server in self._servers:
             await server.start()
         self._tasks = [
             asyncio.create_task(_repeat(_RESIGN_LOOK_SECONDS, self._keep_fresh)),
             asyncio.create_task(_repeat(config.rollout_tick_seconds, self._advance)),
+            asyncio.create_task(self.retrainer.run()),
         ]
 
     async def stop(self, grace_seconds: float = 5.0) -> None:
@@ -98,6 +124,7 @@ class FleetServer:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         await asyncio.gather(*(server.stop(grace_seconds) for server in self._servers))
+        await self.telemetry.stop()
         await self._core.store.close()
 
     def _listener(self, access: Access, most_bytes: int) -> grpc.aio.Server:
@@ -124,7 +151,8 @@ class FleetServer:
             _log.info("signed snapshot and timestamp anew")
 
     async def _advance(self) -> None:
-        await rollouts.tick(self._core)
+        await self.opener.look()
+        self.telemetry.hint(await rollouts.tick(self._core, measure(self._core)))
 
 
 async def _repeat(seconds: float, work: Callable[[], Awaitable[None]]) -> None:

@@ -37,7 +37,7 @@ class InputRanks:
         features: Streams of it: features or projections.
         cells: 32.
         counts: features * cells, a feature's cells together.
-        design_effect: At least 1.
+        design_effects: features * 24, a feature's tilts together (sanderling.drift.RankCounts); each at least 1.
         reference_rows: Rows of the device's own reference.
     """
 
@@ -45,7 +45,7 @@ class InputRanks:
     features: int
     cells: int
     counts: Sequence[int]
-    design_effect: float
+    design_effects: Sequence[float]
     reference_rows: int
 
 
@@ -86,7 +86,7 @@ class Entry:
         moved: Whether the device alarmed by itself.
         fault: A sensor fault; empty for none.
         cells: int64 [streams, 32]; None without evidence.
-        design_effects: Per stream.
+        design_effects: float64 [streams, 24]; None without evidence.
         reference_rows: Rows of the device's own reference.
     """
 
@@ -95,7 +95,7 @@ class Entry:
     moved: bool = False
     fault: str = ""
     cells: Array | None = None
-    design_effects: tuple[float, ...] = ()
+    design_effects: Array | None = None
     reference_rows: int = 0
 
     def plus(self, late: Entry) -> Entry:
@@ -103,25 +103,24 @@ class Entry:
         total = replace(
             self, rows=self.rows + late.rows, moved=self.moved or late.moved, fault=late.fault or self.fault
         )
-        if late.cells is None:
+        if late.cells is None or late.design_effects is None:
             return total
-        if self.cells is None:
+        if self.cells is None or self.design_effects is None:
             return replace(
                 total, cells=late.cells, design_effects=late.design_effects, reference_rows=late.reference_rows
             )
         return replace(
             total,
             cells=Array.pack(self.cells.unpack() + late.cells.unpack()),
-            design_effects=tuple(map(max, self.design_effects, late.design_effects)),
+            design_effects=Array.pack(np.maximum(self.design_effects.unpack(), late.design_effects.unpack())),
             reference_rows=min(self.reference_rows, late.reference_rows),
         )
 
     def ranks(self, names: tuple[str, ...]) -> RankCounts | None:
         """The counts, as the detectors take them."""
-        if self.cells is None:
+        if self.cells is None or self.design_effects is None:
             return None
-        effects = np.repeat(np.array(self.design_effects)[:, None], _TILTS, axis=1)
-        return RankCounts(self.cells.unpack(), self.reference_rows, effects, names)
+        return RankCounts(self.cells.unpack(), self.reference_rows, self.design_effects.unpack(), names)
 
 
 @dataclass(frozen=True)
@@ -284,7 +283,7 @@ def entry_of(item: DeviceWindow, policy: Policy) -> tuple[Entry, tuple[str, ...]
     if not item.ranks or item.verdict in (WindowVerdict.FAULT, WindowVerdict.WARMING):
         return entry, ()
     cells = np.concatenate([_cells(item, ranks) for ranks in item.ranks])
-    effects = tuple(float(ranks.design_effect) for ranks in item.ranks for _ in range(ranks.features))
+    effects = Array.pack(np.concatenate([_effects(item, ranks) for ranks in item.ranks]))
     names = tuple(f"{ranks.input}[{i}]" for ranks in item.ranks for i in range(ranks.features))
     rows = min(ranks.reference_rows for ranks in item.ranks)
     return Entry(item.device, item.rows, moved, fault, Array.pack(cells), effects, rows), names
@@ -298,10 +297,21 @@ def _cells(item: DeviceWindow, ranks: InputRanks) -> npt.NDArray[np.int64]:
     if counts.min() < 0 or counts.sum(axis=1).max() > item.rows:
         found = f"input {ranks.input!r} counts {counts.sum(axis=1).max()} rows, the least count is {counts.min()}"
         raise _refuse(item, found, f"0 to {item.rows}")
-    if not 1 <= ranks.design_effect < float("inf") or ranks.reference_rows < 1:
-        found = f"design effect {ranks.design_effect}, {ranks.reference_rows} reference rows"
-        raise _refuse(item, found, "at least 1 of both")
+    if ranks.reference_rows < 1:
+        raise _refuse(item, f"{ranks.reference_rows} reference rows of input {ranks.input!r}", "at least 1")
     return counts
+
+
+def _effects(item: DeviceWindow, ranks: InputRanks) -> npt.NDArray[np.float64]:
+    if len(ranks.design_effects) != ranks.features * _TILTS:
+        found = f"{len(ranks.design_effects)} design effects of {ranks.features} features of input {ranks.input!r}"
+        raise _refuse(item, found, f"features * {_TILTS}")
+    effects = np.array(ranks.design_effects, np.float64).reshape(ranks.features, _TILTS)
+    if not np.isfinite(effects).all() or effects.min() < 1:
+        raise _refuse(
+            item, f"design effects from {effects.min()} of input {ranks.input!r}", "finite ones of at least 1"
+        )
+    return effects
 
 
 def _refuse(item: DeviceWindow, found: str, wanted: str) -> InputError:

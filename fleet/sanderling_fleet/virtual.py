@@ -27,6 +27,7 @@ from sanderling_fleet.core.check_in import check_in
 from sanderling_fleet.core.context import Core, Settings
 from sanderling_fleet.core.fleet_watch import fleet_windows
 from sanderling_fleet.core.messages import Addresses, Broker
+from sanderling_fleet.core.readings import measure
 from sanderling_fleet.core.telemetry import Intake
 from sanderling_fleet.core.telemetry_rows import Identity, Received
 from sanderling_fleet.rollout_events import Abort, Command, Pause, Promote, Resume, RollBack
@@ -47,7 +48,6 @@ from sanderling_fleet.trust.ca import CertificateAuthority
 from sanderling_fleet.trust.director import Director
 from sanderling_fleet.trust.release import ReleaseFolder
 from sanderling_fleet.trust.tuf_repository import OnlineRoles
-from sanderling_fleet.virtual_readings import measure
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Record)
@@ -195,7 +195,7 @@ class VirtualServer:
 
         async def body() -> None:
             async with self._core.store.transaction() as tx:
-                await self._intake.take(tx, batch, self._clock.now())
+                await self._core.telemetry.take(tx, batch, self._clock.now())
 
         if batch:
             self._run(body())
@@ -205,15 +205,15 @@ class VirtualServer:
 
         async def body() -> None:
             async with self._core.store.transaction() as tx:
-                await self._intake.tend(tx, self._clock.now())
+                await self._core.telemetry.tend(tx, self._clock.now())
 
         self._run(body())
         self._run(registry.warn_of_expiry(self._core))
         self._run(registry.resign(self._core))
 
-    def advance(self) -> None:
-        """Lets time pass in rollouts, with what was measured."""
-        self._run(rollouts.tick(self._core, lambda tx, rollout: measure(self._intake, tx, rollout)))
+    def advance(self) -> list[str]:
+        """Lets time pass in rollouts, with what was measured; returns the devices that the broker gives a hint."""
+        return self._run(rollouts.tick(self._core, measure(self._core)))
 
     # Operators and the release role.
 
@@ -272,7 +272,7 @@ class VirtualServer:
 
         store = MemoryStore()
         self._run(body())
-        self._core = replace(self._core, store=store, blobs=MemoryBlobs())
+        self._core = replace(self._core, store=store, blobs=MemoryBlobs(), telemetry=Intake(), wanted=set())
         self._held = []
         for data in backup.blobs:
             self._hold(data)
@@ -328,7 +328,6 @@ class VirtualServer:
 
     def _start(self) -> None:
         """What a server's process does when it begins."""
-        self._intake = Intake()
         self._run(registry.resign(self._core, force=True))
         rollouts.join(self._core)
 

@@ -8,6 +8,7 @@ import ipaddress
 import time
 from concurrent import futures
 from dataclasses import dataclass, field
+from urllib.parse import quote
 
 import grpc
 from cryptography import x509
@@ -16,7 +17,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from securesystemslib.signer import CryptoSigner
-from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
+from tuf.api.metadata import (
+    DelegatedRole,
+    Delegations,
+    Metadata,
+    MetaFile,
+    Root,
+    Snapshot,
+    TargetFile,
+    Targets,
+    Timestamp,
+)
 
 from sanderling import trust
 from sanderling.api.artifact.v1 import artifact_pb2, artifact_pb2_grpc
@@ -95,6 +106,7 @@ class Repository:
         self.director = Ed25519PrivateKey.generate()
         self.files: dict[str, bytes] = {}
         self.blobs: dict[bytes, bytes] = {}
+        self.delegated: dict[str, Targets] = {}
         root = Root(expires=utc() + 365 * DAY, consistent_snapshot=True)
         for role, signer in self.signers.items():
             root.add_key(signer.public_key, role)
@@ -109,8 +121,8 @@ class Repository:
         metadata.sign(self.signers[role])
         self.files[name] = metadata.to_bytes()
 
-    def add(self, path: str, data: bytes) -> None:
-        self.targets.targets[path] = TargetFile.from_data(path, data, ["sha256"])
+    def add(self, path: str, data: bytes, signed: Targets | None = None) -> None:
+        (signed or self.targets).targets[path] = TargetFile.from_data(path, data, ["sha256"])
         self.blob(data)
 
     def blob(self, data: bytes) -> Blob:
@@ -123,9 +135,22 @@ class Repository:
         self.targets.version = self.number
         snapshot = Snapshot(self.number, expires=utc() + 7 * DAY, meta={"targets.json": MetaFile(self.number)})
         timestamp = Timestamp(self.number, expires=utc() + timestamp_life, snapshot_meta=MetaFile(self.number))
+        for role, signed in self.delegated.items():
+            signed.version = self.number
+            snapshot.meta[f"{role}.json"] = MetaFile(self.number)
+            self._put(signed, role, f"{self.number}.{quote(role, '')}.json")
         self._put(self.targets, "targets", f"{self.number}.targets.json")
         self._put(snapshot, "snapshot", f"{self.number}.snapshot.json")
         self._put(timestamp, "timestamp", "timestamp.json")
+
+    def delegate(self, model: str) -> None:
+        """From now on a publisher's role may sign versions of a model."""
+        role = trust.auto_role(model)
+        self.signers[role] = CryptoSigner.generate_ed25519()
+        key = self.signers[role].public_key
+        delegation = DelegatedRole(role, [key.keyid], 1, True, [f"versions/{model}-*.json"])
+        self.targets.delegations = Delegations({key.keyid: key}, {role: delegation})
+        self.delegated[role] = Targets(expires=utc() + 90 * DAY)
 
     def version(self, counter: int, *, name: str = "m", model: bytes = b"", **more) -> Manifest:
         blobs = {"model.onnx": self.blob(model or f"model {counter}".encode() * 1000)}

@@ -204,6 +204,27 @@ def test_metadata_forged_with_all_online_keys(device, repository):
     refused(device.resolve(manifest), "UnsignedMetadataError", retry=True)
 
 
+def test_a_version_signed_by_a_publisher(device, repository):
+    repository.delegate("m")
+    manifest = repository.version(3)
+    data = repository.blobs[manifest.digest]
+    path = trust.version_target(manifest.full_name)
+    del repository.targets.targets[path]
+    repository.add(path, data, repository.delegated["auto/m"])
+    repository.publish()
+    assert device.resolve(manifest) == Resolved("main", 1, release(manifest))
+
+
+def test_a_publisher_signs_no_other_model(device, repository):
+    repository.delegate("m")
+    manifest = repository.version(3, name="other")
+    path = trust.version_target(manifest.full_name)
+    del repository.targets.targets[path]
+    repository.add(path, repository.blobs[manifest.digest], repository.delegated["auto/m"])
+    repository.publish()
+    refused(device.resolve(manifest), "signed metadata has no other-3", retry=True)
+
+
 def test_a_file_of_metadata_that_is_missing(device, repository):
     manifest = repository.version(1)
     del repository.files[f"{repository.number}.targets.json"]

@@ -119,6 +119,14 @@ def test_a_result_is_reported_soon(world):
     assert world.confirmed == [("a-1", 1)]
 
 
+@pytest.mark.parametrize("event", [events.Started("boot-1"), events.Hinted(0.0), events.Hinted(60.0)])
+def test_soon_is_never_later_than_the_next_check_in(event):
+    for n in range(20):
+        state = AgentState(f"dv-{n}", check_in_interval_s=0.5)
+        _, asked = step(state, event, START, Settings())
+        assert asked[-1].at - START < 0.5
+
+
 def test_offline_for_a_week(world):
     world.install("m-1")
     world.online = False

@@ -1,10 +1,12 @@
-"""`sanderling demo device`: options, drawing, the JSON file and the exit code around scenario.py."""
+"""`sanderling demo` and `sanderling demo device`: options, drawing, the JSON file and the exit code around the acts."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import sys
+import tempfile
 from pathlib import Path
 
 import click
@@ -15,11 +17,85 @@ from sanderling_devices.demo.report import Settings
 
 CHECK_FAILED = 3
 NEEDED = {"sklearn": "scikit-learn", "onnx": "onnx", "rich": "rich"}
+FLEET_NEEDED = {"grpc": "grpcio", "tuf": "tuf", "sqlalchemy": "SQLAlchemy", "iotcore": "iotcore"}
 
 
-@click.group()
-def demo() -> None:
-    """Shows Sanderling at work on this machine."""
+@click.group(invoke_without_command=True)
+@click.option(
+    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Same seed, same verdicts."
+)
+@click.option(
+    "--bad-model",
+    type=click.Choice(["wrong", "hang"]),
+    default="wrong",
+    show_default=True,
+    help="What the bad version does in the field.",
+)
+@click.option(
+    "--devices", type=click.IntRange(4, 12), default=12, show_default=True, help="How many; fewer on a small machine."
+)
+@click.option(
+    "--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Also write everything found here."
+)
+@click.option(
+    "--keep", type=click.Path(file_okay=False, path_type=Path), help="Leave all files and logs in this new folder."
+)
+@click.option("--plain", is_flag=True, help="Plain lines, also on a terminal.")
+@click.pass_context
+def demo(
+    context: click.Context,
+    *,
+    seed: int,
+    bad_model: str,
+    devices: int,
+    json_path: Path | None,
+    keep: Path | None,
+    plain: bool,
+) -> None:
+    """Shows Sanderling at work on this machine.
+
+    Without a command: a fleet. A server with its broker and twelve devices, each an agent, a router, a runner and a
+    camera in processes of their own, over mutual TLS and MQTT. They enrol and get a version in stages; one sensor
+    breaks and is named; the world changes and is named; a bad version, validly signed, is taken back by the canaries
+    and stopped.
+
+    What happens is told on stderr, the tables go to stdout. Exit code: 0 if every act happened, 3 if one did not.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    _check_options(json_path, [*NEEDED, *FLEET_NEEDED, *(["onnxruntime"] if bad_model == "hang" else [])])
+    from sanderling_devices.demo.fleet import draw, story
+    from sanderling_devices.demo.fleet.report import Settings as FleetSettings
+    from sanderling_devices.demo.fleet.site import Site
+
+    settings = FleetSettings(seed=seed, bad_model=bad_model, devices=devices)
+    with contextlib.ExitStack() as opened:
+        if keep is None:
+            folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="sanderling-")))
+        else:
+            folder = keep
+            folder.mkdir(parents=True)
+        site = opened.enter_context(Site(settings, folder))
+        with draw.make_view(sys.stderr, plain=plain) as view:
+            result = story.run(settings, site, view.emit, view.watch)
+    render.print_tables(draw.tables(result), sys.stdout)
+    if json_path is not None:
+        json_path.write_text(json.dumps(result.as_dict(), indent=2) + "\n", encoding="utf-8")
+    if not result.passed:
+        click.echo(f"an act did not happen: {result.acts[-1].number} ({result.acts[-1].title})", err=True)
+        context.exit(CHECK_FAILED)
+
+
+def _check_options(json_path: Path | None, modules: list[str]) -> None:
+    if json_path is not None and not json_path.absolute().parent.is_dir():
+        raise click.BadParameter(f"the folder {json_path.parent} does not exist.", param_hint="--json")
+    packages = {**NEEDED, **FLEET_NEEDED}
+    missing = [packages.get(module, module) for module in modules if importlib.util.find_spec(module) is None]
+    if missing:
+        raise UnsupportedError(
+            f"[demo] {' and '.join(missing)} not installed, which the demo needs. "
+            "Install the extras: pip install 'sanderling[all]'"
+        )
 
 
 @demo.command()
@@ -64,14 +140,7 @@ def device(
     """
     if change is not None and no_change:
         raise click.UsageError("--change and --no-change contradict each other. Give one of them.")
-    if json_path is not None and not json_path.absolute().parent.is_dir():
-        raise click.BadParameter(f"the folder {json_path.parent} does not exist.", param_hint="--json")
-    missing = [name for module, name in NEEDED.items() if importlib.util.find_spec(module) is None]
-    if missing:
-        raise UnsupportedError(
-            f"[demo] {' and '.join(missing)} not installed, which the demo needs. "
-            "Install the extra: pip install 'sanderling[demo]'"
-        )
+    _check_options(json_path, list(NEEDED))
     from sanderling_devices.demo.machine import Machine
 
     settings = Settings(seed=seed, change=None if no_change else change or "shift", fault=not no_fault, windows=windows)

@@ -24,7 +24,7 @@ from sanderling.agent.blobs import BlobStore
 from sanderling.agent.check_in import CheckIns
 from sanderling.agent.driver import Driver
 from sanderling.agent.enrolment import addresses_of
-from sanderling.agent.events import CheckedIn, CheckInFailed, Died
+from sanderling.agent.events import CheckedIn, CheckInFailed, Died, Hinted
 from sanderling.agent.facts import host_of
 from sanderling.agent.fakes import MemoryStore, VirtualClock
 from sanderling.agent.files import Files
@@ -111,6 +111,11 @@ class Device:
         """A runner died; without an agent nobody notices until the next one looks."""
         if self.driver is not None:
             self.driver.post(event)
+
+    def hint(self) -> None:
+        """The broker says "come and ask", if it reaches the device."""
+        if self.driver is not None and not self._link.is_silent():
+            self.driver.post(Hinted())
 
     def next_due(self) -> float:
         """When the agent has something to do."""

@@ -55,8 +55,8 @@ class VirtualServer(Protocol):
         """Overdue windows, gaps and expiring signatures."""
         ...
 
-    def advance(self) -> None:
-        """Lets time pass in rollouts."""
+    def advance(self) -> list[str]:
+        """Lets time pass in rollouts; returns the devices that the broker gives a hint to come and ask."""
         ...
 
     def publish(self, manifest: Manifest, blobs: Sequence[bytes]) -> None:

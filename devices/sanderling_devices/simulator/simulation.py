@@ -194,7 +194,10 @@ class Simulation:
         return perhaps
 
     def _tick(self) -> None:
-        self.server.advance()
+        for device_id in self.server.advance():
+            device = self.devices[device_id]
+            device.hint()
+            self.wake(device)
         self.journal.look_at_server(self.clock.now(), self.server)
 
     # The fleet.

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from sanderling.errors import TransportError, UnsupportedError
-from sanderling_fleet.broker.mosquitto import RECEIVE_MAXIMUM
 from sanderling_fleet.core.messages import Broker
 from sanderling_fleet.trust.keys import private_folder, write_private
 
 USER = "fleet"
+WINDOW = 100
+"""Messages that it sends a client before it has acknowledgements, whatever the client allows: built into it."""
+
 _START_SECONDS, _STOP_SECONDS = 10.0, 5.0
 _ATTEMPTS = 5
 _log = logging.getLogger(__name__)
@@ -27,7 +29,7 @@ id = 0
 [router]
 id = 0
 max_connections = 10010
-max_outgoing_packet_count = {receive_maximum}
+max_outgoing_packet_count = {window}
 max_segment_size = 104857600
 max_segment_count = 10
 
@@ -39,7 +41,7 @@ next_connection_delay_ms = 1
 [v5.1.connections]
 connection_timeout_ms = 60000
 max_payload_size = 1048576
-max_inflight_count = {receive_maximum}
+max_inflight_count = {window}
 dynamic_filters = true
 
 [v5.1.connections.auth]
@@ -108,7 +110,7 @@ class EmbeddedBroker:
                 "broker-config"
             ) from error
         path = self._folder / "broker.toml"
-        text = _CONFIG.format(port=self._port, user=USER, password=self._password(), receive_maximum=RECEIVE_MAXIMUM)
+        text = _CONFIG.format(port=self._port, user=USER, password=self._password(), window=WINDOW)
         write_private(path, text.encode(), replace=True)
         # Never without its configuration: the default binds every address and asks for no password.
         broker = iotcore.Broker(config_path=str(path))

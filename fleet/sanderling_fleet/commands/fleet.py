@@ -15,6 +15,7 @@ import click
 
 from sanderling.commands.output import output_option, print_json, table
 from sanderling.errors import InputError
+from sanderling_fleet.commands.broker import broker_config
 from sanderling_fleet.commands.connection import fleet_options, release_option, require_fleet
 from sanderling_fleet.commands.device import list_devices
 from sanderling_fleet.commands.printing import duration, plain
@@ -64,6 +65,9 @@ def init(folder: Path, address: str, bind: str, output: str) -> None:
     )
 
 
+fleet.add_command(broker_config)
+
+
 @fleet.command()
 @_FOLDER
 @click.option("--enrolment-port", type=click.IntRange(0, 65535), help="In place of the one in fleet.toml; 0 is free.")
@@ -110,7 +114,7 @@ async def _serve(folder: Path, config: ServerConfig, output: str) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     core = await open_core(folder, config)
-    server = FleetServer(core, config)
+    server = FleetServer(core, config, folder)
     try:
         await server.start()
         addresses = {

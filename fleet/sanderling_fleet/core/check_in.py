@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 
 from sanderling.errors import AuthError, InputError
 from sanderling_fleet.alerts import Alert, Severity
@@ -12,6 +13,7 @@ from sanderling_fleet.core.context import Core
 from sanderling_fleet.core.desired import current
 from sanderling_fleet.core.enrolment import check_protocol
 from sanderling_fleet.core.messages import Answer, CheckIn
+from sanderling_fleet.core.telemetry_rows import Identity, Received
 from sanderling_fleet.store import Device, Metadata, Result, Standing, TelemetryProgress, Transaction, Version
 
 CONFLICT_ALERT, STALE_ALERT, AHEAD_ALERT, DROPPED_ALERT = (
@@ -20,6 +22,7 @@ CONFLICT_ALERT, STALE_ALERT, AHEAD_ALERT, DROPPED_ALERT = (
     "fleet.restored",
     "telemetry.dropped",
 )
+_log = logging.getLogger(__name__)
 _MOST_BOOTS = 8
 """Boots of which a device is told what was committed; it has forgotten older ones."""
 
@@ -122,9 +125,11 @@ async def _take_results(
 
 
 async def _take_telemetry(core: Core, tx: Transaction, device: Device, said: CheckIn, now: float) -> dict[str, int]:
-    for row in sorted(said.telemetry, key=lambda row: (row.boot_id, row.sequence)):
-        if await advance(tx, device.device_id, row.boot_id, row.sequence, now):
-            await core.on_telemetry(tx, device, row)
+    if said.telemetry:
+        received = [Received(device.device_id, row.content, Identity.VERIFIED) for row in said.telemetry]
+        taken = await core.telemetry.take(tx, received, now)
+        for _, reason in taken.refused[:1]:
+            _log.warning("refused %d rows of telemetry of %s: %s", len(taken.refused), device.device_id, reason)
     if said.telemetry_dropped:
         summary = f"{device.device_id} dropped {said.telemetry_dropped:,} rows of telemetry: its outbox was full"
         await raise_alert(
@@ -133,18 +138,6 @@ async def _take_telemetry(core: Core, tx: Transaction, device: Device, said: Che
     progress = await tx.find(TelemetryProgress, {"device_id": device.device_id})
     newest = sorted(progress, key=lambda item: item.updated_at)[-_MOST_BOOTS:]
     return {item.boot_id: item.sequence for item in newest}
-
-
-async def advance(tx: Transaction, device_id: str, boot_id: str, sequence: int, now: float) -> bool:
-    """Counts a row of telemetry, which a device sends in order; False if it was counted before.
-
-    Gaps are passed over: the device dropped those rows, and counts them in `telemetry_dropped`.
-    """
-    known = await tx.get(TelemetryProgress, device_id, boot_id)
-    if known is not None and sequence <= known.sequence:
-        return False
-    await tx.put(TelemetryProgress(device_id, boot_id, sequence, now))
-    return True
 
 
 def _wait_seconds(core: Core) -> float:

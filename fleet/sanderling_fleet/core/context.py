@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from sanderling.api.device.v1 import device_pb2
 from sanderling_fleet.clock import Clock
-from sanderling_fleet.core.messages import Addresses, ReportedResult, TelemetryRow
+from sanderling_fleet.core.messages import Addresses, ReportedResult
+from sanderling_fleet.core.telemetry import Intake
 from sanderling_fleet.store import Device, Store, Transaction
 from sanderling_fleet.store.blobs import Blobs
 from sanderling_fleet.trust.ca import CertificateAuthority
@@ -17,7 +18,6 @@ from sanderling_fleet.trust.tuf_repository import OnlineRoles
 
 OnResult = Callable[[Transaction, Device, ReportedResult], Awaitable[None]]
 OnSlots = Callable[[Transaction, Device], Awaitable[None]]
-OnTelemetry = Callable[[Transaction, Device, TelemetryRow], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,8 @@ class Core:
         settings: How the fleet is run.
         on_slots: Gets a device whose check-in said how its slots stand.
         on_result: Gets every result of an assignment once, in the transaction that stores it.
-        on_telemetry: Gets every row of telemetry that a check-in carries once, likewise.
+        telemetry: Takes what devices report, by check-in or by broker.
+        wanted: Devices of which something new is wanted since they were last told to come and ask.
         entropy: Random bytes; a simulation gives a seeded source.
         nonce_key: Signs recovery nonces; a restart makes those on the way worthless, and devices ask again.
     """
@@ -77,6 +78,7 @@ class Core:
     settings: Settings
     on_slots: OnSlots = _nothing
     on_result: OnResult = _nothing
-    on_telemetry: OnTelemetry = _nothing
+    telemetry: Intake = field(default_factory=Intake)
+    wanted: set[str] = field(default_factory=set)
     entropy: Callable[[int], bytes] = secrets.token_bytes
     nonce_key: bytes = field(default_factory=lambda: secrets.token_bytes(32))

@@ -20,6 +20,8 @@ async def want(
     tx: Transaction,
     device_id: str,
     slot: device_pb2.DesiredSlot,
+    *,
+    sample_budget_bytes: int | None = None,
 ) -> int:
     """Signs a new state in which one slot is changed and all others stay; returns its counter.
 
@@ -28,6 +30,7 @@ async def want(
         tx: The caller's.
         device_id: Whose.
         slot: What is wanted in it.
+        sample_budget_bytes: Of samples for retraining; None for what was wanted before.
 
     Raises:
         InputError: There is no such device.
@@ -52,6 +55,12 @@ async def want(
     now = core.clock.now()
     counter = next_counter(now, last.counter, device.reported_counter)
     ordered = [slots[name] for name in sorted(slots)]
-    signed = core.director.sign(device_id, counter, now, ordered, core.settings.telemetry)
+    plan = device_pb2.TelemetryPlan()
+    plan.CopyFrom(core.settings.telemetry)
+    plan.sample_budget_bytes = (
+        last.telemetry.sample_budget_bytes if sample_budget_bytes is None else sample_budget_bytes
+    )
+    signed = core.director.sign(device_id, counter, now, ordered, plan)
+    core.wanted.add(device_id)
     await tx.put(DesiredState(device_id, counter, now, signed.payload, signed.key_id, signed.signature))
     return counter

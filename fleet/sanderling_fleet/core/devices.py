@@ -10,6 +10,7 @@ from sanderling.errors import InputError
 from sanderling_fleet.core.alerts import resolve_alert
 from sanderling_fleet.core.check_in import CONFLICT_ALERT
 from sanderling_fleet.core.context import Core
+from sanderling_fleet.core.labels import matching
 from sanderling_fleet.selector import DEVICE_ID, parse
 from sanderling_fleet.store import Certificate, DesiredState, Device, Group, Standing, Transaction
 
@@ -17,21 +18,6 @@ _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,251}[A-Za-z0-9])?")
 _VALUE = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
 _GROUP = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _MOST_LABELS = 64
-
-
-def labels_of(device: Device) -> dict[str, str]:
-    """A device's labels, with the one that every device has: its id."""
-    return {**device.labels, DEVICE_ID: device.device_id}
-
-
-async def matching(tx: Transaction, selector: str) -> list[Device]:
-    """Devices whose labels match, by id.
-
-    Raises:
-        InputError: The selector cannot be read.
-    """
-    wanted = parse(selector)
-    return [device for device in await tx.find(Device) if wanted.matches(labels_of(device))]
 
 
 async def list_devices(core: Core, selector: str, after: str, limit: int) -> tuple[list[Device], dict[str, int], str]:

@@ -13,7 +13,7 @@ from sanderling.drift import Scope
 from sanderling.errors import InputError
 from sanderling_fleet import verdict
 from sanderling_fleet.core.alerts import raise_alert, resolve_alert
-from sanderling_fleet.core.devices import labels_of
+from sanderling_fleet.core.labels import labels_of
 from sanderling_fleet.core.telemetry_rows import Identity, window_of
 from sanderling_fleet.store import Device, Document, DriftRow, Transaction
 from sanderling_fleet.verdict import FleetState, FleetWindow, Judgement, Policy
@@ -113,6 +113,15 @@ async def fleet_windows(tx: Transaction, slot: str, limit: int) -> list[dict[str
     """
     where = {"kind": WINDOW_KIND, **({"subject": slot} if slot else {})}
     return [document.body for document in await tx.find(Document, where, newest_first=True, limit=limit)]
+
+
+async def prune_windows(tx: Transaction, before: float, limit: int) -> bool:
+    """Deletes at most `limit` windows that were judged before; whether none is left."""
+    found = await tx.find(Document, {"kind": WINDOW_KIND}, limit=limit)
+    old = [document for document in found if document.created_at < before]
+    for document in old:
+        await tx.delete(Document, *document.key())
+    return len(old) < limit
 
 
 async def _labels(tx: Transaction, state: FleetState, rows: Sequence[DriftRow]) -> Mapping[str, Mapping[str, str]]:

@@ -25,7 +25,7 @@ from sanderling_fleet.alerts import Alert, Severity
 from sanderling_fleet.core import audit, desired
 from sanderling_fleet.core.alerts import raise_alert
 from sanderling_fleet.core.context import Core
-from sanderling_fleet.core.devices import matching
+from sanderling_fleet.core.labels import matching
 from sanderling_fleet.core.messages import ReportedResult
 from sanderling_fleet.gates import Comparison, Metric, Reading
 from sanderling_fleet.rollout import step
@@ -210,12 +210,15 @@ async def on_slots(core: Core, tx: Transaction, device: Device) -> None:
             await _take(core, tx, stored, document, event, core.clock.now())
 
 
-async def tick(core: Core, readings: Measure | None = None) -> None:
+async def tick(core: Core, readings: Measure | None = None) -> list[str]:
     """Lets time pass in every rollout that is not over; one transaction each.
 
     Args:
         core: The fleet.
         readings: What was measured of a rollout's candidates and controls; None without telemetry.
+
+    Returns:
+        Devices of which something new is wanted since the last call, by whatever changed it.
     """
     async with core.store.transaction() as tx:
         going = [item.document_id for item in await tx.find(Document, {"kind": KIND}) if item.state not in TERMINAL]
@@ -227,6 +230,8 @@ async def tick(core: Core, readings: Measure | None = None) -> None:
             if readings is not None and _compares(stored.rollout):
                 event = Measured(await readings(tx, stored.rollout))
             await _take(core, tx, stored, document, event, core.clock.now())
+    wanted, core.wanted = sorted(core.wanted), set()
+    return wanted
 
 
 def _compares(rollout: Rollout) -> bool:

@@ -14,7 +14,7 @@ from sanderling.api.telemetry.v1 import telemetry_pb2
 from sanderling.errors import InputError
 from sanderling_fleet.alerts import Alert, Severity
 from sanderling_fleet.core.alerts import raise_alert
-from sanderling_fleet.core.fleet_watch import FleetWatch
+from sanderling_fleet.core.fleet_watch import FleetWatch, prune_windows
 from sanderling_fleet.core.telemetry_progress import Progress
 from sanderling_fleet.core.telemetry_rows import (
     DAY_SECONDS,
@@ -47,7 +47,7 @@ class TelemetryPolicy:
     """How telemetry is kept.
 
     Attributes:
-        retention_days: Whole days for which rows are kept; totals by version stay.
+        retention_days: Whole days for which rows and fleet windows are kept; totals by version stay.
         gap_seconds: How long missing rows are waited for. A device that checks in every 15 minutes has sent again what
             it still holds by then.
         trust_asserted: Judge by what devices say of themselves, as a demo may.
@@ -116,12 +116,13 @@ class Intake:
         lost = 0
         for ahead in await tx.find(TelemetryAhead):
             if ahead.since <= now - self.policy.gap_seconds:
-                progress = await _load_progress(tx, ahead.device_id, ahead.boot_id)
-                lost += progress.ahead[0][0] - 1 - progress.through
-                await _save_progress(tx, ahead.device_id, ahead.boot_id, progress.without_gap(), now, now)
+                before, _ = await _load_progress(tx, ahead.device_id, ahead.boot_id)
+                lost += before.ahead[0][0] - 1 - before.through
+                await _save_progress(tx, ahead.device_id, ahead.boot_id, before, before.without_gap(), now, now)
         oldest = int(now // DAY_SECONDS) - self.policy.retention_days
         if oldest > self._pruned_to:
             done = [await _prune(tx, kind, oldest) for kind in (MetricsRow, DriftRow, EventRow)]
+            done.append(await prune_windows(tx, oldest * DAY_SECONDS, _PRUNED_AT_ONCE))
             self._pruned_to = oldest if all(done) else self._pruned_to
         return lost
 
@@ -192,7 +193,8 @@ async def _count(
 ) -> list[tuple[Received, telemetry_pb2.Envelope]]:
     """The new ones of one boot, in the order in which they were made."""
     device_id, boot_id = items[0][0].device_id, items[0][1].boot_id
-    before = progress = await _load_progress(tx, device_id, boot_id)
+    before, gap_since = await _load_progress(tx, device_id, boot_id)
+    progress = before
     new = []
     for item, envelope in sorted(items, key=lambda pair: pair[1].sequence):
         if progress.has(envelope.sequence):
@@ -202,26 +204,26 @@ async def _count(
             new.append((item, envelope))
     taken.counted += len(new)
     if new:
-        known = await tx.get(TelemetryAhead, device_id, boot_id)
-        since = known.since if known and progress.through == before.through else now
-        await _save_progress(tx, device_id, boot_id, progress, since, now)
+        since = gap_since if before.ahead and progress.through == before.through else now
+        await _save_progress(tx, device_id, boot_id, before, progress, since, now)
     return new
 
 
-async def _load_progress(tx: Transaction, device_id: str, boot_id: str) -> Progress:
+async def _load_progress(tx: Transaction, device_id: str, boot_id: str) -> tuple[Progress, float]:
+    """What was counted, and since when there is a gap."""
     through = await tx.get(TelemetryProgress, device_id, boot_id)
     ahead = await tx.get(TelemetryAhead, device_id, boot_id)
     runs = tuple((first, last) for first, last in ahead.ranges) if ahead else ()
-    return Progress(through.sequence if through else 0, runs)
+    return Progress(through.sequence if through else 0, runs), ahead.since if ahead else 0.0
 
 
 async def _save_progress(
-    tx: Transaction, device_id: str, boot_id: str, progress: Progress, since: float, now: float
+    tx: Transaction, device_id: str, boot_id: str, before: Progress, progress: Progress, since: float, now: float
 ) -> None:
     await tx.put(TelemetryProgress(device_id, boot_id, progress.through, now))
     if progress.ahead:
         await tx.put(TelemetryAhead(device_id, boot_id, [list(run) for run in progress.ahead], since))
-    else:
+    elif before.ahead:
         await tx.delete(TelemetryAhead, device_id, boot_id)
 
 
@@ -253,8 +255,7 @@ def _event_alert(event: EventRow) -> Alert:
 
 async def _prune(tx: Transaction, kind: type[StoredRow], oldest: int) -> bool:
     """Deletes some rows of days before `oldest`; whether none is left."""
-    for row in await tx.find(kind, limit=_PRUNED_AT_ONCE):
-        if row.day >= oldest:
-            return True
+    old = [row for row in await tx.find(kind, limit=_PRUNED_AT_ONCE) if row.day < oldest]
+    for row in old:
         await tx.delete(kind, *row.key())
-    return not await tx.find(kind, limit=1)
+    return len(old) < _PRUNED_AT_ONCE

@@ -123,7 +123,7 @@ def window_of(row: DriftRow) -> DeviceWindow:
                 ranks.features,
                 ranks.cells,
                 list(ranks.counts),
-                max(ranks.design_effects, default=1.0),
+                list(ranks.design_effects),
                 ranks.reference_rows,
             )
             for ranks in message.ranks

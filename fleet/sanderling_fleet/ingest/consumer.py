@@ -14,7 +14,6 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from sanderling_fleet.broker.mosquitto import RECEIVE_MAXIMUM
 from sanderling_fleet.broker.topics import CONTENT_TYPE, SHARED, UP, up
 from sanderling_fleet.ingest.link import Link
 
@@ -49,7 +48,7 @@ class Message:
 class Consumer:
     """Subscribes to what devices say, and connects again for as long as it runs.
 
-    The broker sends at most `RECEIVE_MAXIMUM` messages before it has acknowledgements: while the database is slow, what
+    The broker sends at most `link.window` messages before it has acknowledgements: while the database is slow, what
     devices say waits there and not in this process.
 
     Args:
@@ -61,6 +60,7 @@ class Consumer:
         self._link = link
         self._on_message = on_message
         self._connection = 0
+        self._told = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self.connected = asyncio.Event()
         client = paho.Client(CallbackAPIVersion.VERSION2, CLIENT_ID, protocol=paho.MQTTv5, manual_ack=True)
@@ -70,6 +70,7 @@ class Consumer:
             client.username_pw_set(link.username, link.password)
         client.reconnect_delay_set(*_RETRY_SECONDS)
         client.on_connect, client.on_disconnect = self._connected, self._disconnected
+        client.on_connect_fail = self._failed
         client.on_subscribe, client.on_message = self._subscribed, self._received
         self._client = client
 
@@ -78,7 +79,7 @@ class Consumer:
         self._loop = asyncio.get_running_loop()
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval = _SESSION_SECONDS
-        properties.ReceiveMaximum = RECEIVE_MAXIMUM
+        properties.ReceiveMaximum = self._link.window
         self._client.connect_async(
             self._link.host, self._link.port, _KEEP_ALIVE_SECONDS, clean_start=False, properties=properties
         )
@@ -110,8 +111,14 @@ class Consumer:
             _log.error("the broker at %s:%d refused the server: %s", self._link.host, self._link.port, reason)
             return
         self._connection += 1
+        self._told = False
         prefix = SHARED if self._link.shared else ""
         client.subscribe([*((prefix + up("+", kind), 1) for kind in UP), (up("+", "status"), 1)])
+
+    def _failed(self, _client: paho.Client, _data: Any) -> None:
+        if not self._told:
+            self._told = True
+            _log.warning("cannot reach the broker at %s:%d; trying again", self._link.host, self._link.port)
 
     def _subscribed(self, _client: paho.Client, _data: Any, _mid: int, reasons: list[ReasonCode], _more: Any) -> None:
         refused = [str(reason) for reason in reasons if reason.value >= _REFUSED]

@@ -8,6 +8,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from sanderling.errors import InputError
+from sanderling_fleet.broker.embedded import WINDOW
+from sanderling_fleet.broker.mosquitto import RECEIVE_MAXIMUM
 from sanderling_fleet.core.messages import Broker
 from sanderling_fleet.core.telemetry_rows import Identity
 from sanderling_fleet.trust.ca import CertificateAuthority
@@ -25,6 +27,7 @@ class Link:
         host: Of the broker.
         port: Of the broker.
         identity: Whether the broker knows devices by their certificates.
+        window: Messages that the broker sends before it has acknowledgements.
         shared: Share the subscription with other ingest processes. The embedded broker's own sharing fails when a
             member's connection breaks, and there is one process.
         context: TLS; None on loopback without it.
@@ -36,6 +39,7 @@ class Link:
     port: int
     identity: Identity
     shared: bool
+    window: int
     context: ssl.SSLContext | None = None
     username: str = ""
     password: str = ""
@@ -59,7 +63,7 @@ def certified_link(url: str, authority: CertificateAuthority, server: Path, now:
     write_private(server / "ingest.pem", chain, replace=True)
     context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cadata=authority.pem)
     context.load_cert_chain(server / "ingest.pem", server / "ingest.key")
-    return Link(host, port, Identity.VERIFIED, shared=True, context=context)
+    return Link(host, port, Identity.VERIFIED, shared=True, window=RECEIVE_MAXIMUM, context=context)
 
 
 def password_link(address: Broker) -> Link:
@@ -71,7 +75,9 @@ def password_link(address: Broker) -> Link:
     host, port = _host_and_port(address.url, "mqtt")
     if host not in _LOOPBACK:
         raise InputError(f"[broker] {address.url} is not on loopback. Use mqtts and certificates: broker-config")
-    return Link(host, port, Identity.ASSERTED, shared=False, username=address.username, password=address.password)
+    return Link(
+        host, port, Identity.ASSERTED, shared=False, window=WINDOW, username=address.username, password=address.password
+    )
 
 
 def _host_and_port(url: str, scheme: str) -> tuple[str, int]:

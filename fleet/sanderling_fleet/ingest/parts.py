@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from sanderling_fleet.broker.embedded import EmbeddedBroker
 from sanderling_fleet.broker.mosquitto import BrokerFolder
 from sanderling_fleet.core.context import Core
-from sanderling_fleet.core.messages import Broker, TelemetryRow
-from sanderling_fleet.core.telemetry import Intake, TelemetryPolicy
-from sanderling_fleet.core.telemetry_rows import Identity, Received
+from sanderling_fleet.core.messages import Broker
 from sanderling_fleet.ingest.link import certified_link, password_link
 from sanderling_fleet.ingest.service import Ingest
 from sanderling_fleet.ingest.upkeep import Upkeep
-from sanderling_fleet.store import Device, Transaction
 
 EMBEDDED = "embedded"
-_log = logging.getLogger(__name__)
 
 
 class TelemetryParts:
@@ -30,11 +25,9 @@ class TelemetryParts:
         core: The fleet; it learns the broker's address, and hands over the telemetry of check-ins.
         server: The fleet's folder server/.
         broker: "mqtts://HOST:PORT", "embedded", or empty for none: then telemetry comes with check-ins only.
-        policy: How telemetry is kept.
     """
 
-    def __init__(self, core: Core, server: Path, broker: str = "", policy: TelemetryPolicy | None = None) -> None:
-        self.intake = Intake(policy)
+    def __init__(self, core: Core, server: Path, broker: str = "") -> None:
         self.ingest: Ingest | None = None
         self._core = core
         self._server = server
@@ -42,7 +35,7 @@ class TelemetryParts:
         self._embedded: EmbeddedBroker | None = None
         folder = server.parent / "broker"
         mosquitto = BrokerFolder(folder, server) if (folder / "mosquitto.conf").exists() else None
-        self._upkeep = Upkeep(core.store, core.clock, self.intake, mosquitto)
+        self._upkeep = Upkeep(core.store, core.clock, core.telemetry, mosquitto)
 
     async def start(self) -> None:
         """Starts the broker if it is embedded, and begins to connect; devices are told its address from now on.
@@ -64,7 +57,7 @@ class TelemetryParts:
             settings = self._core.settings
             addresses = dataclasses.replace(settings.addresses, broker=address)
             self._core.settings = dataclasses.replace(settings, addresses=addresses)
-            self.ingest = Ingest(self._core.store, self._core.clock, link, self.intake)
+            self.ingest = Ingest(self._core.store, self._core.clock, link, self._core.telemetry)
             await self.ingest.start()
         self._upkeep.start()
 
@@ -76,14 +69,11 @@ class TelemetryParts:
         if self._embedded is not None:
             await asyncio.to_thread(self._embedded.stop)
 
+    async def look(self) -> None:
+        """Does what is due now, without waiting for the next look."""
+        await self._upkeep.look()
+
     def hint(self, devices: Iterable[str]) -> None:
         """Asks devices to check in soon; without a broker they come by themselves."""
         if self.ingest is not None:
             self.ingest.hint(devices)
-
-    async def on_telemetry(self, tx: Transaction, device: Device, rows: Sequence[TelemetryRow]) -> None:
-        """Takes what a check-in carries, in its transaction."""
-        received = [Received(device.device_id, row.content, Identity.VERIFIED) for row in rows]
-        taken = await self.intake.take(tx, received, self._core.clock.now())
-        for device_id, reason in taken.refused[:1]:
-            _log.warning("refused %d rows of telemetry in a check-in of %r: %s", len(taken.refused), device_id, reason)

@@ -64,6 +64,8 @@ class Ingest:
         self._intake = intake
         self._retry_seconds = retry_seconds
         self._identity = link.identity
+        # When all that may come without an acknowledgement is here, waiting brings no more.
+        self._most = min(MOST_IN_BATCH, link.window)
         self._waiting: asyncio.Queue[Message] = asyncio.Queue()
         self._consumer = Consumer(link, self._waiting.put_nowait)
         self._task: asyncio.Task[None] | None = None
@@ -109,7 +111,7 @@ class Ingest:
             batch = [await self._waiting.get()]
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LINGER_SECONDS):
-                    while len(batch) < MOST_IN_BATCH:
+                    while len(batch) < self._most:
                         batch.append(await self._waiting.get())
             # A stop must not fall between the commit and its acknowledgement.
             self._under_way = asyncio.create_task(self._finish(batch))

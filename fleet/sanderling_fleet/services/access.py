@@ -29,6 +29,9 @@ class Operation:
 
 _ADMIN, _REGISTRY = "/sanderling.api.device.v1.DeviceAdminService/", "/sanderling.api.registry.v1.RegistryService/"
 _ROLLOUT = "/sanderling.api.rollout.v1.RolloutService/"
+_ALERT = "/sanderling.api.telemetry.v1.AlertService/"
+_RETRAIN = "/sanderling.api.retrain.v1.RetrainService/"
+_ARTIFACT = "/sanderling.api.artifact.v1.ArtifactService/"
 OPERATIONS = {
     _ADMIN + "CreateJoinToken": Operation("device.token", OPERATORS),
     _ADMIN + "ListDevices": Operation("device.list", EVERYONE),
@@ -54,6 +57,17 @@ OPERATIONS = {
     _ROLLOUT + "AbortRollout": Operation("rollout.abort", OPERATORS),
     _ROLLOUT + "RollBackRollout": Operation("rollout.roll_back", OPERATORS),
     _ROLLOUT + "PromoteRollout": Operation("rollout.promote", OPERATORS),
+    _ALERT + "ListAlerts": Operation("alert.list", EVERYONE),
+    _ALERT + "AckAlert": Operation("alert.ack", OPERATORS),
+    _ALERT + "ListFleetWindows": Operation("alert.windows", EVERYONE),
+    _RETRAIN + "StartRetrain": Operation("retrain.start", OPERATORS),
+    _RETRAIN + "ListJobs": Operation("retrain.list", EVERYONE),
+    _RETRAIN + "GetJob": Operation("retrain.get", EVERYONE),
+    _RETRAIN + "ImportLabels": Operation("retrain.label", OPERATORS),
+    _RETRAIN + "ListDrafts": Operation("retrain.drafts", PUBLISHERS | OPERATORS),
+    _RETRAIN + "RejectDraft": Operation("retrain.reject", PUBLISHERS | OPERATORS),
+    # Samples to be labelled, drafts to be signed.
+    _ARTIFACT + "ReadBlob": Operation("blob.read", PUBLISHERS | OPERATORS),
 }
 """Every call of the operator listener; one that is not listed is refused."""
 _ALWAYS = "/sanderling.api.device.v1.DeviceService/"

@@ -12,8 +12,8 @@ from sanderling_fleet.alerts import Severity
 from sanderling_fleet.core import alert_admin
 from sanderling_fleet.core.context import Core
 from sanderling_fleet.services.interceptor import CALL, Context
-from sanderling_fleet.services.translate import timestamp
 from sanderling_fleet.store import Document
+from sanderling_fleet.wire import timestamp
 
 _PAGE, _MOST = 100, 1000
 _SEVERITIES = {

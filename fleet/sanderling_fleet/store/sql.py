@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Table, create_engine, event, select, tuple_
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from sanderling_fleet import hooks
 from sanderling_fleet.store.records import Document, Record
 from sanderling_fleet.store.tables import TABLES
 
@@ -61,8 +62,11 @@ class SqlStore:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[SqlTransaction]:
         """See `Store.transaction`."""
-        async with self._line, self._engine.begin() as connection:
-            yield SqlTransaction(connection)
+        async with self._line:
+            async with self._engine.begin() as connection:
+                yield SqlTransaction(connection)
+                hooks.reached(number := hooks.next_commit(), "before")
+            hooks.reached(number, "after")
 
     async def close(self) -> None:
         """Closes all connections."""

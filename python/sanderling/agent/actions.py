@@ -118,6 +118,7 @@ class Observe:
     instance: str
     stored_window: int
     stored_row: int
+    sample_budget_bytes: int = 0
 
 
 @dataclass(frozen=True)

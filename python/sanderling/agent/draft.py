@@ -101,7 +101,8 @@ class Draft:
         if running is not None:
             row = running.next_row - 1
             version = running.release.version
-            self.do(Observe(slot.name, version, running.instance, running.next_window - 1, row))
+            budget = self.plan.sample_budget_bytes
+            self.do(Observe(slot.name, version, running.instance, running.next_window - 1, row, budget))
         self.wake(ObserveDue(slot.name), self.settings.observe_trial_s if trial else self.settings.observe_s)
 
     def emit_windows(self, version: str, windows: tuple[Window, ...]) -> None:

@@ -2,7 +2,7 @@
 
 The outbox owns delivery: rows are published in order, at most `WINDOW` without an acknowledgement, and deleted only
 when a check-in says that the fleet has stored them. What the broker acknowledged and the fleet then lost is published
-again after the next connect; the server counts (boot id, sequence) once.
+again, after the next connect or two check-ins later; the server counts (boot id, sequence) once.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class BrokerLink:
         self._used: Identity | None = None
         self._changed, self._stop = threading.Condition(), False
         self._connected = False
-        self._sent = 0
+        self._sent = self._sent_before = 0
         self._connects = 0
         self._flying: set[int] = set()
         self._early: set[int] = set()  # acknowledged before `publish` had told their number
@@ -98,6 +98,18 @@ class BrokerLink:
         if self._thread is None:
             self._thread = threading.Thread(target=self._publish, name="agent outbox", daemon=True)
             self._thread.start()
+
+    def before_check_in(self) -> None:
+        """To be called before each check-in: rows that were published before the former one and still wait were lost.
+
+        A broker acknowledges what it then may lose, or what nobody was subscribed to.
+        """
+        oldest = self._store.pending(0, 1)
+        with self._changed:
+            if oldest and oldest[0].number <= self._sent_before:
+                self._sent = 0
+                self._changed.notify_all()
+            self._sent_before = self._sent
 
     def stop(self) -> None:
         """Says that the device goes offline, and disconnects."""

@@ -6,10 +6,11 @@ import contextlib
 import functools
 import json
 import os
+import select
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -94,8 +95,26 @@ def start(command: Sequence[str], log: Path) -> Process:
     return Process(child.pid, _running_since(child.pid) or 0, boot_id())
 
 
-def find(module: str, arguments: Sequence[str]) -> list[Process]:
-    """Processes of this user that run a Python module with these arguments among theirs.
+def wait_for_an_end(processes: Iterable[Process], timeout_s: float, interrupted: int) -> None:
+    """Waits until one of the processes that run now has ended, or `interrupted`, a descriptor, can be read."""
+    handles = []
+    try:
+        for process in processes:
+            with contextlib.suppress(OSError):  # it is gone, and whoever asks for its state is told so
+                handles.append(os.pidfd_open(process.pid))
+                if not process.is_alive():
+                    os.close(handles.pop())
+        waiting = select.poll()  # select() takes no descriptor above 1023
+        for descriptor in (interrupted, *handles):
+            waiting.register(descriptor, select.POLLIN)
+        waiting.poll(timeout_s * 1000)
+    finally:
+        for handle in handles:
+            os.close(handle)
+
+
+def find(module: str, option: str, path: Path) -> list[Process]:
+    """Processes of this user that run a Python module with a path as this option.
 
     An agent that was killed after it had started one and before it had recorded it knows it by nothing else.
     """
@@ -105,11 +124,14 @@ def find(module: str, arguments: Sequence[str]) -> list[Process]:
             continue
         try:
             words = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
-            own = folder.stat().st_uid == os.getuid()
+            if folder.stat().st_uid != os.getuid() or module not in words or option not in words[:-1]:
+                continue
+            # A relative path is that of the process's folder, which need not be ours.
+            its_path = (folder / "cwd").readlink() / words[words.index(option) + 1]
         except OSError:
             continue
         started = _running_since(int(folder.name))
-        if own and started is not None and {"-m", module, *arguments} <= set(words):
+        if started is not None and its_path.resolve() == path.resolve():
             found.append(Process(int(folder.name), started, boot_id()))
     return found
 

@@ -47,7 +47,7 @@ class RouterClient:
             process = self.process
             if process is not None and process.is_alive():
                 return False
-            for orphan in find(_MODULE, ["--state", str(self._folder)]):
+            for orphan in find(_MODULE, "--state", self._folder):
                 self._store.record_process(_NAME, orphan.to_text())
                 return False
             if not (self._folder / "routes.json").exists():

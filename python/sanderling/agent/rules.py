@@ -54,7 +54,7 @@ def step(state: AgentState, event: Event, now: float, settings: Settings) -> tup
         return _check_in(state)
     if isinstance(event, Hinted):
         spread = event.spread_s or settings.hint_spread_s
-        return state, [Wake(now + spread * chance(state, "hint"), CheckInDue())]
+        return state, [_soon(state, now, spread, "hint")]
     if isinstance(event, CheckedIn):
         return _checked_in(state, event, now, settings)
     if isinstance(event, CheckInFailed):
@@ -80,8 +80,13 @@ def _start(state: AgentState, event: Started, now: float, settings: Settings) ->
         state = _in_slot(state, name, now, settings, actions, lambda it: it.recover(rebooted))
     actions += _settle(state)
     # At once: a device that was away tells what it is and hears what it missed.
-    actions.append(Wake(now + settings.hint_spread_s * chance(state, "start"), CheckInDue()))
+    actions.append(_soon(state, now, settings.hint_spread_s, "start"))
     return state, actions
+
+
+def _soon(state: AgentState, now: float, spread_s: float, purpose: str) -> Wake:
+    """A check-in within the spread, which takes the place of the next one and so is never later than that."""
+    return Wake(now + min(spread_s, state.check_in_interval_s) * chance(state, purpose), CheckInDue())
 
 
 def _check_in(state: AgentState) -> tuple[AgentState, list[Action]]:
@@ -179,7 +184,7 @@ def _in_slot(
     if it.results:
         state = replace(state, results=state.results + tuple(it.results))
         # Soon, not at once: the route and the cleaning come first.
-        actions.append(Wake(now + settings.hint_spread_s * chance(state, "result"), CheckInDue()))
+        actions.append(_soon(state, now, settings.hint_spread_s, "result"))
     if it.settled:
         actions += _settle(state)
     return state

@@ -137,7 +137,7 @@ class Runners:
         self._repair(launch.release)
         socket = self._socket(key)
         socket.unlink(missing_ok=True)
-        for orphan in find(_MODULE, ["--socket", str(socket)]):
+        for orphan in find(_MODULE, "--socket", socket):
             orphan.kill()
         command = [sys.executable, "-m", _MODULE, "--socket", str(socket)]
         process = start(command, self._folders.logs / f"runner-{key[0]}.log")
@@ -287,7 +287,9 @@ class Runners:
         runner = self._runner(action.slot, action.version)
         same = action.instance == runner.process.instance
         request = runner_pb2.TakeSketchesRequest(
-            acknowledged_window=max(action.stored_window, 0), acknowledged_row=max(action.stored_row, 0) if same else 0
+            acknowledged_window=max(action.stored_window, 0),
+            acknowledged_row=max(action.stored_row, 0) if same else 0,
+            sample_budget_bytes=action.sample_budget_bytes,
         )
         with typed():
             seen = runner.stub.TakeSketches(request, timeout=CALL_S)
@@ -352,6 +354,11 @@ class Runners:
             process.kill()
 
     # Watching
+
+    def running(self) -> list[Process]:
+        """Processes of the runners that are loaded."""
+        with self._lock:
+            return [runner.process for runner in self._runners.values()]
 
     def look(self, health: bool = True) -> list[Died]:
         """Whose process has ended; with `health` also asks each runner, and kills one that hangs."""

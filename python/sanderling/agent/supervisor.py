@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import grp
 import logging
 import os
 import signal
@@ -41,7 +42,7 @@ from sanderling.agent.mqtt import BrokerLink
 from sanderling.agent.notify import notify, watchdog_s
 from sanderling.agent.outbox import Caps
 from sanderling.agent.ports import Later, WallClock
-from sanderling.agent.processes import boot_id
+from sanderling.agent.processes import boot_id, wait_for_an_end
 from sanderling.agent.router_client import RouterClient
 from sanderling.agent.runners import Folders, Runners
 from sanderling.agent.samples import SampleUploads
@@ -55,6 +56,9 @@ from sanderling.errors import InputError, SanderlingError
 _LOOK_S = 0.2
 _HEALTH_S = 1.0
 _FLOOR_S = 600.0
+_SOCKET_BYTES = 107  # of sockaddr_un
+GROUP = "sanderling"
+"""Whose members may attach: they read models and write what they saw."""
 _log = logging.getLogger("sanderling.agent")
 
 
@@ -91,17 +95,22 @@ class Supervisor:
 
     Raises:
         AuthError: The device is not enrolled.
-        InputError: Another agent uses this folder.
+        InputError: Another agent uses this folder, or its path is too long.
         IntegrityError: The state on the disk is damaged.
     """
 
     def __init__(self, options: Options) -> None:
         state = options.state
         self._options, self._stop, self._end_all = options, threading.Event(), False
+        self._interrupted = os.eventfd(0)  # stays open: a signal may come after the end
         self._identity = Identity.load(state / "identity")
+        longest = state / "run" / "0123456789ab.sock.http"
+        if len(os.fsencode(longest)) > _SOCKET_BYTES:
+            raise InputError(f"[agent] {longest} is too long for a Unix socket. Use a shorter state folder")
         self._lock_file = _lock(state)
-        for name in ("run", "logs", "attach"):
-            (state / name).mkdir(mode=0o750 if name == "attach" else 0o700, exist_ok=True)
+        for name in ("run", "logs", "attach", "blobs"):
+            (state / name).mkdir(mode=0o700, exist_ok=True)
+        share(state, state / "attach", state / "blobs")
         self._boot = boot_id()
         self._floor_at = 0.0
         self.clock = WallClock(_floor(state))
@@ -159,11 +168,12 @@ class Supervisor:
         """
         self._end_all = self._end_all or end_all
         self._stop.set()
+        os.eventfd_write(self._interrupted, 1)
         self.clock.interrupt()
 
     def _close(self, watcher: threading.Thread) -> None:
         notify("STOPPING=1")
-        self._stop.set()
+        self.stop()
         self._link.stop()
         watcher.join(5.0)
         self._attached.close()
@@ -184,6 +194,7 @@ class Supervisor:
         if isinstance(action, ForgetTelemetry):
             self.store.forget(action.boot_id, action.sequence)
         elif isinstance(action, CheckIn):
+            self._link.before_check_in()
             self._submit("fleet", partial(self._check_ins.perform, action))
             self._submit("fleet", self._send_samples)
         elif isinstance(action, Resolve | Fetch | Verify | Collect):
@@ -219,7 +230,12 @@ class Supervisor:
 
     def _watch(self) -> None:
         waits, health_at = 0.0, 0.0
-        while not self._stop.wait(_LOOK_S):
+        while not self._stop.is_set():
+            # A hang is found by asking, an end at once: until then requests wait.
+            router = self.router.process
+            wait_for_an_end([*self.runners.running(), *([router] if router else [])], _LOOK_S, self._interrupted)
+            if self._stop.is_set():
+                return
             ask = time.monotonic() >= health_at
             if ask:
                 health_at = time.monotonic() + _HEALTH_S
@@ -266,6 +282,21 @@ def run_agent(options: Options) -> None:
 
 def _tell(pipe: int, word: bytes) -> None:
     os.write(pipe, word)
+
+
+def share(*folders: Path, group: str = GROUP) -> None:
+    """Lets a group read folders and what will be made in them; where there is no such group nobody else may.
+
+    Args:
+        folders: Become 2750.
+        group: Its name.
+    """
+    for folder in folders:
+        mode = 0o700
+        with contextlib.suppress(KeyError, PermissionError):
+            os.chown(folder, -1, grp.getgrnam(group).gr_gid)
+            mode = 0o2750  # what is made in it is of its group
+        folder.chmod(mode)
 
 
 def _lock(state: Path) -> IO[str]:

@@ -26,6 +26,8 @@ EXTRAS = {
     "quantize": ("onnx", "sanderling.quantize and `sanderling model quantize`"),
     "onnxruntime": ("onnxruntime", "the onnxruntime backend and comparisons with it"),
     "demo": ("sklearn", "`sanderling demo`"),
+    "agent": ("tuf", "`sanderling agent`"),
+    "fleet": ("sqlalchemy", "`sanderling fleet`"),
 }
 
 

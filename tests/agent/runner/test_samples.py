@@ -6,7 +6,7 @@ import numpy as np
 
 from sanderling import _core
 from sanderling.agent.runner.counters import MOST_CONFIDENCES, Confidences, Counters, Progress
-from sanderling.agent.runner.samples import KeptRow, Reservoir, Samples
+from sanderling.agent.runner.samples import UNIFORM_SHARE, KeptRow, Reservoir, Samples
 from sanderling.drift import Reference, Sketches
 
 
@@ -49,6 +49,31 @@ def test_a_reservoir_that_let_nothing_go_gives_weight_one():
     for i in range(5):
         reservoir.offer(row(i), 0.1 + i)
     assert [weight for _, weight in reservoir.take(10 * SIZE)] == [1.0] * 5
+
+
+def test_a_budget_that_changes_is_kept_from_then_on():
+    samples = Samples(0, seed=0)
+    rows = {"x": np.arange(500, dtype=np.float32).reshape(-1, 1)}
+    samples.offer(rows, {}, window=1)
+    assert samples.take(acknowledged_id=0, most_bytes=1 << 20) == []
+    samples.resize(100 * SIZE)
+    samples.offer(rows, {}, window=2)
+    samples.resize(40 * SIZE)
+    first = samples.take(acknowledged_id=0, most_bytes=1 << 20)
+    assert 20 <= len(first) <= 40
+    samples.resize(40 * SIZE)
+    assert samples.take(acknowledged_id=0, most_bytes=1 << 20) == first
+    samples.resize(0)
+    assert samples.take(acknowledged_id=0, most_bytes=1 << 20) == []
+    samples.resize(100 * SIZE)
+    samples.offer({"x": rows["x"][:5]}, {}, window=3)
+    later = samples.take(acknowledged_id=0, most_bytes=1 << 20)
+    assert len(later) == 5
+    # Nothing was let go since it began anew: the five stand for themselves, whatever went before.
+    assert {round(taken.weight * (UNIFORM_SHARE if taken.uniform else 1 - UNIFORM_SHARE), 9) for taken in later} == {
+        1.0
+    }
+    assert min(taken.sample_id for taken in later) > max(taken.sample_id for taken in first)
 
 
 def draw(seed: int, rows: int, shift: float = 0.0) -> np.ndarray:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.fleet.rules.windows import (
+    EFFECTS,
     FAULT,
     FEATURES,
     HOUR,
@@ -45,7 +46,9 @@ def test_it_says_what_the_monitor_says(shift):
     server, monitor = Server(), FleetMonitor(NAMES, settings=Settings())
     expected = []
     for device, number, cells, verdict in script(1, shift=shift):
-        ranks = RankCounts(cells.astype(np.int64), 2000, np.full((FEATURES, 24), 1.2), ("image[0]", "image[1]"))
+        ranks = RankCounts(
+            cells.astype(np.int64), 2000, np.array(EFFECTS).reshape(FEATURES, 24), ("image[0]", "image[1]")
+        )
         state = DeviceState.MOVED if verdict is MOVED else DeviceState.QUIET
         expected += monitor.add(DeviceVerdict(device, number, ROWS, state, ranks=ranks))
         server.send(window(device, number, cells, verdict))

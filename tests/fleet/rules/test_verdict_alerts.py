@@ -157,7 +157,7 @@ def test_shared_label_needs_two_thirds_of_its_devices():
 
 
 def broken(**changes):
-    good = InputRanks("image", 1, 32, [1] * 32, 1.0, 100)
+    good = InputRanks("image", 1, 32, [1] * 32, [1.0] * 24, 100)
     return DeviceWindow("d0", 1, QUIET, ROWS, ranks=(replace(good, **changes),))
 
 
@@ -169,8 +169,9 @@ def broken(**changes):
         broken(features=0, counts=[]),
         broken(counts=[-1] + [1] * 31),
         broken(counts=[1000] + [0] * 31),
-        broken(design_effect=0.5),
-        broken(design_effect=float("nan")),
+        broken(design_effects=[1.0] * 23 + [0.5]),
+        broken(design_effects=[float("nan")] * 24),
+        broken(design_effects=[1.0]),
         broken(reference_rows=0),
         replace(broken(), rows=10**6),
         replace(broken(), window=-1),

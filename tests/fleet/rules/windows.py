@@ -22,6 +22,8 @@ HOUR = 3600.0
 ROWS, FEATURES = 200, 2
 NAMES = [f"d{i}" for i in range(6)]
 LABELS = {name: {"device_id": name, "site": f"hall-{i // 2}", "kind": "camera"} for i, name in enumerate(NAMES)}
+# They differ by feature and tilt, so that none can be mistaken for another.
+EFFECTS = (1.2 + np.arange(FEATURES * 24).reshape(FEATURES, 24) / 100).ravel().tolist()
 QUIET, MOVED, FAULT, WARMING = WindowVerdict.QUIET, WindowVerdict.MOVED, WindowVerdict.FAULT, WindowVerdict.WARMING
 
 
@@ -32,7 +34,7 @@ def counts(rng, shift=0.0):
 
 
 def window(device, number, cells=None, verdict=QUIET, fault=""):
-    ranks = () if cells is None else (InputRanks("image", FEATURES, 32, cells.ravel().tolist(), 1.2, 2000),)
+    ranks = () if cells is None else (InputRanks("image", FEATURES, 32, cells.ravel().tolist(), EFFECTS, 2000),)
     return DeviceWindow(device, number, verdict, ROWS, fault, ranks)
 
 

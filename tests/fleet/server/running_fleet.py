@@ -53,7 +53,7 @@ class RunningFleet:
         if not self.folder.exists():
             self.run(folders.create(self.folder, self.config, self.clock))
         self.core = self.run(folders.open_core(self.folder / "server", self.config, self.clock))
-        self.server = FleetServer(self.core, self.config)
+        self.server = FleetServer(self.core, self.config, self.folder / "server")
         self.run(self.server.start())
         return self
 

@@ -17,7 +17,7 @@ from sanderling_fleet.core.clones import Seen, next_seen
 from sanderling_fleet.core.desired import want
 from sanderling_fleet.core.messages import ReportedResult, TelemetryRow
 from sanderling_fleet.services.translate import slot_of
-from sanderling_fleet.store import Standing
+from sanderling_fleet.store import MetricsRow, Standing
 from sanderling_fleet.store.blobs import put_blob
 from sanderling_fleet.trust.director import next_counter
 
@@ -98,12 +98,22 @@ def test_telemetry_is_counted_once_per_boot(virtual):
     device = virtual.enroll()
 
     def rows(boot, *sequences):
-        return [TelemetryRow(boot, sequence, b"") for sequence in sequences]
+        metrics = telemetry_pb2.Metrics(inferences=1)
+        made = [telemetry_pb2.Envelope(protocol_version=1, boot_id=boot, sequence=n, slot="main") for n in sequences]
+        for envelope in made:
+            envelope.version = "digits-1.0"
+            envelope.metrics.CopyFrom(metrics)
+        return [TelemetryRow(boot, item.sequence, item.SerializeToString()) for item in made]
 
     assert virtual.check_in(device, 1, telemetry=rows("b1", 2, 1)).committed_through == {"b1": 2}
-    assert virtual.check_in(device, 2, telemetry=rows("b1", 2, 3, 7)).committed_through == {"b1": 7}
-    assert virtual.check_in(device, 3, telemetry=rows("b2", 1)).committed_through == {"b1": 7, "b2": 1}
-    assert virtual.rows == [(device, "b1", n) for n in (1, 2, 3, 7)] + [(device, "b2", 1)]
+    assert virtual.check_in(device, 2, telemetry=rows("b1", 2, 3, 7)).committed_through == {"b1": 3}
+    assert virtual.check_in(device, 3, telemetry=rows("b2", 1)).committed_through == {"b1": 3, "b2": 1}
+
+    async def kept():
+        async with virtual.core.store.transaction() as tx:
+            return [(row.boot_id, row.sequence) for row in await tx.find(MetricsRow)]
+
+    assert sorted(virtual.run(kept())) == [("b1", 1), ("b1", 2), ("b1", 3), ("b1", 7), ("b2", 1)]
 
 
 def test_rows_that_a_device_dropped_are_told(virtual):
@@ -221,10 +231,7 @@ def test_over_the_wire_everything_arrives(fleet, release):
     async def on_result(tx, device, result):
         seen.append(assignment_pb2.AssignmentResult.FromString(result.content))
 
-    async def on_telemetry(tx, device, row):
-        seen.append(telemetry_pb2.Envelope.FromString(row.content))
-
-    fleet.core.on_result, fleet.core.on_telemetry = on_result, on_telemetry
+    fleet.core.on_result = on_result
     manifest, blobs = manifest_of()
     push(fleet, release, (manifest, blobs))
     device = fleet.device()
@@ -240,10 +247,17 @@ def test_over_the_wire_everything_arrives(fleet, release):
     result = assignment_pb2.AssignmentResult(
         id=assignment_pb2.ResultId(assignment_id="a-1", attempt=1), slot="main", detail="p95 2.1 ms, allowed 3.0 ms"
     )
-    envelope = telemetry_pb2.Envelope(boot_id="boot-1", sequence=1, metrics=telemetry_pb2.Metrics(inferences=7))
+    envelope = telemetry_pb2.Envelope(
+        protocol_version=1,
+        boot_id="boot-1",
+        sequence=1,
+        slot="main",
+        version="digits-1.0",
+        metrics=telemetry_pb2.Metrics(inferences=7),
+    )
     status = device_pb2.SlotStatus(slot="main", active_version="digits-1.0", manifest_digest=manifest.digest)
     answer = device.check_in(results=[result], telemetry=[envelope], slots=[status])
-    assert seen == [result, envelope]
+    assert seen == [result]
     assert list(answer.committed_results) == [result.id]
     assert list(answer.telemetry_committed_through) == [telemetry_pb2.Committed(boot_id="boot-1", sequence=1)]
     assert answer.addresses.device == fleet.core.settings.addresses.device

@@ -158,7 +158,7 @@ def test_a_lost_database_is_told_at_start(tmp_path):
     with RunningFleet(tmp_path / "other") as other:
         core = other.run(folders.open_core(tmp_path / "fleet" / "server"))
         with pytest.raises(IntegrityError, match="not the one that init made"):
-            other.run(FleetServer(core, other.config).start())
+            other.run(FleetServer(core, other.config, other.folder / "server").start())
         other.run(core.store.close())
 
 
@@ -166,7 +166,7 @@ def test_a_taken_port_is_told(fleet):
     port = int(fleet.server.operator_address.rpartition(":")[2])
     again = config.ServerConfig(enrolment_port=port, device_port=0, operator_port=0)
     with pytest.raises(InputError, match="Is another server running"):
-        fleet.run(FleetServer(fleet.core, again).start())
+        fleet.run(FleetServer(fleet.core, again, fleet.folder / "server").start())
 
 
 @pytest.mark.parametrize(

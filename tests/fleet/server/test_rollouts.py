@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 
 import grpc
 import pytest
@@ -12,14 +13,17 @@ from virtual_fleet import VirtualFleet
 from sanderling.api.device.v1 import device_pb2
 from sanderling.api.rollout.v1 import assignment_pb2, rollout_pb2
 from sanderling.api.rollout.v1.rollout_pb2_grpc import RolloutServiceStub
+from sanderling.api.telemetry.v1 import telemetry_pb2
 from sanderling.errors import GateRefused, InputError
 from sanderling.versions import Compatibility
 from sanderling_fleet.core import audit, devices, registry, rollouts
-from sanderling_fleet.core.messages import ReportedResult
+from sanderling_fleet.core.messages import ReportedResult, TelemetryRow
 from sanderling_fleet.core.operators import Role
+from sanderling_fleet.core.readings import measure
+from sanderling_fleet.gates import Comparison, HardLimit, Metric
 from sanderling_fleet.rollout import IllegalInState
 from sanderling_fleet.rollout_events import Abort, Pause, Promote, Resume, RollBack
-from sanderling_fleet.rollout_state import AssignmentState, OnBreach, RolloutSpec, RolloutState, StageSpec
+from sanderling_fleet.rollout_state import AssignmentState, OnBreach, RolloutSpec, RolloutState, StageSpec, StageState
 from sanderling_fleet.services.translate import slot_of
 from sanderling_fleet.store.blobs import put_blob
 from sanderling_fleet.trust.release import ReleaseFolder
@@ -116,6 +120,10 @@ class Fleet(VirtualFleet):
     def wait(self, seconds=61.0):
         self.clock.advance(seconds)
         self.run(rollouts.tick(self.core))
+
+    def wait_measured(self, seconds):
+        self.clock.advance(seconds)
+        self.run(rollouts.tick(self.core, measure(self.core)))
 
 
 @pytest.fixture
@@ -375,3 +383,63 @@ def test_roles(fleet):
         assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
     lines = fleet.run(audit.lines(fleet.core, 0, 100))
     assert [(line.action, line.outcome) for line in lines[-2:]] == [("rollout.pause", "AuthError")] * 2
+
+
+def report(fleet, device, version, confidence):
+    """One row of metrics by check-in, at the manual clock's time."""
+    fleet.rows = getattr(fleet, "rows", {})
+    sequence = fleet.rows[device] = fleet.rows.get(device, 0) + 1
+    row = telemetry_pb2.Envelope(
+        protocol_version=1,
+        boot_id="boot-1",
+        sequence=sequence,
+        slot="main",
+        version=version,
+        metrics=telemetry_pb2.Metrics(inferences=200, latency_p95_us=900, mean_confidence=confidence),
+    )
+    row.time.FromSeconds(int(fleet.clock.now()))
+    fleet.sequences[device] += 1
+    fleet.check_in(
+        device,
+        fleet.sequences[device],
+        slots=[fleet.slot(device)],
+        desired_counter=fleet.counters[device],
+        telemetry=[TelemetryRow("boot-1", sequence, row.SerializeToString())],
+    )
+
+
+@pytest.mark.parametrize(("drop", "stopped"), [(0.15, True), (0.0, False)])
+def test_a_version_that_is_worse_only_in_confidence_is_stopped_by_its_control_group(tmp_path, drop, stopped):
+    fleet = Fleet(tmp_path, devices_=26)
+    fleet.publish(manifest_of(version="1.0", counter=1), manifest_of(version="2.0", counter=2))
+    everywhere(fleet)
+    gates = (HardLimit(), Comparison(Metric.CONFIDENCE, margin=0.05))
+    stages = (
+        StageSpec("half", percent=50, soak_seconds=36 * 3600, gates=gates),
+        StageSpec("all", percent=100, soak_seconds=60),
+    )
+    spec = fleet.spec("digits-2.0", stages=stages, control_percent=50, on_breach=OnBreach.ABORT)
+    level = {device: 0.7 + 0.01 * i for i, device in enumerate(fleet.ids)}  # devices differ more than the drop
+    for _ in range(4):
+        fleet.clock.advance(3600)
+        for device in fleet.ids:
+            report(fleet, device, "digits-1.0", level[device])
+    fleet.create(spec, "second")
+    fleet.round()
+    new = [device for device in fleet.ids if fleet.active[device] == "digits-2.0"]
+    assert len(new) == 13
+    noise = random.Random(0)
+    for _ in range(38):
+        fleet.wait_measured(3600)
+        for device in fleet.ids:
+            worse = drop if device in new else 0.0
+            report(fleet, device, fleet.active[device], level[device] - worse + noise.gauss(0, 0.01))
+        if fleet.rollout.terminal:
+            break
+        fleet.round()
+    if stopped:
+        assert fleet.rollout.state is RolloutState.ABORTED
+        assert "confidence" in fleet.rollout.reason
+        assert sum(version == "digits-2.0" for version in fleet.active.values()) == 13
+    else:
+        assert fleet.rollout.stages[0].state is StageState.PASSED

@@ -30,13 +30,10 @@ class VirtualFleet:
     def __init__(self, tmp_path, seed=0):
         self.clock = ManualClock()
         keys = [Ed25519PrivateKey.generate() for _ in range(3)]
-        self.results, self.rows = [], []
+        self.results = []
 
         async def on_result(tx, device, result):
             self.results.append((device.device_id, result.assignment_id, result.attempt))
-
-        async def on_telemetry(tx, device, row):
-            self.rows.append((device.device_id, row.boot_id, row.sequence))
 
         self.core = Core(
             store=MemoryStore(),
@@ -47,7 +44,6 @@ class VirtualFleet:
             director=Director(keys[2]),
             settings=Settings(Addresses("device:1", "enrolment:2")),
             on_result=on_result,
-            on_telemetry=on_telemetry,
             entropy=random.Random(seed).randbytes,
         )
         self.release = ReleaseFolder.create(

@@ -129,7 +129,9 @@ class Client:
     def __init__(self, port, *, context=None, login=None, client_id="", will=None):
         self.connects, self.published, self.subscribed = queue.Queue(), queue.Queue(), queue.Queue()
         self.messages, self.gone = queue.Queue(), queue.Queue()
-        client = self.paho = paho.Client(CallbackAPIVersion.VERSION2, client_id, protocol=paho.MQTTv5)
+        client = self.paho = paho.Client(
+            CallbackAPIVersion.VERSION2, client_id, protocol=paho.MQTTv5, reconnect_on_failure=False
+        )
         if context is not None:
             client.tls_set_context(context)
         if login:

@@ -32,7 +32,12 @@ def metrics(inferences=100, **fields):
 
 def window(number, verdict=pb.DEVICE_VERDICT_QUIET, *, rows=320, **fields):
     ranks = pb.RankCounts(
-        input="x", features=1, cells=CELLS, counts=[rows // CELLS] * CELLS, design_effects=[1.0], reference_rows=2000
+        input="x",
+        features=1,
+        cells=CELLS,
+        counts=[rows // CELLS] * CELLS,
+        design_effects=[1.0] * 24,
+        reference_rows=2000,
     )
     return pb.DriftWindow(window=number, rows=rows, verdict=verdict, ranks=[ranks], **fields)
 

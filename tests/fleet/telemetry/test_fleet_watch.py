@@ -108,13 +108,14 @@ def test_a_device_that_runs_another_version_holds_up_nobody(tmp_path):
     async def test(store):
         both = [item for n in (1, 2) for item in received(f"dv-{n}", envelope(1, window(1)), envelope(2, window(2)))]
         await take(store, both)
-        await take(store, received("dv-1", envelope(3, window(3))))
+        await take(store, received("dv-1", envelope(3, window(3)), envelope(4, window(4))))
         before = len((await seen(store))[0])
+        await take(store, received("dv-1", envelope(5, window(5))))
+        assert len((await seen(store))[0]) == before  # waits for dv-2
         await take(store, received("dv-2", envelope(3, window(1), version="digits-2.0")))
-        windows, _ = await seen(store)
-        judged = [w for w in windows if w["version"] == VERSION]
-        assert len(windows) > before
-        assert judged[0]["missing"] == []
+        judged = [w for w in (await seen(store))[0] if w["version"] == VERSION]
+        assert len(judged) > before
+        assert (judged[0]["devices"], judged[0]["missing"]) == (1, [])
 
     run_in("sql", tmp_path, test, THREE)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import time
 
@@ -16,11 +17,11 @@ from sanderling.api.telemetry.v1 import telemetry_pb2 as pb
 from sanderling.errors import InputError
 from sanderling_fleet.broker.topics import device_hint, group_hint, up
 from sanderling_fleet.clock import WallClock
+from sanderling_fleet.core.messages import Broker
 from sanderling_fleet.core.telemetry import Intake
 from sanderling_fleet.core.telemetry_rows import Identity
-from sanderling_fleet.ingest import consumer
-from sanderling_fleet.ingest.consumer import Consumer
-from sanderling_fleet.ingest.link import certified_link
+from sanderling_fleet.ingest.consumer import Consumer, Message
+from sanderling_fleet.ingest.link import certified_link, password_link
 from sanderling_fleet.ingest.upkeep import Upkeep
 from sanderling_fleet.store import Certificate, Presence, Standing
 
@@ -72,7 +73,6 @@ def test_presence_follows_status_and_will(place):
             with place.client("dv-1", will=(up("dv-1", "status"), off, 1, True)) as client:
                 assert client.publish(up("dv-1", "status"), on, retain=True) == 0
                 await until(lambda: online(store, True))
-                client.paho.reconnect_delay_set(30, 60)
                 client.drop()
                 await until(lambda: online(store, False))
 
@@ -92,6 +92,15 @@ def test_hints_reach_a_device(place):
             assert pb.Hint.FromString(found[group_hint("all")]).spread_seconds == 30
 
     asyncio.run(test())
+
+
+def test_an_acknowledgement_of_a_former_connection_is_not_sent(monkeypatch):
+    subject = Consumer(password_link(Broker("mqtt://127.0.0.1:1")), print)
+    acknowledged = []
+    monkeypatch.setattr(subject._client, "ack", lambda mid, qos: acknowledged.append(mid))
+    subject._connection = 2
+    subject.ack([Message("t", b"", mid, connection) for mid, connection in ((7, 1), (8, 2))])
+    assert acknowledged == [8]
 
 
 @needs_mosquitto
@@ -187,7 +196,8 @@ def test_urls_that_name_no_broker_are_refused(fleet_machines, url, match):
 
 @needs_mosquitto
 def test_a_slow_database_leaves_messages_with_the_broker(on_mosquitto, monkeypatch):
-    monkeypatch.setattr(consumer, "RECEIVE_MAXIMUM", 50)
+    narrow = dataclasses.replace(on_mosquitto.link(), window=50)
+    monkeypatch.setattr(on_mosquitto, "link", lambda: narrow)
     arrived, received = [], Consumer._received
 
     def counting(self, client, data, message):
@@ -207,5 +217,6 @@ def test_a_slow_database_leaves_messages_with_the_broker(on_mosquitto, monkeypat
                     assert len(arrived) == 50
                 await until(lambda: through_is(store, "dv-1", 301))
             assert (len(arrived), ingest.stats.repeated) == (301, 0)
+            assert ingest.stats.batches >= 301 / 50
 
     asyncio.run(test())

@@ -42,7 +42,7 @@ def test_kill_9_around_the_commit_loses_nothing_and_counts_nothing_twice(place, 
 
 
 @needs_mosquitto
-def test_ingest_goes_on_after_the_broker_was_killed(on_mosquitto):
+def test_ingest_goes_on_after_the_broker_was_killed(on_mosquitto, caplog):
     async def test():
         async with on_mosquitto.running() as (ingest, store):
             with on_mosquitto.client("dv-1") as client:
@@ -51,6 +51,7 @@ def test_ingest_goes_on_after_the_broker_was_killed(on_mosquitto):
             on_mosquitto.mosquitto.kill()
             await until(lambda: equal(ingest._consumer.connected.is_set, False))
             assert ingest.hint(["dv-1"]) == 0
+            await until(lambda: equal(lambda: "cannot reach the broker" in caplog.text, True))
             assert on_mosquitto.mosquitto.start()
             await asyncio.wait_for(ingest._consumer.connected.wait(), WAIT_SECONDS)
             with on_mosquitto.client("dv-1") as client:

@@ -92,6 +92,10 @@ def test_a_gap_is_given_up_in_time_and_not_before(kind, tmp_path):
         assert await committed(store) == 9
         taken = await take(store, received("dv-1", envelope(2), envelope(10)), NOW + 201)
         assert (taken.counted, taken.repeated) == (1, 1)
+        await take(store, received("dv-1", envelope(12), envelope(14)), NOW + 300)
+        await take(store, received("dv-1", envelope(11)), NOW + 350)  # that gap is closed; the next is seen from now on
+        assert await tend(NOW + 449) == 0
+        assert await tend(NOW + 450) == 1
 
     run_in(kind, tmp_path, test)
 
@@ -158,7 +162,7 @@ HOSTILE_BODIES = {
         verdict=pb.DEVICE_VERDICT_QUIET,
         ranks=[
             pb.RankCounts(
-                input="x", features=1, cells=32, counts=[1] * 32, design_effects=[float("nan")], reference_rows=9
+                input="x", features=1, cells=32, counts=[1] * 32, design_effects=[float("nan")] * 24, reference_rows=9
             )
         ],
     ),
@@ -247,13 +251,15 @@ def test_rows_are_deleted_when_their_days_are_over_and_totals_stay(kind, tmp_pat
         old = received("dv-1", envelope(1), envelope(2, window(1)), envelope(3, event()))
         await take(store, old, NOW)
         await take(store, received("dv-1", envelope(4)), NOW + 2 * day)
+        async with store.transaction() as tx:
+            assert len(await fleet_windows(tx, SLOT, 10)) == 1
         for passed, kept in ((2, 2), (3, 1)):
             async with store.transaction() as tx:
                 await intake.tend(tx, NOW + passed * day)
             async with store.transaction() as tx:
                 assert len(await tx.find(MetricsRow)) == kept
         async with store.transaction() as tx:
-            assert await tx.find(DriftRow) == await tx.find(EventRow) == []
+            assert await tx.find(DriftRow) == await tx.find(EventRow) == await fleet_windows(tx, SLOT, 10) == []
             assert (await intake.totals(tx, SLOT, VERSION))[0].rows == 2
         assert (await take(store, old)).counted == 0
 

@@ -36,7 +36,7 @@ def context_of(machines, name):
 
 @pytest.fixture
 def device(broker, machines):
-    with broker.client(context_of(machines, "dv-1")) as client:
+    with broker.client(context_of(machines, "dv-1"), client_id="dv-1") as client:
         assert client.connected
         yield client
 

@@ -75,6 +75,11 @@ class Reservoir:
         self._bytes = 0
         self._threshold = -math.inf
 
+    def resize(self, most_bytes: int) -> None:
+        """Keeps so many bytes from now on; rows beyond them go, those of the least keys first."""
+        self._most_bytes = most_bytes
+        self._shrink()
+
     def __len__(self) -> int:
         """Rows kept."""
         return len(self._heap)
@@ -85,8 +90,7 @@ class Reservoir:
         self._order += 1
         heapq.heappush(self._heap, (key, self._order, weight, row))
         self._bytes += row.size
-        while self._bytes > self._most_bytes:
-            self._threshold = max(self._threshold, self._pop_least()[0])
+        self._shrink()
 
     def take(self, most_bytes: int) -> list[tuple[KeptRow, float]]:
         """Removes the rows with the largest keys, as many as fit; with each its weight, 1 / (chance of being taken)."""
@@ -100,6 +104,10 @@ class Reservoir:
         heapq.heapify(self._heap)
         self._bytes = sum(item[3].size for item in best)
         return [(row, 1.0 / -math.expm1(weight * threshold)) for _, _, weight, row in taken]
+
+    def _shrink(self) -> None:
+        while self._bytes > self._most_bytes:
+            self._threshold = max(self._threshold, self._pop_least()[0])
 
     def _pop_least(self) -> tuple[float, int, float, KeptRow]:
         least = heapq.heappop(self._heap)
@@ -159,13 +167,27 @@ class Samples:
     def __init__(self, most_bytes: int, *, seed: int) -> None:
         self._lock = threading.Lock()
         self._generator = np.random.default_rng(seed)
-        uniform_bytes = int(UNIFORM_SHARE * most_bytes)
-        self._uniform = Reservoir(uniform_bytes, self._generator)
-        self._weighted = Reservoir(most_bytes - uniform_bytes, self._generator)
-        self._most_bytes = most_bytes
+        self._uniform, self._weighted = Reservoir(0, self._generator), Reservoir(0, self._generator)
+        self._most_bytes = 0
         self._drifted = Drifted()
         self._taken: list[TakenRow] = []
         self._next_id = 1
+        self.resize(most_bytes)
+
+    def resize(self, most_bytes: int) -> None:
+        """Keeps so many bytes from now on; with 0 also what was handed out is forgotten."""
+        with self._lock:
+            if most_bytes == self._most_bytes:
+                return
+            uniform_bytes = int(UNIFORM_SHARE * most_bytes)
+            if self._most_bytes == 0:
+                # Rows that were not looked at have no part in the chances of those to come.
+                self._uniform, self._weighted = (Reservoir(0, self._generator) for _ in range(2))
+            self._uniform.resize(uniform_bytes)
+            self._weighted.resize(most_bytes - uniform_bytes)
+            self._most_bytes = most_bytes
+            if most_bytes == 0:
+                self._taken = []
 
     def learn(self, reference: Reference, window: Sketches) -> None:
         """Takes a closed window into account for the weights of later rows."""

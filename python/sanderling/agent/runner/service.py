@@ -99,6 +99,8 @@ class RunnerService(runner_pb2_grpc.RunnerServiceServicer):
     ) -> runner_pb2.TakeSketchesResponse:
         """Windows and confidences since what is acknowledged. Windows and rows are numbered from 1."""
         serving = self._ready()
+        if request.HasField("sample_budget_bytes"):
+            serving.samples.resize(request.sample_budget_bytes)
         windows, own = serving.observer.take(request.acknowledged_window)
         first, values = serving.observer.confidences.look(request.acknowledged_row)
         return runner_pb2.TakeSketchesResponse(

@@ -255,20 +255,26 @@ class TakeSketchesRequest(_message.Message):
 
     ACKNOWLEDGED_WINDOW_FIELD_NUMBER: _builtins.int
     ACKNOWLEDGED_ROW_FIELD_NUMBER: _builtins.int
+    SAMPLE_BUDGET_BYTES_FIELD_NUMBER: _builtins.int
     acknowledged_window: _builtins.int
     """Windows up to this one are safe with the agent."""
     acknowledged_row: _builtins.int
+    sample_budget_bytes: _builtins.int
+    """Of rows kept for retraining, from now on; 0 keeps none and drops those there are. Unset changes nothing."""
     def __init__(
         self,
         *,
         acknowledged_window: _builtins.int = ...,
         acknowledged_row: _builtins.int = ...,
+        sample_budget_bytes: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_sample_budget_bytes", b"_sample_budget_bytes", "sample_budget_bytes", b"sample_budget_bytes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged_row", b"acknowledged_row", "acknowledged_window", b"acknowledged_window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_sample_budget_bytes", b"_sample_budget_bytes", "acknowledged_row", b"acknowledged_row", "acknowledged_window", b"acknowledged_window", "sample_budget_bytes", b"sample_budget_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__sample_budget_bytes: _TypeAlias = _typing.Literal["sample_budget_bytes"]  # noqa: Y015
+    _WhichOneofArgType__sample_budget_bytes: _TypeAlias = _typing.Literal["_sample_budget_bytes", b"_sample_budget_bytes"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__sample_budget_bytes) -> _WhichOneofReturnType__sample_budget_bytes | None: ...
 
 Global___TakeSketchesRequest: _TypeAlias = TakeSketchesRequest  # noqa: Y015
 

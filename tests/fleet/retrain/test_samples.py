@@ -1,0 +1,261 @@
+"""Samples over mutual TLS: budgets, repetition, hostile rows; and the files in which they go to who labels them."""
+
+import dataclasses
+import io
+import pickle
+
+import grpc
+import numpy as np
+import pytest
+from tests.fleet.retrain.retraining_fleet import RetrainingFleet, changed_samples, label_all, sample
+from tests.fleet.retrain.trainers import world
+
+from sanderling.api.retrain.v1 import retrain_pb2 as pb
+from sanderling.errors import InputError
+from sanderling_fleet.core import samples
+from sanderling_fleet.retrain.config import load_models
+from sanderling_fleet.retrain.labels import class_number, load_labeller, read_labels, write_labels
+from sanderling_fleet.retrain.rows import SampleRows, read_array, read_rows, write_array, write_rows
+from sanderling_fleet.services.errors import error_of
+from sanderling_fleet.store import Document
+
+ROW = world(3, 1, changed=True)[0][0]
+
+
+@pytest.fixture
+def collecting(fleet, release):
+    """A camera, and the job that collects from it."""
+    camera = fleet.camera(fleet.release_champion(release))
+    return camera, fleet.client().start("r1", "main", "")
+
+
+def refused(upload, *items):
+    with pytest.raises(grpc.RpcError) as failed:
+        upload(*items)
+    return error_of(failed.value)
+
+
+def test_nothing_is_taken_that_nobody_asked_for(fleet, release):
+    camera = fleet.camera(fleet.release_champion(release))
+    answer = camera.upload(*changed_samples(1, 3))
+    assert (list(answer.committed_sample_ids), answer.remaining_budget_bytes) == ([], 0)
+    fleet.client().start("r1", "main", "")
+    answer = camera.upload(sample(1, ROW, slot="other"))
+    assert (list(answer.committed_sample_ids), answer.remaining_budget_bytes) == ([], 0)
+
+
+def test_what_is_sent_again_is_taken_once(fleet, collecting):
+    camera, job = collecting
+    sent = changed_samples(1, 5)
+    first, again = camera.upload(*sent), camera.upload(*sent)
+    assert list(first.committed_sample_ids) == list(again.committed_sample_ids) == [1, 2, 3, 4, 5]
+    assert first.remaining_budget_bytes == again.remaining_budget_bytes
+    assert fleet.client().job(job.job_id)[0].samples == 5
+    other = fleet.camera(camera._manifest)
+    assert list(other.upload(*sent).committed_sample_ids) == [1, 2, 3, 4, 5], "numbers are each device's own"
+    assert fleet.client().job(job.job_id)[0].samples == 10
+    error = refused(camera.upload, sample(3, ROW))
+    assert isinstance(error, InputError)
+    assert "sent sample 3 before, with another row" in str(error)
+
+
+def test_a_device_has_its_budget_and_no_more(tmp_path):
+    with RetrainingFleet(tmp_path / "fleet", plan={"device_budget_bytes": 1000}) as fleet:
+        from sanderling_fleet.trust.release import ReleaseFolder
+
+        camera = fleet.camera(fleet.release_champion(ReleaseFolder(fleet.folder / "release")))
+        job = fleet.client().start("r1", "main", "")
+        answer = camera.upload(*changed_samples(1, 20))
+        # 128 bytes of header and 16 of numbers each.
+        assert list(answer.committed_sample_ids) == [1, 2, 3, 4, 5, 6]
+        assert answer.remaining_budget_bytes == 1000 - 6 * 144
+        assert list(camera.upload(*changed_samples(7, 1)).committed_sample_ids) == []
+        other = fleet.camera(camera._manifest)
+        assert len(other.upload(*changed_samples(1, 20)).committed_sample_ids) == 6
+        assert fleet.client().job(job.job_id)[0].sample_bytes == 12 * 144
+
+
+class Boom:
+    def __reduce__(self):
+        return (exec, ("raise SystemExit('a pickle was opened')",))
+
+
+def npy(array, **options):
+    stream = io.BytesIO()
+    np.save(stream, array, **options)
+    return stream.getvalue()
+
+
+def header(text):
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+
+
+HOSTILE = {
+    "a pickle": pickle.dumps(Boom()),
+    "objects": npy(np.array([Boom()], object), allow_pickle=True),
+    "a header of objects": header(b"{'descr': '|O', 'fortran_order': False, 'shape': (4,), }\n") + b"x" * 32,
+    "a shape of petabytes": header(b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000000,), }\n"),
+    "a negative shape": header(b"{'descr': '<f4', 'fortran_order': False, 'shape': (-4,), }\n"),
+    "a header that is code": header(b"__import__('os').abort()\n"),
+    "a cut row": npy(ROW)[:-1],
+    "bytes behind": npy(ROW) + b"!",
+    "float64": npy(ROW.astype(np.float64)),
+    "another shape": npy(ROW[:3]),
+    "a batch": npy(ROW[None]),
+    "nothing": b"",
+}
+
+
+def test_hostile_rows_are_refused(fleet, collecting):
+    camera, job = collecting
+    for what, data in HOSTILE.items():
+        item = sample(1, ROW)
+        item.inputs["x"] = data
+        error = refused(camera.upload, item)
+        assert type(error).__name__ in ("InputError", "IntegrityError"), what
+        assert "sample" in str(error), what
+    assert fleet.client().job(job.job_id)[0].samples == 0
+
+
+def test_rows_that_fit_nothing_are_refused(collecting):
+    for item, said in (
+        (sample(1, ROW, name="y"), "has inputs ['y'], linear-1 has ['x']"),
+        (sample(1, ROW, weight=0.5), "weight is 0.5"),
+        (sample(1, ROW, weight=float("nan")), "weight is nan"),
+    ):
+        assert said in str(refused(collecting[0].upload, item))
+
+
+def test_rows_with_nan_are_taken_and_not_kept(fleet, collecting):
+    camera, job = collecting
+    row = ROW.copy()
+    row[2] = np.nan
+    answer = camera.upload(sample(1, row), sample(2, ROW))
+    assert list(answer.committed_sample_ids) == [1, 2]
+    assert fleet.client().job(job.job_id)[0].samples == 1
+
+
+def test_what_the_model_said_is_not_kept(fleet, collecting):
+    camera, _ = collecting
+    item = sample(1, ROW)
+    item.outputs["y"] = npy(np.array([0.1, 0.9], np.float32))
+    camera.upload(item)
+
+    async def bodies():
+        async with fleet.core.store.transaction() as tx:
+            return [document.body for document in await tx.find(Document, {"kind": samples.KIND})]
+
+    (body,) = fleet.run(bodies())
+    assert not any("output" in key or key == "y" for key in body)
+    assert body["label"] == ""
+
+
+def test_labels_that_name_no_class_are_refused_and_the_last_one_holds(fleet, collecting):
+    camera, job = collecting
+    client = fleet.client()
+    camera.upload(*changed_samples(1, 120))
+    fleet.look()
+    with pytest.raises(InputError, match="'maybe' is no label of this model, it has no, yes"):
+        client.import_labels(job.job_id, {(camera.device_id, 1): "maybe"}, 0.0)
+    with pytest.raises(InputError, match="cost is -1"):
+        client.import_labels(job.job_id, {(camera.device_id, 1): "yes"}, -1.0)
+    after, unknown = client.import_labels(
+        job.job_id, {(camera.device_id, 1): "yes", (camera.device_id, 999): "no", ("dev-x", 1): "no"}, 0.0
+    )
+    assert (after.labels, unknown) == (1, 2)
+    client.import_labels(job.job_id, {(camera.device_id, 1): "no"}, 0.0)
+    _, labels = fleet.run(samples.load(fleet.core, job.job_id, labelled=True))
+    assert labels == ("no",)
+
+
+def test_samples_are_forgotten_some_time_after_their_job(fleet, collecting):
+    camera, job = collecting
+    camera.upload(*changed_samples(1, 120))
+    fleet.look()
+    label_all(fleet.client(), job.job_id)
+    assert fleet.run(samples.forget(fleet.core, 0.0)) == 0, "the job is open"
+    fleet.look()
+    fleet.settle()
+    fleet.client().reject(job.job_id, "no")
+    assert fleet.run(samples.forget(fleet.core, 3600.0)) == 0
+    assert fleet.run(samples.forget(fleet.core, -1.0)) == 120
+    assert fleet.client().job(job.job_id)[0].state == pb.JOB_STATE_REFUSED
+
+
+ROWS = SampleRows(
+    inputs={"x": np.arange(400, dtype=np.float32).reshape(100, 4)},
+    device_id=np.array(["a"] * 50 + ["b"] * 50),
+    sample_id=np.arange(100, dtype=np.uint64),
+    uniform=np.arange(100) % 2 == 0,
+    weight=np.ones(100),
+    window=np.zeros(100, np.uint64),
+)
+
+
+def test_a_file_of_samples_comes_back_equal():
+    data = write_rows(ROWS)
+    back = read_rows(data)
+    assert write_rows(back) == data
+    assert back.keys() == ROWS.keys()
+    for wrong in (b"", data[:-30], write_rows(dataclasses.replace(ROWS, weight=np.ones(7)))):
+        with pytest.raises(InputError, match="samples"):
+            read_rows(wrong)
+    assert np.array_equal(read_array(write_array(np.asfortranarray(ROWS.inputs["x"])), "x"), ROWS.inputs["x"])
+
+
+def test_the_gates_rows_are_uniform_few_and_always_the_same():
+    chosen = ROWS.for_gate()
+    assert chosen.sum() == 25
+    assert not (chosen & ~ROWS.uniform).any()
+    order = np.random.default_rng(1).permutation(100)
+    assert np.array_equal(ROWS.take(order).for_gate(), chosen[order])
+    assert dataclasses.replace(ROWS, uniform=np.zeros(100, bool)).for_gate().sum() == 0
+
+
+def test_labels_by_file():
+    labels = {("b", 2): "yes", ("a", 10): "no, not yet", ("a", 9): 'say "no"'}
+    assert read_labels(write_labels(labels)) == labels
+    assert read_labels("\ufeffdevice_id,sample_id,label\na,1, yes \n\na,2,\n") == {("a", 1): "yes"}
+    for text, said in (
+        ("", "first line is None"),
+        ("a,b,c\n", "expected device_id,sample_id,label"),
+        ("device_id,sample_id,label\na,x,yes\n", "line 2"),
+        ("device_id,sample_id,label\na,1,yes\na,1,no\n", "has the labels 'yes' and 'no'"),
+    ):
+        with pytest.raises(InputError, match=said):
+            read_labels(text)
+
+
+def test_labels_without_names_are_class_numbers():
+    assert class_number("3", (), 10) == 3
+    for wrong in ("10", "-1", "three", "²"):
+        with pytest.raises(InputError, match="no class number from 0 to 9"):
+            class_number(wrong, (), 10)
+
+
+@pytest.mark.parametrize("name", ["nocolon", "no_such_module:x", "json:nothing", "json:dumps"])
+def test_labellers_that_are_none(name):
+    with pytest.raises(InputError):
+        load_labeller(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[m]\nentry_point = 'x'", "expected module:function"),
+        ("[m]\nentry_point = 'a:b'", "calibration is ''"),
+        ("[m]\nentry_point = 'a:b'\ncalibration = 'c'\nholdout = 'gone'", "holdout is 'gone'"),
+        ("[m]\nentry_pont = 'a:b'", "Did you mean 'entry_point'"),
+        ("[m.plan]\nleast_labels = 0", "least_labels is 0"),
+        ("[m.gate]\nalpha = 2", "alpha 2"),
+        ("[m.limits]\ncpu_seconds = 0", "more than 0"),
+        ("m = 1", "expected a table"),
+        ("[", "cannot be read"),
+    ],
+)
+def test_configurations_that_cannot_be(text, said, tmp_path):
+    (tmp_path / "c").touch()
+    (tmp_path / "retrain.toml").write_text(text)
+    with pytest.raises(InputError, match=said):
+        load_models(tmp_path / "retrain.toml")
+    assert load_models(tmp_path / "none.toml") == {}
