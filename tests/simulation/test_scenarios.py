@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 
 import pytest
 from fleets import broken, changed
 
 from sanderling_devices.simulator import find_scenario, packaged_scenarios, simulate
-from sanderling_devices.simulator.expectations import Check
 from sanderling_devices.simulator.scenario import Deed
 from sanderling_fleet import gates, rollout, virtual
-from sanderling_fleet.core import check_in, fleet_watch
+from sanderling_fleet.core import check_in
 from sanderling_fleet.core.telemetry_progress import Progress
 from sanderling_fleet.gates import Decision, GateDecision
 
 WEEK = "week"
-WEEK_SECONDS = 60.0
 
 
 def test_every_scenario_is_tried():
@@ -37,17 +34,6 @@ def test_it_holds(name):
     assert result.report.traffic["check_ins"] > 5000
 
 
-def test_two_hundred_devices_through_a_week_in_under_a_minute():
-    began = time.process_time()
-    result = simulate(find_scenario(WEEK))
-    # Of processor time, so that a neighbour on the machine does not fail it.
-    assert time.process_time() - began < WEEK_SECONDS
-    assert broken(result) == []
-    assert result.report.devices == 200
-    assert result.report.traffic["check_ins"] > 130_000
-    assert result.report.traffic["calls_that_failed"] > 1000
-
-
 def test_without_probation_the_bad_version_gets_beyond_the_canary():
     result = simulate(changed("bad-version", agent={"confidence_evidence": float("inf")}))
     assert len(broken(result)) >= 3
@@ -64,17 +50,15 @@ def test_without_hard_limits_the_bad_version_is_tried_everywhere(monkeypatch):
 
 def test_rows_that_are_not_told_apart_are_counted_twice(monkeypatch):
     monkeypatch.setattr(Progress, "has", lambda self, sequence: False)
-    found = broken(simulate(changed("offline-third", duration=86400.0 * 1.5, **_until("offline-third", 1.5))))
+    found = broken(simulate(changed("offline-third", **_until("offline-third", 1.5))))
     assert "no row of telemetry is lost or counted twice" in found
 
 
 def _until(name, days):
-    """Events and assertions that a shorter run can have."""
+    """What a shorter run of it can have: its events, and assertions that hold from the first day on."""
     scenario = find_scenario(name)
-    return {
-        "keep": lambda event: event.at <= days * 86400,
-        "expect": tuple(item for item in scenario.expect if item.check.value.startswith(("no_", "telemetry"))),
-    }
+    early = [item for item in scenario.expect if item.check.value in ("no_result_lost", "telemetry_once", "alert")]
+    return {"duration": days * 86400, "keep": lambda event: event.at <= days * 86400, "expect": tuple(early)}
 
 
 def test_results_that_are_confirmed_and_not_stored_are_lost(monkeypatch):
@@ -82,16 +66,16 @@ def test_results_that_are_confirmed_and_not_stored_are_lost(monkeypatch):
         return tuple((result.assignment_id, result.attempt) for result in said.results)
 
     monkeypatch.setattr(check_in, "_take_results", forget)
-    found = broken(simulate(changed("offline-third", duration=86400.0, **_until("offline-third", 1.0))))
+    found = broken(simulate(changed("offline-third", **_until("offline-third", 1.0))))
     assert "no result of an assignment is lost" in found
 
 
 def test_without_readings_the_comparison_stops_nothing(monkeypatch):
-    async def nothing(intake, tx, rollout):
+    async def nothing(tx, rollout):
         return {}
 
-    monkeypatch.setattr(virtual, "measure", nothing)
-    found = broken(simulate(changed("quiet-confidence")))
+    monkeypatch.setattr(virtual, "measure", lambda core: nothing)
+    found = broken(simulate(changed("quiet-confidence", duration=1.7 * 86400)))
     assert any("second is paused" in text for text in found)
     assert any("rollout.breach" in text for text in found)
 
@@ -109,7 +93,7 @@ def test_a_restored_server_that_does_not_compare_says_nothing(monkeypatch):
         """Looks at nothing."""
 
     monkeypatch.setattr(check_in, "_compare_registry", nothing)
-    found = broken(simulate(changed("restored-backup")))
+    found = broken(simulate(changed("restored-backup", **_until("restored-backup", 2.2))))
     assert any("registry.stale" in text and "at least 1" in text for text in found)
 
 
@@ -117,22 +101,6 @@ def test_without_the_release_file_the_rollout_does_not_go_on():
     def keep(event):
         return event.do is not Deed.PUSH_AGAIN and event.at <= 2 * 86400 + 6 * 3600
 
-    found = broken(simulate(changed("restored-backup", keep=keep)))
+    found = broken(simulate(changed("restored-backup", keep=keep, duration=2.5 * 86400)))
     assert any("second is succeeded" in text for text in found)
     assert any("registry.stale" in text for text in found)
-
-
-def test_who_does_not_look_at_windows_names_neither_fault_nor_cohort(monkeypatch):
-    watched = tuple(
-        dataclasses.replace(item, version="digits-1.0" if item.version else "")
-        for item in find_scenario(WEEK).expect
-        if item.check in (Check.ALERT, Check.SCOPE)
-    )
-    scenario = changed(WEEK, fleet={"count": 24}, keep=lambda event: event.version != "digits-1.1", expect=watched)
-    assert broken(simulate(scenario)) == []
-
-    async def nothing(self, tx, rows, now):
-        return []
-
-    monkeypatch.setattr(fleet_watch.FleetWatch, "take", nothing)
-    assert len(broken(simulate(scenario))) == 2
