@@ -110,7 +110,7 @@ class VirtualServer:
             now=now(),
         )
         self._uploads: list[bytes] = []
-        self._held: list[bytes] = []
+        self._held: dict[bytes, None] = {}
         self._waiting: list[Received] = []
         self._read_before: dict[str, tuple[Document, rollout_pb2.Rollout]] = {}
         self._known: dict[bytes, tuple[str, str, float]] = {}
@@ -228,7 +228,7 @@ class VirtualServer:
     def push_again(self) -> None:
         """Pushes the release file that was signed last, and everything that it names."""
         for data in self._uploads:
-            self._run(put_blob(self._core.blobs, data))
+            self._hold(data)
         self._run(registry.publish(self._core, "targets", self._release.targets.to_bytes()))
 
     def create_rollout(self, spec: rollout_pb2.RolloutSpec, request_id: str) -> str:
@@ -273,7 +273,7 @@ class VirtualServer:
         store = MemoryStore()
         self._run(body())
         self._core = replace(self._core, store=store, blobs=MemoryBlobs(), telemetry=Intake(), wanted=set())
-        self._held = []
+        self._held = {}
         for data in backup.blobs:
             self._hold(data)
         self._start()
@@ -336,7 +336,7 @@ class VirtualServer:
         self._hold(data)
 
     def _hold(self, data: bytes) -> None:
-        self._held.append(data)
+        self._held[data] = None
         self._run(put_blob(self._core.blobs, data))
 
     def _find(self, kind: type[R], where: Mapping[str, Any] | None = None) -> list[R]:

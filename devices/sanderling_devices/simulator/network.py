@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sanderling.api.device.v1 import device_pb2
-from sanderling.errors import TransportError
+from sanderling.errors import InputError, TransportError
 from sanderling_devices.simulator.scenario import NetworkSpec, Offline, Outage
 from sanderling_devices.simulator.server import VirtualServer
 
@@ -16,10 +16,23 @@ _TIMEOUT_S = 30.0
 _CONNECT_S = 5.0
 
 
-def matches(selector: str, labels: Mapping[str, str]) -> bool:
-    """Whether labels are equal to all of "key=value,key=value"; an empty selector matches all."""
-    pairs = (part.partition("=") for part in selector.split(",") if part.strip())
-    return all(labels.get(key.strip()) == value.strip() for key, _, value in pairs)
+def matching(selector: str, devices: Sequence[Mapping[str, str]]) -> list[int]:
+    """Which of these devices, by their labels, a selector names: "key=value,key=value", all equal; empty for all.
+
+    Raises:
+        InputError: It is of another form, or names none: a scenario in which nothing happens would hold.
+    """
+    wanted: dict[str, str] = {}
+    for part in filter(str.strip, selector.split(",")):
+        key, sign, value = (word.strip() for word in part.partition("="))
+        if not (key and sign and value):
+            raise InputError(f"[scenario] selector {selector!r}: {part!r} is not key=value. Correct it")
+        wanted[key] = value
+    found = [i for i, labels in enumerate(devices) if wanted.items() <= labels.items()]
+    if not found:
+        known = sorted({f"{key}={value}" for labels in devices for key, value in labels.items() if key != "device_id"})
+        raise InputError(f"[scenario] selector {selector!r} names no device. Labels are {', '.join(known[:20])}")
+    return found
 
 
 @dataclass(frozen=True)
@@ -47,10 +60,14 @@ def is_down(outages: Sequence[Outage], since_start: float) -> bool:
 def deal_silences(
     rules: Sequence[Offline], devices: Sequence[Mapping[str, str]], chance: random.Random
 ) -> list[tuple[Silence, ...]]:
-    """Who is offline when, per device, by its labels."""
+    """Who is offline when, per device, by its labels.
+
+    Raises:
+        InputError: A rule names no device.
+    """
     found: list[list[Silence]] = [[] for _ in devices]
     for rule in rules:
-        concerned = [i for i, labels in enumerate(devices) if matches(rule.selector, labels)]
+        concerned = matching(rule.selector, devices)
         for i in chance.sample(concerned, round(rule.share * len(concerned))):
             found[i].append(Silence(rule.at, rule.at + rule.lasts, rule.daily))
     return [tuple(silences) for silences in found]

@@ -280,7 +280,8 @@ class Happening:
         do: What.
         version: Of publish and rollout.
         name: Of a rollout, for later reference.
-        selector: Which devices.
+        selector: Which devices, "key=value,key=value" by label, profile and device_id; of a rollout in the server's
+            grammar, by label.
         stages: Of a rollout.
         on_breach: "pause", "abort" or "roll_back".
         control_percent: Of a rollout.

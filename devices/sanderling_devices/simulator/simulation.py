@@ -26,7 +26,7 @@ from sanderling_devices.simulator.catalogue import load_profile
 from sanderling_devices.simulator.device import Device, Place, enroll
 from sanderling_devices.simulator.expectations import Assertion, Check
 from sanderling_devices.simulator.journal import Journal
-from sanderling_devices.simulator.network import Link, deal_silences, is_down, matches
+from sanderling_devices.simulator.network import Link, deal_silences, is_down, matching
 from sanderling_devices.simulator.report import Report, make_report
 from sanderling_devices.simulator.runners import Runners
 from sanderling_devices.simulator.scenario import Behaviour, FleetSpec, Scenario
@@ -117,6 +117,8 @@ class Simulation:
             progress: Told the seconds that have passed, now and then.
         """
         scenario, end = self.scenario, START + self.scenario.duration
+        for selector in {item.selector or "" for item in scenario.expect}:
+            self.select(selector)  # one that names nobody is told before the days have passed
         timeline = Timeline(self)
         timeline.schedule()
         self._repeat(scenario.fleet.ingest, self._unless_down(self.server.ingest))
@@ -168,8 +170,13 @@ class Simulation:
         return {**device.place.labels, "profile": device.place.profile, "device_id": device.device_id}
 
     def select(self, selector: str) -> list[Device]:
-        """Devices by labels."""
-        return [device for device in self.devices.values() if matches(selector, self.labels(device))]
+        """Devices by labels.
+
+        Raises:
+            InputError: It names none.
+        """
+        devices = list(self.devices.values())
+        return [devices[i] for i in matching(selector, [self.labels(device) for device in devices])]
 
     def _sample(self, samples: dict[int, list[str]], number: int, item: Assertion) -> None:
         samples[number] = checks.running(self, item)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sanderling.api.rollout.v1 import rollout_pb2
 from sanderling.errors import InputError
 from sanderling.versions import Blob, Manifest, Tensor
+from sanderling_devices.simulator.network import is_down
 from sanderling_devices.simulator.reading import suggestion
 from sanderling_devices.simulator.scenario import Deed, GateSpec, Happening, StageSpec
 from sanderling_devices.simulator.world import Change
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from sanderling_devices.simulator.simulation import Simulation
 
 _SLOT = "main"
+_ASKS_THE_SERVER = frozenset({Deed.PUBLISH, Deed.PUSH_AGAIN, Deed.ROLLOUT, Deed.COMMAND, Deed.BACKUP, Deed.RESTORE})
 _BREACHES = {"pause", "abort", "roll_back"}
 
 
@@ -41,6 +43,8 @@ class Timeline:
     def _do(self, event: Happening) -> None:
         sim, now = self._sim, self._sim.clock.now()
         about = event.version or event.name or event.selector or "all"
+        if event.do in _ASKS_THE_SERVER and is_down(sim.scenario.network.outages, event.at):
+            raise InputError(f"[scenario] {event.do} {about} at {event.at:g} s: the server is down then. Move it")
         sim.journal.note(now, event.do.value, about)
         match event.do:
             case Deed.PUBLISH:
