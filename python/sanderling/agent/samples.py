@@ -73,7 +73,7 @@ class SampleUploads:
         instance, samples = self._source.take_samples(slot, version, self._acknowledged, min(left, _MOST_BYTES))
         if not samples:
             return 0, left
-        # Unique on the device, also when a runner that was started again counts from 1; 63 bits, as the fleet keeps them.
+        # Unique on the device, also when a runner that was started again counts from 1. 63 bits, as the fleet keeps.
         base = (int.from_bytes(hashlib.sha256(instance.encode()).digest()[:4], "big") >> 1) << 32
         request = samples_pb2.UploadSamplesRequest(samples=[self._wire(slot, version, base, s) for s in samples])
         answer = self._upload(request)
