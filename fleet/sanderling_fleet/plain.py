@@ -8,7 +8,7 @@ import json
 import math
 import types
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from enum import StrEnum
 from functools import cache
@@ -88,17 +88,18 @@ def loads(kind: type[T], text: str, *, schema: int) -> T:
 
 def to_plain(value: Any) -> Any:
     """Returns `value` as dicts, lists, text and numbers; infinities become text, since JSON has none."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
+    kind = type(value)
+    if kind in _AS_THEY_ARE:
+        return value
+    if kind is float:
+        return value if math.isfinite(value) else str(value)
+    if kind is tuple or kind is list:
+        return [to_plain(item) for item in value]
+    if is_dataclass(kind):
+        return {name: to_plain(getattr(value, name)) for name in _names(kind)}
     if isinstance(value, Mapping):
         return {str(key): to_plain(item) for key, item in value.items()}
-    if isinstance(value, tuple | list):
-        return [to_plain(item) for item in value]
-    if isinstance(value, StrEnum):
-        return value.value
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value
+    return value.value if isinstance(value, StrEnum) else value
 
 
 def from_plain(kind: Any, data: Any) -> Any:
@@ -107,24 +108,73 @@ def from_plain(kind: Any, data: Any) -> Any:
     Raises:
         InputError: `data` does not fit.
     """
+    return _reader(kind)(data)
+
+
+@cache
+def _reader(kind: Any) -> Callable[[Any], Any]:
+    """A function that reads one type. Types are looked at once: a fleet's state has a hundred thousand values."""
     origin = get_origin(kind)
     if origin in (Union, types.UnionType):
-        return _from_union(kind, data)
-    if origin is tuple and isinstance(data, list):
-        args = get_args(kind)
-        inner = [args[0]] * len(data) if args[1:] == (...,) else args
-        if len(inner) == len(data):
-            return tuple(from_plain(item, value) for item, value in zip(inner, data, strict=True))
-    elif origin is not None and issubclass(origin, Mapping) and isinstance(data, dict):
-        return {key: from_plain(get_args(kind)[1], value) for key, value in data.items()}
-    elif isinstance(kind, type) and is_dataclass(kind) and isinstance(data, dict) and set(data) == set(_hints(kind)):
-        return kind(**{name: from_plain(hint, data[name]) for name, hint in _hints(kind).items()})
-    elif isinstance(kind, type) and issubclass(kind, StrEnum) and data in set(kind):
-        return kind(data)
-    elif kind is float and (type(data) in (int, float) or data in ("inf", "-inf")):
-        return float(data)
-    elif kind in (int, str, bool) and type(data) is kind:
+        return lambda data: _from_union(kind, data)
+    if origin is tuple:
+        return _tuple_reader(kind)
+    if origin is not None and issubclass(origin, Mapping):
+        of_item = get_args(kind)[1]
+        return lambda data: (
+            {key: from_plain(of_item, item) for key, item in data.items()}
+            if isinstance(data, dict)
+            else _refuse(kind, data)
+        )
+    if isinstance(kind, type) and is_dataclass(kind):
+        return _record_reader(kind)
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        members = {member.value: member for member in kind}
+        return lambda data: members[data] if isinstance(data, str) and data in members else _refuse(kind, data)
+    if kind is float:
+        return _read_float
+    if kind in (int, str, bool):
+        return lambda data: data if type(data) is kind else _refuse(kind, data)
+    return lambda data: _refuse(kind, data)
+
+
+def _tuple_reader(kind: Any) -> Callable[[Any], Any]:
+    arguments = get_args(kind)
+    if arguments[1:] == (...,):
+        of_item = arguments[0]
+
+        def read_all(data: Any) -> Any:
+            reader = _reader(of_item)
+            return tuple([reader(item) for item in data]) if isinstance(data, list) else _refuse(kind, data)
+
+        return read_all
+
+    def read_each(data: Any) -> Any:
+        if not isinstance(data, list) or len(data) != len(arguments):
+            return _refuse(kind, data)
+        return tuple(from_plain(of_item, item) for of_item, item in zip(arguments, data, strict=True))
+
+    return read_each
+
+
+def _record_reader(kind: Any) -> Callable[[Any], Any]:
+    hints = _hints(kind)
+
+    def read(data: Any) -> Any:
+        if not isinstance(data, dict) or data.keys() != hints.keys():
+            return _refuse(kind, data)
+        return kind(**{name: _reader(hint)(data[name]) for name, hint in hints.items()})
+
+    return read
+
+
+def _read_float(data: Any) -> Any:
+    if type(data) is float:
         return data
+    return float(data) if type(data) is int or data in ("inf", "-inf") else _refuse(float, data)
+
+
+def _refuse(kind: Any, data: Any) -> Any:
     raise InputError(f"[record] {str(data)[:80]!r} is no {getattr(kind, '__name__', kind)}. Restore it from a backup")
 
 
@@ -135,7 +185,7 @@ def _from_union(kind: Any, data: Any) -> Any:
     if isinstance(data, dict) and len(options) > 1:
         options = [option for option in options if isinstance(option, type) and set(_hints(option)) == set(data)]
     if len(options) != 1:
-        raise InputError(f"[record] {str(data)[:80]!r} is no {kind}. Restore it from a backup")
+        _refuse(kind, data)
     return from_plain(options[0], data)
 
 
@@ -143,3 +193,11 @@ def _from_union(kind: Any, data: Any) -> Any:
 def _hints(kind: type) -> dict[str, Any]:
     hints = get_type_hints(kind)
     return {field.name: hints[field.name] for field in fields(kind)}
+
+
+@cache
+def _names(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
+
+
+_AS_THEY_ARE = frozenset({str, int, bool, types.NoneType})

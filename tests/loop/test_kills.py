@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -15,7 +17,19 @@ from sanderling.api.rollout.v1 import assignment_pb2
 pytest.importorskip("sklearn", reason="the images come with scikit-learn (extra 'demo')")
 
 BACK_S = 2.0
-"""Within so long answers return after a runner or the router was killed."""
+"""Within so long answers return after a runner or the router was killed, on a machine that has the time to."""
+QUIET_START_S = 0.25
+"""What it takes to start a Python with NumPy and gRPC, which is most of a runner's start, on two quiet cores."""
+
+
+def back_s() -> float:
+    """`BACK_S`, and where other work keeps the machine from starting processes, so many times longer."""
+    starts = []
+    for _ in range(3):
+        began = time.monotonic()
+        subprocess.run([sys.executable, "-c", "import numpy, grpc"], check=True)
+        starts.append(time.monotonic() - began)
+    return BACK_S * max(1.0, max(starts) / QUIET_START_S)
 
 
 class Scene:
@@ -89,7 +103,7 @@ def test_one_of_each_kind_in_steady_state(scene):
         answers(application, 20)
         gaps[name] = gap(application, killed)
     print("answers return after", {name: f"{seconds:.2f} s" for name, seconds in gaps.items()})
-    assert max(gaps.values()) < BACK_S
+    assert max(gaps.values()) < back_s()
     assert not runner.is_alive()
     assert not router.is_alive()
     assert application.wrong == []
@@ -199,11 +213,12 @@ def storm(scene: Scene, seed: int, kills: int) -> None:
         assert is_committed(done) or item.code == assignment_pb2.RESULT_CODE_CRASH, item
     worst = max((seconds for *_, seconds in disturbed), default=0.0)
     print(f"{kills} kills, {len(finished)} rollouts, {len(committed)} committed; worst gap {worst:.2f} s")
+    limit = back_s()
     for request in application.failures:
         # It was under way when the process ended, or began soon after.
         end = request.at + request.seconds
-        assert any(sent <= end and request.at <= gone + BACK_S for sent, gone, _ in disturbed), request
-    assert worst < BACK_S
+        assert any(sent <= end and request.at <= gone + limit for sent, gone, _ in disturbed), request
+    assert worst < limit
     assert application.wrong == []
 
 

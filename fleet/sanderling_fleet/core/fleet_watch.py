@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
+import weakref
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -51,8 +52,7 @@ class FleetWatch:
                 else:
                     await _keep(tx, state, judged, now, key[2])
             await _save(tx, document, state, now)
-            for device_id in dict.fromkeys(row.device_id for row in mine):
-                await self._forget(tx, device_id, key[0], document.document_id, now)
+            await self._forget(tx, dict.fromkeys(row.device_id for row in mine), key[0], document.document_id, now)
         return refused
 
     async def expire(self, tx: Transaction, now: float, revoked: Collection[str] = ()) -> int:
@@ -83,14 +83,18 @@ class FleetWatch:
                 await _keep(tx, state, judged, now, identity)
                 await _save(tx, document, state, now)
 
-    async def _forget(self, tx: Transaction, device_id: str, slot: str, but: str, now: float) -> None:
-        """Waits no longer for a device in other versions of a slot: it runs the one of the state `but`."""
+    async def _forget(self, tx: Transaction, devices: Collection[str], slot: str, but: str, now: float) -> None:
+        """Waits no longer for devices in other versions of a slot: they run the one of the state `but`."""
         for document in await tx.find(Document, {"kind": STATE_KIND, "state": WAITING, "subject": slot}):
-            if document.document_id != but and device_id in document.body["devices"]:
-                state = _state_of(document)
-                state, judged = verdict.forget(state, device_id, now, await _labels(tx, state, ()))
+            gone = [device_id for device_id in devices if device_id in document.body["devices"]]
+            if document.document_id == but or not gone:
+                continue
+            state = _state_of(document)
+            labels = await _labels(tx, state, ())
+            for device_id in gone:
+                state, judged = verdict.forget(state, device_id, now, labels)
                 await _keep(tx, state, judged, now, document.body["identity"])
-                await _save(tx, document, state, now)
+            await _save(tx, document, state, now)
 
     async def _load(self, tx: Transaction, slot: str, version: str, identity: str) -> tuple[Document, FleetState]:
         name = f"{slot}/{version}/{identity}"
@@ -125,23 +129,37 @@ async def _labels(tx: Transaction, state: FleetState, rows: Sequence[DriftRow]) 
     return {device.device_id: labels_of(device) for device in await tx.find(Device) if device.device_id in wanted}
 
 
+_parsed: dict[int, tuple[weakref.ref[Document], FleetState]] = {}
+"""By identity of documents that are alive; neither they nor states change. Of 200 devices a state is a megabyte of
+text, and what was written last is what is read next."""
+
+
 def _state_of(document: Document) -> FleetState:
-    return FleetState.from_json(document.body["state"])
+    known = _parsed.get(id(document))
+    if known is not None and known[0]() is document:
+        return known[1]
+    return _remember(document, FleetState.from_json(document.body["state"]))
+
+
+def _remember(document: Document, state: FleetState) -> FleetState:
+    key = id(document)
+    _parsed[key] = (weakref.ref(document, lambda _: _parsed.pop(key, None)), state)
+    return state
 
 
 async def _save(tx: Transaction, document: Document, state: FleetState, now: float) -> None:
     waited_for = [member.device for member in state.members if member.waited_for]
     body = {"state": state.to_json(), "identity": document.body["identity"], "devices": waited_for}
-    await tx.put(
-        dataclasses.replace(
-            document,
-            version=document.version + 1,
-            state=WAITING if waited_for or state.pending else IDLE,
-            created_at=document.created_at or now,
-            updated_at=now,
-            body=body,
-        )
+    new = dataclasses.replace(
+        document,
+        version=document.version + 1,
+        state=WAITING if waited_for or state.pending else IDLE,
+        created_at=document.created_at or now,
+        updated_at=now,
+        body=body,
     )
+    _remember(new, state)
+    await tx.put(new)
 
 
 async def _keep(tx: Transaction, state: FleetState, judged: Judgement, now: float, identity: str) -> None:

@@ -9,9 +9,8 @@ from sanderling.agent.desired import open_desired
 from sanderling.agent.enrolment import addresses_of, keep_valid
 from sanderling.agent.events import CheckedIn, CheckInFailed, Desired
 from sanderling.agent.identity import Identity
+from sanderling.agent.ports import Fleet, Outgoing
 from sanderling.agent.state import Measured, Outcome, Phase, Result
-from sanderling.agent.store import SqliteStore
-from sanderling.agent.transport import FleetClient
 from sanderling.agent.tuf_client import SignedVersions
 from sanderling.api.device.v1 import device_pb2, enrolment_pb2
 from sanderling.api.rollout.v1 import assignment_pb2
@@ -52,9 +51,9 @@ class CheckIns:
 
     def __init__(
         self,
-        client: FleetClient,
+        client: Fleet,
         versions: SignedVersions,
-        store: SqliteStore,
+        store: Outgoing,
         facts: enrolment_pb2.DeviceFacts,
         identity: Callable[[], Identity],
         moved: Callable[[Identity], None],

@@ -25,7 +25,8 @@ from sanderling.agent.identity import (
     private_key,
     signing_request,
 )
-from sanderling.agent.transport import CALL_S, OPTIONS, FleetClient, probe, typed
+from sanderling.agent.ports import Fleet
+from sanderling.agent.transport import CALL_S, OPTIONS, probe, typed
 from sanderling.api.device.v1 import enrolment_pb2, enrolment_pb2_grpc
 from sanderling.errors import InputError, IntegrityError, TransportError
 from sanderling.trust import PROTOCOL_VERSION, RECOVERY_CONTEXT, JoinToken
@@ -80,7 +81,7 @@ def enroll(token: JoinToken, folder: Path, facts: enrolment_pb2.DeviceFacts) -> 
     return identity, answer.approved
 
 
-def keep_valid(identity: Identity, client: FleetClient, now: float) -> Identity:
+def keep_valid(identity: Identity, client: Fleet, now: float) -> Identity:
     """Renews or recovers the certificate if it is time to; else returns the same.
 
     Args:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import json
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from cryptography import x509
@@ -114,7 +115,7 @@ class Identity:
         moved._save_document()
         return moved
 
-    @property
+    @cached_property
     def certificate(self) -> x509.Certificate:
         """The device's own."""
         return x509.load_pem_x509_certificate(self.chain)

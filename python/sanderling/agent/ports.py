@@ -13,7 +13,9 @@ from typing import Protocol
 
 from sanderling.agent.actions import Action, Emit
 from sanderling.agent.events import Event
+from sanderling.agent.outbox import Row
 from sanderling.agent.state import AgentState
+from sanderling.api.device.v1 import device_pb2
 
 Later = tuple[float, Event]
 """Seconds since the epoch, and what happens then."""
@@ -48,6 +50,34 @@ class Store(Protocol):
         Raises:
             NoSpaceError: The disk is full; nothing was stored.
         """
+        ...
+
+
+class Outgoing(Protocol):
+    """Telemetry that waits in a store."""
+
+    def pending(self, after: int, most_rows: int, most_bytes: int = ...) -> list[Row]:
+        """The oldest rows after a number."""
+        ...
+
+    def dropped(self) -> int:
+        """Rows dropped that the fleet does not know of."""
+        ...
+
+    def confirm_dropped(self, count: int) -> None:
+        """The fleet knows of `count` of them."""
+        ...
+
+
+class Fleet(Protocol):
+    """The fleet's device listener; each call raises a SanderlingError when it fails."""
+
+    def check_in(self, request: device_pb2.CheckInRequest) -> device_pb2.CheckInResponse:
+        """Asks the fleet."""
+        ...
+
+    def renew(self, csr: bytes) -> bytes:
+        """A new certificate chain, PEM."""
         ...
 
 

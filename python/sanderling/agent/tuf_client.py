@@ -72,6 +72,7 @@ class SignedVersions:
 
     def __init__(self, folder: Path, root: bytes, source: ArtifactSource, now: Callable[[], float]) -> None:
         self._folder, self._root, self._source, self._now = folder, root, source, now
+        self._timestamp: int | None = None
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def find(self, *paths: str) -> list[Target | None]:
@@ -81,6 +82,7 @@ class SignedVersions:
             IntegrityError: The metadata is rolled back, frozen, mixed, forged or expired.
             TransportError: The fleet cannot be reached.
         """
+        self._timestamp = None  # also a refresh that fails may have taken a newer one
         with _Typed():
             updater = Updater(
                 str(self._folder),
@@ -103,10 +105,12 @@ class SignedVersions:
     @property
     def timestamp_version(self) -> int:
         """Of the newest trusted timestamp, 0 without one: a hint of what to fetch, never trusted further."""
-        try:
-            return int(Metadata.from_file(str(self._folder / "timestamp.json")).signed.version)
-        except Exception:  # python-tuf wraps what its storage raises in several classes; without a file there is none
-            return 0
+        if self._timestamp is None:
+            try:
+                self._timestamp = int(Metadata.from_file(str(self._folder / "timestamp.json")).signed.version)
+            except Exception:  # of several classes, by python-tuf's storage; without a file there is none
+                self._timestamp = 0
+        return self._timestamp
 
     def director_keys(self) -> dict[str, bytes]:
         """The keys that may sign desired states, raw by key id.

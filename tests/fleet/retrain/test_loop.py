@@ -11,6 +11,7 @@ from sanderling.errors import AuthError, InputError
 from sanderling.versions import read_bundle
 from sanderling_fleet.core import audit
 from sanderling_fleet.core.operators import Role
+from sanderling_fleet.retrain.driver import Retrainer
 from sanderling_fleet.store import Document
 from sanderling_fleet.trust.release import ReleaseFolder
 
@@ -92,7 +93,7 @@ def until(fleet, condition):
 def test_by_itself(fleet, release):
     """What the other tests do by looking, the server does when something happens."""
     camera, client = fleet.camera(fleet.release_champion(release)), fleet.client()
-    running = asyncio.run_coroutine_threadsafe(fleet.retrainer.run(), fleet.loop)
+    running = asyncio.run_coroutine_threadsafe(Retrainer.run(fleet.retrainer), fleet.loop)
     job = client.start("r1", "main", "")
     until(fleet, lambda: camera.budget() == 100_000)
     camera.upload(*changed_samples(1, 120))

@@ -1,0 +1,40 @@
+"""The largest scenario: its pace, its assertions, and that they fail without the fleet's verdict."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+
+from fleets import broken, changed
+
+from sanderling_devices.simulator import find_scenario, simulate
+from sanderling_devices.simulator.expectations import Check
+from sanderling_fleet.core import fleet_watch
+
+WEEK_SECONDS = 60.0
+
+
+def test_two_hundred_devices_through_a_week_in_under_a_minute():
+    began = time.process_time()
+    result = simulate(find_scenario("week"))
+    # Of processor time, so that a neighbour on the machine does not fail it.
+    assert time.process_time() - began < WEEK_SECONDS
+    assert broken(result) == []
+    assert result.report.devices == 200
+    assert result.report.traffic["check_ins"] > 130_000
+    assert result.report.traffic["calls_that_failed"] > 1000
+
+
+def test_who_does_not_look_at_windows_names_neither_fault_nor_cohort(monkeypatch):
+    watched = tuple(
+        dataclasses.replace(item, version="digits-1.0" if item.version else "")
+        for item in find_scenario("week").expect
+        if item.check in (Check.ALERT, Check.SCOPE)
+    )
+    scenario = changed("week", fleet={"count": 24}, keep=lambda event: event.version != "digits-1.1", expect=watched)
+
+    async def nothing(self, tx, rows, now):
+        return []
+
+    monkeypatch.setattr(fleet_watch.FleetWatch, "take", nothing)
+    assert len(broken(simulate(scenario))) == 2
