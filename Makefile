@@ -17,7 +17,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.demo: $(BIN)/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check ".[all]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check ".[demo,onnxruntime]"
 	@touch $@
 
 $(VENV)/.setup: $(BIN)/python requirements-dev.txt
@@ -33,10 +33,10 @@ build: setup ## compile the core into .venv (editable)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . \
 	  -C build-dir=$(BUILD)/python -C cmake.define.SANDERLING_TESTS=ON -C build.targets=_core
 
-demo: ## the first thing to try: a fleet of twelve devices at work, in about three minutes
+demo: ## the first thing to try: the device half of the product at work, in about a minute
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@test -e $(VENV)/.setup && $(MAKE) --no-print-directory build || $(MAKE) --no-print-directory $(VENV)/.demo
-	$(BIN)/sanderling demo
+	$(BIN)/sanderling demo device
 
 tiny: build ## ten seconds that prove an install
 	$(BIN)/python -m pytest -q tests/test_tiny.py
