@@ -1,9 +1,8 @@
-"""The largest scenario: its pace, its assertions, and that they fail without the fleet's verdict."""
+"""The largest scenario: its assertions, and that they fail without the fleet's verdict."""
 
 from __future__ import annotations
 
 import dataclasses
-import time
 
 from fleets import broken, changed
 
@@ -11,14 +10,9 @@ from sanderling_devices.simulator import find_scenario, simulate
 from sanderling_devices.simulator.expectations import Check
 from sanderling_fleet.core import fleet_watch
 
-WEEK_SECONDS = 60.0
 
-
-def test_two_hundred_devices_through_a_week_in_under_a_minute():
-    began = time.process_time()
+def test_two_hundred_devices_through_a_week():
     result = simulate(find_scenario("week"))
-    # Of processor time, so that a neighbour on the machine does not fail it.
-    assert time.process_time() - began < WEEK_SECONDS
     assert broken(result) == []
     assert result.report.devices == 200
     assert result.report.traffic["check_ins"] > 130_000
