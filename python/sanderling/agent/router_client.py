@@ -66,6 +66,13 @@ class RouterClient:
         except (OSError, ValueError, KeyError):
             return self._host, 0
 
+    def _up(self) -> int:
+        """Pid of the router that listens, or did last; 0 if none ever has."""
+        try:
+            return int(json.loads((self._folder / "router.json").read_text())["pid"])
+        except (OSError, ValueError, KeyError):
+            return 0
+
     def route(self, slot: str, target: tuple[str, str] | None) -> None:
         """Has new requests of a slot go to (socket, version), or to nobody.
 
@@ -83,7 +90,8 @@ class RouterClient:
                 slots[slot] = wanted
             generation = self._write(slots)
             process = self.process
-            if process is not None:
+            # One that has yet to start would be ended by it, and reads the routes anyway.
+            if process is not None and process.pid == self._up():
                 process.send(signal.SIGHUP)
         if not wait_for(lambda: self._acknowledged() >= generation, ACKNOWLEDGE_S):
             raise DeadlineError(

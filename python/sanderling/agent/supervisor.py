@@ -54,6 +54,7 @@ from sanderling.agent.workers import Workers
 from sanderling.errors import InputError, SanderlingError
 
 _LOOK_S = 0.2
+_SOON_S, _MOST_PAUSE_S = 1.0, 5.0
 _HEALTH_S = 1.0
 _FLOOR_S = 600.0
 _SOCKET_BYTES = 107  # of sockaddr_un
@@ -229,7 +230,7 @@ class Supervisor:
     # Beside the driver
 
     def _watch(self) -> None:
-        waits, health_at = 0.0, 0.0
+        started, pause, health_at = 0.0, 0.0, 0.0
         while not self._stop.is_set():
             # A hang is found by asking, an end at once: until then requests wait.
             router = self.router.process
@@ -242,10 +243,11 @@ class Supervisor:
             for died in self.runners.look(health=ask):
                 self.driver.post(died)
             try:
-                # Not at once for ever: a router that cannot listen must not be started once a second.
-                if time.monotonic() >= waits and self.router.ensure():
+                if time.monotonic() >= started + pause and self.router.ensure():
                     _log.warning("the router was gone and was started again")
-                    waits = time.monotonic() + 2.0
+                    # One that cannot listen ends soon after its start, and must not be started without a pause.
+                    soon = time.monotonic() - started < _SOON_S
+                    started, pause = time.monotonic(), min(max(2 * pause, 0.1), _MOST_PAUSE_S) if soon else 0.0
             except OSError as error:
                 _log.error("the router cannot be started: %s", error)
 

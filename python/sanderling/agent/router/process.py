@@ -70,6 +70,8 @@ class Router:
             ) from error
         address = {"host": self._host, "port": port, "pid": os.getpid()}
         replace_file(self._folder / ADDRESS, json.dumps(address).encode())
+        # From here on the agent sends SIGHUP, which before would have ended this process. What it wrote until now:
+        self.look()
         while not stop.is_set():
             try:
                 async with asyncio.timeout(_LOOK_S):
