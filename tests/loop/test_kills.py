@@ -18,8 +18,6 @@ pytest.importorskip("sklearn", reason="the images come with scikit-learn (extra 
 
 BACK_S = 2.0
 """Within so long answers return after a runner or the router was killed, on a machine that has the time to."""
-PAUSE_S = 1.0
-"""Before a runner that ended twice in a row is started again: in a storm of kills that comes on top."""
 QUIET_START_S = 0.25
 """What it takes to start a Python with NumPy and gRPC, which is most of a runner's start, on two quiet cores."""
 
@@ -215,7 +213,7 @@ def storm(scene: Scene, seed: int, kills: int) -> None:
         assert is_committed(done) or item.code == assignment_pb2.RESULT_CODE_CRASH, item
     worst = max((seconds for *_, seconds in disturbed), default=0.0)
     print(f"{kills} kills, {len(finished)} rollouts, {len(committed)} committed; worst gap {worst:.2f} s")
-    limit = back_s() + PAUSE_S
+    limit = back_s()
     for request in application.failures:
         # It was under way when the process ended, or began soon after.
         end = request.at + request.seconds
