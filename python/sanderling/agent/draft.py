@@ -10,6 +10,9 @@ from sanderling.agent.bodies import Metrics, Notice
 from sanderling.agent.events import HealDue, ObserveDue, SlotEvent, Window
 from sanderling.agent.state import Code, Outcome, Phase, Result, Running, Settings, Slot, TelemetryPlan, Update
 
+_HEAL_S = 0.1
+"""Pause before the second try, seconds; doubled before each further one."""
+
 
 @dataclass
 class Draft:
@@ -87,7 +90,7 @@ class Draft:
         heals = self.slot.heals + 1
         self.slot = replace(self.slot, heals=heals)
         # The first time at once: a crash by chance costs its callers as little as can be.
-        wait = 0.0 if heals == 1 else min(2.0 ** (heals - 2), self.settings.heal_most_s)
+        wait = 0.0 if heals == 1 else min(_HEAL_S * 2.0 ** (heals - 2), self.settings.heal_most_s)
         self.wake(HealDue(self.slot.name), wait)
         if heals == 3 and self.slot.active is not None:
             message = f"the active version cannot be served, tried {heals} times: {detail}"

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import IO
 
 
 @functools.cache
@@ -47,7 +48,7 @@ class Process:
         """Whether this very process runs; a child of ours that has ended is reaped."""
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self.pid, os.WNOHANG)
-        return self.boot_id == boot_id() and _running_since(self.pid) == self.start_ticks
+        return self.boot_id == boot_id() and running_since(self.pid) == self.start_ticks
 
     def send(self, number: signal.Signals) -> bool:
         """Sends a signal to this very process, never to one that got its pid; False if it is gone."""
@@ -85,14 +86,19 @@ def start(command: Sequence[str], log: Path) -> Process:
     Raises:
         OSError: It cannot be started.
     """
-    if log.exists() and log.stat().st_size > 1 << 20:
-        log.replace(log.with_suffix(".log.1"))
-    with log.open("ab") as output:
+    with open_log(log) as output:
         child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, close_fds=True
         )
     child.returncode = 0  # we reap it by pid: Popen must not warn that it was left running
-    return Process(child.pid, _running_since(child.pid) or 0, boot_id())
+    return Process(child.pid, running_since(child.pid) or 0, boot_id())
+
+
+def open_log(log: Path) -> IO[bytes]:
+    """To add to; a long one is put aside before."""
+    if log.exists() and log.stat().st_size > 1 << 20:
+        log.replace(log.with_suffix(".log.1"))
+    return log.open("ab")
 
 
 def wait_for_an_end(processes: Iterable[Process], timeout_s: float, interrupted: int) -> None:
@@ -130,7 +136,7 @@ def find(module: str, option: str, path: Path) -> list[Process]:
             its_path = (folder / "cwd").readlink() / words[words.index(option) + 1]
         except OSError:
             continue
-        started = _running_since(int(folder.name))
+        started = running_since(int(folder.name))
         if started is not None and its_path.resolve() == path.resolve():
             found.append(Process(int(folder.name), started, boot_id()))
     return found
@@ -146,7 +152,7 @@ def wait_for(condition: Callable[[], bool], timeout_s: float) -> bool:
     return True
 
 
-def _running_since(pid: int) -> int | None:
+def running_since(pid: int) -> int | None:
     """Start of a process in clock ticks since boot; None if it has ended, also if nobody has reaped it yet."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

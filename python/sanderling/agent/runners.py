@@ -8,8 +8,8 @@ was away.
 from __future__ import annotations
 
 import hashlib
-import sys
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +20,8 @@ import grpc
 from sanderling.agent.actions import Launch, Load, Observe, SelfTest, Serve
 from sanderling.agent.blobs import BlobStore, is_full
 from sanderling.agent.events import Died, Event, Loaded, Observed, SelfTested, Served, StepFailed, Window
-from sanderling.agent.processes import Process, boot_id, find, start
+from sanderling.agent.fork_server import ForkServer
+from sanderling.agent.processes import Process, boot_id, wait_for
 from sanderling.agent.router_client import RouterClient
 from sanderling.agent.state import Code, Release
 from sanderling.agent.store import SqliteStore
@@ -36,7 +37,14 @@ CALL_S = 10.0
 HEALTH_S = 3.0
 DRAIN_S = 10.0
 _LATENCY_RUNS = 30
-_MODULE = "sanderling.agent.runner"
+_CHANNEL = [
+    ("grpc.enable_http_proxy", 0),
+    # One that does not listen yet does so in milliseconds: gRPC would ask again after a second.
+    ("grpc.initial_reconnect_backoff_ms", 5),
+    ("grpc.min_reconnect_backoff_ms", 5),
+    ("grpc.max_reconnect_backoff_ms", 50),
+]
+_INCUMBENT_S = 10.0
 
 
 @dataclass
@@ -63,7 +71,7 @@ class Folders:
 
 
 class Runners:
-    """The port. Calls of one slot come from one thread; `look` comes from another.
+    """The port. Actions may come from several threads; those on one version's runner wait for each other.
 
     Args:
         device_id: As enrolled.
@@ -90,8 +98,17 @@ class Runners:
         self._device_id, self._blobs, self._store, self._router = device_id, blobs, store, router
         self._folders, self._fetch, self._threads = folders, fetch, threads
         self._open_attach = open_attach
+        self.fork_server = ForkServer(folders.run, folders.logs)
         self._runners: dict[tuple[str, str], _Runner] = {}
         self._lock = threading.Lock()
+        self._starting: defaultdict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
+
+    def sweep(self) -> None:
+        """Ends runners of a former agent that are not recorded: it was killed before they had ended."""
+        recorded = set(self._store.processes().values())
+        for process in self.fork_server.forked():
+            if process.to_text() not in recorded:
+                process.kill()
 
     def perform(self, action: Load | SelfTest | Serve | Observe) -> Event | None:
         """Does it; what goes wrong is the answer."""
@@ -115,6 +132,12 @@ class Runners:
         """A loaded runner for the version; the news that the one that was there has died."""
         key = (slot, launch.release.version)
         with self._lock:
+            starting = self._starting[key]
+        with starting:
+            return self._ensure_one(key, launch)
+
+    def _ensure_one(self, key: tuple[str, str], launch: Launch) -> Died | None:
+        with self._lock:
             runner = self._runners.get(key)
         if runner is not None and runner.process.is_alive():
             return None
@@ -126,22 +149,22 @@ class Runners:
             former.kill()
             self._store.record_process(_name(key), None)
             if was_running:
-                return Died(slot, key[1], Code.CRASH, f"the runner of {key[1]} ended while the agent was away")
+                return Died(*key, Code.CRASH, f"the runner of {key[1]} ended while the agent was away")
         if runner is not None:
             self._forget(key)
             self._store.record_process(_name(key), None)
-            return Died(slot, key[1], Code.CRASH, f"the runner of {key[1]}, pid {runner.process.pid}, ended")
+            return Died(*key, Code.CRASH, f"the runner of {key[1]}, pid {runner.process.pid}, ended")
         return self._start(key, launch)
 
     def _start(self, key: tuple[str, str], launch: Launch) -> Died | None:
         self._repair(launch.release)
         socket = self._socket(key)
         socket.unlink(missing_ok=True)
-        for orphan in find(_MODULE, "--socket", socket):
-            orphan.kill()
-        command = [sys.executable, "-m", _MODULE, "--socket", str(socket)]
-        process = start(command, self._folders.logs / f"runner-{key[0]}.log")
-        self._store.record_process(_name(key), process.to_text())
+        process = self.fork_server.fork(
+            socket,
+            f"runner-{key[0]}.log",
+            lambda process: self._store.record_process(_name(key), process.to_text()),
+        )
         try:
             self._connect(key, launch, process)
         except BaseException as error:
@@ -176,7 +199,7 @@ class Runners:
 
     def _connect(self, key: tuple[str, str], launch: Launch, process: Process) -> None:
         socket = self._socket(key)
-        channel = grpc.insecure_channel(f"unix:{socket}", [("grpc.enable_http_proxy", 0)])
+        channel = grpc.insecure_channel(f"unix:{socket}", _CHANNEL)
         stub = runner_pb2_grpc.RunnerServiceStub(channel)
         try:
             with typed():
@@ -233,11 +256,7 @@ class Runners:
         if (died := self._ensure(action.slot, action.candidate)) is not None:
             return died
         request = runner_pb2.SelfTestRequest(latency_runs=_LATENCY_RUNS)
-        incumbent_us = 0.0
-        if action.incumbent is not None and self._ensure(action.slot, action.incumbent) is None:
-            with typed():
-                old = self._runner(action.slot, action.incumbent.release.version)
-                incumbent_us = old.stub.SelfTest(request, timeout=SELF_TEST_S).latency_median_us
+        incumbent_us = self._incumbent_us(action.slot, action.incumbent, request) if action.incumbent else 0.0
         with typed():
             found = self._runner(action.slot, action.candidate.release.version).stub.SelfTest(
                 request, timeout=SELF_TEST_S
@@ -251,6 +270,26 @@ class Runners:
             incumbent_us,
             found.detail,
         )
+
+    def _incumbent_us(self, slot: str, launch: Launch, request: runner_pb2.SelfTestRequest) -> float:
+        """Median latency of the version that answers now; 0, nothing to compare with, where it cannot be measured.
+
+        If its runner has just crashed, `look` says so and the rules start it again; here it is waited for.
+        """
+        key = (slot, launch.release.version)
+
+        def runs() -> bool:
+            with self._lock:
+                runner = self._runners.get(key)
+            return runner is not None and runner.process.is_alive()
+
+        if not wait_for(runs, _INCUMBENT_S):
+            return 0.0
+        try:
+            with typed():
+                return float(self._runner(*key).stub.SelfTest(request, timeout=SELF_TEST_S).latency_median_us)
+        except SanderlingError:
+            return 0.0  # its trouble is not the candidate's fault
 
     def _serve(self, action: Serve) -> Event:
         launch = action.launch

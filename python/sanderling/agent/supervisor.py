@@ -43,6 +43,7 @@ from sanderling.agent.notify import notify, watchdog_s
 from sanderling.agent.outbox import Caps
 from sanderling.agent.ports import Later, WallClock
 from sanderling.agent.processes import boot_id, wait_for_an_end
+from sanderling.agent.restarts import Restarts
 from sanderling.agent.router_client import RouterClient
 from sanderling.agent.runners import Folders, Runners
 from sanderling.agent.samples import SampleUploads
@@ -54,7 +55,6 @@ from sanderling.agent.workers import Workers
 from sanderling.errors import InputError, SanderlingError
 
 _LOOK_S = 0.2
-_SOON_S, _MOST_PAUSE_S = 1.0, 5.0
 _HEALTH_S = 1.0
 _FLOOR_S = 600.0
 _SOCKET_BYTES = 107  # of sockaddr_un
@@ -148,6 +148,8 @@ class Supervisor:
     def run(self) -> None:
         """Runs until `stop`."""
         self.router.ensure()
+        self.runners.sweep()
+        self.runners.fork_server.ensure()
         watcher = threading.Thread(target=self._watch, name="agent watch", daemon=True)
         watcher.start()
         self._link.start()
@@ -179,6 +181,7 @@ class Supervisor:
         watcher.join(5.0)
         self._attached.close()
         self._workers.close(5.0)
+        self.runners.fork_server.close()
         if self._end_all:
             self.router.end()
             for slot in self.runners.slots():  # their records, adopted or not
@@ -201,11 +204,11 @@ class Supervisor:
         elif isinstance(action, Resolve | Fetch | Verify | Collect):
             self._submit("files", partial(self._files.perform, action))
         elif isinstance(action, Load | SelfTest | Serve | Observe):
-            self._submit(f"slot {action.slot}", partial(self.runners.perform, action))
+            self._submit(_lane(action), partial(self.runners.perform, action))
         elif isinstance(action, Keep):
             for slot in self.runners.slots() | {slot for slot, _ in action.runners}:
                 versions = {version for owner, version in action.runners if owner == slot}
-                self._submit(f"slot {slot}", partial(self._keep, slot, versions))
+                self._submit(f"try {slot}", partial(self._keep, slot, versions))
         return iter(())
 
     def _send_samples(self) -> None:
@@ -230,11 +233,12 @@ class Supervisor:
     # Beside the driver
 
     def _watch(self) -> None:
-        started, pause, health_at = 0.0, 0.0, 0.0
+        health_at = 0.0
+        restarts = Restarts("router", self.router.ensure), Restarts("fork server", self.runners.fork_server.ensure)
         while not self._stop.is_set():
             # A hang is found by asking, an end at once: until then requests wait.
-            router = self.router.process
-            wait_for_an_end([*self.runners.running(), *([router] if router else [])], _LOOK_S, self._interrupted)
+            others = [process for process in (self.router.process, self.runners.fork_server.process) if process]
+            wait_for_an_end([*self.runners.running(), *others], _LOOK_S, self._interrupted)
             if self._stop.is_set():
                 return
             ask = time.monotonic() >= health_at
@@ -242,14 +246,8 @@ class Supervisor:
                 health_at = time.monotonic() + _HEALTH_S
             for died in self.runners.look(health=ask):
                 self.driver.post(died)
-            try:
-                if time.monotonic() >= started + pause and self.router.ensure():
-                    _log.warning("the router was gone and was started again")
-                    # One that cannot listen ends soon after its start, and must not be started without a pause.
-                    soon = time.monotonic() - started < _SOON_S
-                    started, pause = time.monotonic(), min(max(2 * pause, 0.1), _MOST_PAUSE_S) if soon else 0.0
-            except OSError as error:
-                _log.error("the router cannot be started: %s", error)
+            for process in restarts:
+                process.look()
 
     def _moved(self, identity: Identity) -> None:
         self._identity = identity
@@ -280,6 +278,18 @@ def run_agent(options: Options) -> None:
     signal.signal(signal.SIGTERM, lambda *_: _tell(tell, b"t"))
     signal.signal(signal.SIGINT, lambda *_: _tell(tell, b"a"))
     agent.run()
+
+
+def _lane(action: Load | SelfTest | Serve | Observe) -> str:
+    """Key of a worker: what requests wait for never waits for a candidate that loads or a look that is not answered.
+
+    `Keep` goes with the candidates: it must not overtake the Load of one that it lets go of.
+    """
+    if isinstance(action, Observe):
+        return f"look {action.slot}"
+    if isinstance(action, SelfTest) or (isinstance(action, Load) and action.step):
+        return f"try {action.slot}"
+    return f"serve {action.slot}"
 
 
 def _tell(pipe: int, word: bytes) -> None:

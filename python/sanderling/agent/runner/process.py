@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import signal
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,8 +19,10 @@ from sanderling.agent.runner.inference import InferenceFace
 from sanderling.agent.runner.service import RunnerService
 from sanderling.agent.runner.serving import Serving
 from sanderling.api.runner.v1 import runner_pb2_grpc
-from sanderling.errors import InputError, TransportError
+from sanderling.errors import InputError, SanderlingError, TransportError
 
+HANG_S = 10.0
+"""Inference without progress for so long is a hang."""
 _THREADS = 6  # Load, SelfTest and Drain may each hold one; Health must find another
 _LONGEST_SOCKET_PATH = 107 - len(".http")  # of sockaddr_un
 _TERM_DRAIN_S = 10.0
@@ -119,3 +122,14 @@ class RunnerProcess:
             os._exit(0)
         if self._serving is not None:
             self._serving.close()
+
+
+def run_runner(socket: Path, hang_s: float = HANG_S) -> int:
+    """Runs a runner until it is drained; returns the exit code."""
+    logging.basicConfig(format="%(name)s %(levelname)s: %(message)s")
+    try:
+        asyncio.run(RunnerProcess(socket, hang_s=hang_s).run())
+    except SanderlingError as error:
+        print(error, file=sys.stderr, flush=True)
+        return error.exit_code
+    return 0
