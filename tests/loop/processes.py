@@ -12,10 +12,14 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+from tests.fleet.telemetry.brokers import Mosquitto
 
 import sanderling
+from sanderling.agent.fork_server import ForkServer
+from sanderling.agent.processes import Process
 from sanderling.errors import TransportError
 from sanderling.versions import Bundle
 from sanderling_devices.demo import digits
@@ -131,13 +135,19 @@ class Fleet:
 
     Args:
         folder: Of the server and of bundles.
+        mosquitto: Whether telemetry goes over a Mosquitto, with mutual TLS; else it comes with check-ins.
         settings: Of fleet.toml, over SHORT.
     """
 
-    def __init__(self, folder: Path, **settings: float) -> None:
+    def __init__(self, folder: Path, *, mosquitto: bool = False, **settings: float) -> None:
         self._stack = contextlib.ExitStack()
         self.folder = folder
         self.server = Server(folder / "fleet", {**SHORT, **settings})
+        self.broker: Mosquitto | None = None
+        if mosquitto:
+            certified = SimpleNamespace(server=self.server.folder / "server")
+            self.broker = self._stack.enter_context(Mosquitto(certified))
+            self.server.settings["broker"] = self.broker.url
         self.server.start()
         self._stack.callback(self.server.kill)
         self.operator = self._stack.enter_context(Operator(self.server))
@@ -194,6 +204,22 @@ class Fleet:
         """Kill -9 of the server, and a new one."""
         self.server.kill()
         self.server.start()
+
+
+def fork_server(device: Device) -> Process | None:
+    """From which the device's agent forks runners."""
+    forked = ForkServer(device.state / "run", device.state / "logs").forked()
+    recorded = set(device.processes().values())
+    return next(
+        (process for process in forked if process not in recorded and parent(process) == device.agent.pid), None
+    )
+
+
+def parent(process: Process) -> int:
+    try:
+        return int(Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
 
 
 def active(device: Device) -> str:

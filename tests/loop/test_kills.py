@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 
 import pytest
-from tests.loop.processes import SLOT, Application, Device, Fleet, active, serves, state_of, wait_for
+from tests.fleet.telemetry.brokers import MOSQUITTO, Mosquitto, needs_mosquitto
+from tests.loop.processes import SLOT, Application, Device, Fleet, active, fork_server, serves, state_of, wait_for
 
+from sanderling.agent.processes import Process
 from sanderling.api.rollout.v1 import assignment_pb2
 
 pytest.importorskip("sklearn", reason="the images come with scikit-learn (extra 'demo')")
@@ -52,7 +57,7 @@ class Scene:
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory):
-    with Fleet(tmp_path_factory.mktemp("kills")) as fleet:
+    with Fleet(tmp_path_factory.mktemp("kills"), mosquitto=MOSQUITTO is not None) as fleet:
         yield Scene(fleet)
 
 
@@ -93,6 +98,14 @@ def test_one_of_each_kind_in_steady_state(scene):
     fleet.server.start()
     before = sequence(device)
     wait_for(lambda: sequence(device) > before + 2, "check-ins with the next server")
+    former = fork_server(device)
+    former.kill()
+    wait_for(lambda: fork_server(device) not in (None, former), "the next fork server")
+    answers(application, 50)
+    if fleet.broker is not None:
+        fleet.broker.kill()
+        answers(application, 50)
+        assert fleet.broker.start()
     assert application.failures == []
     assert (device.runner(SLOT), device.processes()["router"]) == (runner, router)
 
@@ -184,7 +197,7 @@ def storm(scene: Scene, seed: int, kills: int) -> None:
         if not rollouts or state_of(fleet.operator.rollout(rollouts[-1])) != "RUNNING":
             rollouts.append(scene.roll_out())
         time.sleep(chance.uniform(0.0, 0.8))  # when chance hits is what is tried
-        victim = chance.choice(["agent", "server", "router", "runner"])
+        victim = chance.choice([*VICTIMS, *(["broker"] if fleet.broker else [])])
         if victim == "agent":
             before = sequence(device)
             device.end(signal.SIGKILL)
@@ -192,6 +205,12 @@ def storm(scene: Scene, seed: int, kills: int) -> None:
             wait_for(lambda before=before: sequence(device) > before, "the next agent")
         elif victim == "server":
             fleet.restart()
+        elif victim == "broker":
+            fleet.broker.kill()
+            assert fleet.broker.start()
+        elif victim == "fork server":
+            if (process := fork_server(device)) is not None:  # the one before may have ended just now
+                process.kill()
         else:
             there = {name: process for name, process in device.processes().items() if name.startswith(victim)}
             process = there[chance.choice(sorted(there))]
@@ -220,6 +239,27 @@ def storm(scene: Scene, seed: int, kills: int) -> None:
         assert any(sent <= end and request.at <= gone + limit for sent, gone, _ in disturbed), request
     assert worst < limit
     assert application.wrong == []
+    check_telemetry(fleet, device)
+
+
+VICTIMS = ["agent", "server", "router", "runner", "fork server"]
+
+
+def check_telemetry(fleet: Fleet, device: Device) -> None:
+    """Each row that the device has made is in the database once; so is each window."""
+    tables = ("metrics", "drift", "event")
+    with contextlib.closing(
+        sqlite3.connect(f"file:{fleet.server.folder}/server/fleet.db?mode=ro", uri=True)
+    ) as database:
+        sent = [
+            number
+            for table in tables
+            for (number,) in database.execute(f"SELECT sequence FROM {table} WHERE device_id = ?", (device.device_id,))
+        ]
+        windows = database.execute("SELECT version, window FROM drift").fetchall()
+    print(f"{len(sent)} rows of telemetry, {len(windows)} of them windows")
+    assert sorted(sent) == list(range(1, len(sent) + 1))
+    assert len(set(windows)) == len(windows) > 0
 
 
 ENDS = (
@@ -231,6 +271,55 @@ ENDS = (
 
 def is_committed(done) -> bool:
     return done.assignments[0].state == assignment_pb2.ASSIGNMENT_STATE_COMMITTED
+
+
+def victim_of(scene: Scene, name: str, candidate: str) -> Process | Mosquitto:
+    if name == "broker":
+        return scene.fleet.broker
+    if name == "incumbent":
+        return scene.device.runner(SLOT)
+    return scene.device.processes()[f"runner/{SLOT}/{candidate}" if name == "candidate" else name]
+
+
+def kill_at(scene: Scene, victim: str, points: list[str]) -> None:
+    """Kills while the agent stands still at a point of a rollout, then lets it go on."""
+    device = scene.device
+    for point in points:
+        device.end(signal.SIGTERM)
+        device.start(SANDERLING_STOP_AT=point)
+        rollout = scene.roll_out()
+        _, status = os.waitpid(device.agent.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status), point
+        victim_of(scene, victim, scene.fleet.operator.rollout(rollout).spec.version).kill()
+        killed = time.monotonic()
+        device.agent.send_signal(signal.SIGCONT)
+        answers(scene.application, 5)
+        assert gap(scene.application, killed) < back_s(), point
+        if victim == "broker":
+            assert scene.fleet.broker.start()
+        done = scene.fleet.ended(rollout)
+        print(f"{victim} killed at {point}: {state_of(done)}")
+        (item,) = done.assignments
+        assert item.state in ENDS, point
+        assert is_committed(done) or item.code == assignment_pb2.RESULT_CODE_CRASH, f"{point}: {done.reason}"
+        if is_committed(done):
+            wait_for(serves(device, done.spec.version), f"{done.spec.version} after {point}")
+    if victim == "broker":
+        assert scene.application.failures == []
+    assert scene.application.wrong == []
+    check_telemetry(scene.fleet, device)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", ["incumbent", "router", pytest.param("broker", marks=needs_mosquitto)])
+def test_another_process_at_every_point_of_a_rollout(scene, victim):
+    kill_at(scene, victim, MORE_AGENT_POINTS)
+
+
+@pytest.mark.slow
+def test_the_candidate_at_every_point_at_which_it_runs(scene):
+    phases = ("selftest", "switch", "probation", "commit")
+    kill_at(scene, "candidate", [f"{phase}:{place}" for phase in phases for place in ("before", "after")])
 
 
 def test_twenty_random_kills(scene):

@@ -61,11 +61,11 @@ class Server:
 
     Args:
         folder: New or of `sanderling fleet init`.
-        settings: In place of those in fleet.toml.
+        settings: In place of those in fleet.toml, from the next start on.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, float | str]) -> None:
-        self.folder, self._settings = folder, dict(settings)
+        self.folder, self.settings = folder, dict(settings)
         self.addresses: dict[str, str] = {}
         self.process: subprocess.Popen[str] | None = None
         sanderling("fleet", "init", folder)
@@ -93,7 +93,7 @@ class Server:
         ports: list[str] = []
         for name in _LISTENERS:
             ports += [f"--{name}-port", self.addresses.get(name, ":0").rpartition(":")[2]]
-        chosen = [word for name, value in self._settings.items() for word in ("--set", f"{name}={value}")]
+        chosen = [word for name, value in self.settings.items() for word in ("--set", f"{name}={value}")]
         with (self.folder / "server.log").open("ab") as log:
             command = [*COMMAND, "fleet", "run", str(self.folder), *ports, *chosen, "-o", "json"]
             self.process = subprocess.Popen(
