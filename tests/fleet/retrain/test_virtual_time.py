@@ -72,7 +72,7 @@ def test_a_job_under_virtual_time():
     assert (wanted.telemetry.sample_budget_bytes, wanted.slots[0].version) == (5000, "linear-1")
 
     rows = [
-        samples.UploadedSample(i, "main", "linear-1", 1, 0.0, {"x": write_array(np.full(4, i, np.float32))}, True, 1.0)
+        samples.UploadedSample(i, "main", "linear-1", 1, {"x": write_array(np.full(4, i, np.float32))}, True, 1.0)
         for i in range(15)
     ]
     assert at_once(samples.upload(core, "d1", rows)).committed == tuple(range(15))
@@ -80,7 +80,7 @@ def test_a_job_under_virtual_time():
     step = lambda tx: book.apply(tx, core.clock.now(), job.job_id, TimePassed())  # noqa: E731
     assert in_transaction(core, step).state == JobState.AWAITING_LABELS
     labels = {("d1", i): "yes" for i in range(9)}
-    job, unknown = at_once(samples.import_labels(core, job.job_id, labels, 1.0, by="ada"))
+    job, unknown = at_once(samples.import_labels(core, job.job_id, labels, 1.0, request_id="first", by="ada"))
     assert (job.state, job.labels, unknown) == (JobState.AWAITING_LABELS, 9, 0)
     core.clock.advance(50.0)
     ended = in_transaction(core, step)

@@ -362,10 +362,13 @@ def test_over_grpc_and_across_a_restart(tmp_path):
     ],
 )
 def test_bad_requests_are_named(fleet, release, changes, words):
+    tokens = changes.get("downgrade_tokens", [])
+    spec = spec_message(**{name: value for name, value in changes.items() if name != "downgrade_tokens"})
     push(fleet, release, manifest_of(version="1.0", counter=1))
     fleet.device().check_in()
+    request = rollout_pb2.CreateRolloutRequest(request_id="a", spec=spec, downgrade_tokens=tokens)
     with pytest.raises(grpc.RpcError) as caught:
-        calls(fleet).CreateRollout(rollout_pb2.CreateRolloutRequest(request_id="a", spec=spec_message(**changes)))
+        calls(fleet).CreateRollout(request)
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert words in caught.value.details()
 
@@ -397,7 +400,7 @@ def report(fleet, device, version, confidence):
         version=version,
         metrics=telemetry_pb2.Metrics(inferences=200, latency_p95_us=900, mean_confidence=confidence),
     )
-    row.time.FromSeconds(int(fleet.clock.now()))
+    row.recorded_at.FromSeconds(int(fleet.clock.now()))
     fleet.sequences[device] += 1
     fleet.check_in(
         device,

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 from brokers import WAIT_SECONDS, Client, Mosquitto, needs_mosquitto
-from envelopes import SLOT, VERSION, envelope, event, metrics, window
+from envelopes import SLOT, STUCK, VERSION, envelope, event, metrics, window
 from running_fleet import FREE_PORTS, RunningFleet, pem
 
 from sanderling.api.device.v1.device_admin_pb2 import ListAuditRequest, RevokeDeviceRequest
@@ -114,7 +114,7 @@ def test_the_embedded_brokers_password_comes_with_enrolment_and_rows_are_asserte
 
 def test_operators_see_and_acknowledge_alerts(embedded, operator):
     device = embedded.device()
-    fault = window(1, FAULT, fault="stuck x[0]")
+    fault = window(1, FAULT, faults=[STUCK])
     device.check_in(telemetry=[envelope(1, fault), envelope(2, event())])
     alerts = operator.call(operator.alerts.ListAlerts, pb.ListAlertsRequest()).alerts
     assert {item.kind for item in alerts} == {"sensor.fault", "device.runner.crash"}
@@ -132,7 +132,7 @@ def test_operators_see_and_acknowledge_alerts(embedded, operator):
         operator.call(operator.alerts.AckAlert, pb.AckAlertRequest(alert_id="none"))
     for _ in range(2):
         done = operator.call(operator.alerts.AckAlert, pb.AckAlertRequest(alert_id=fault_id, comment="cleaned")).alert
-        assert (done.acknowledged_by, done.HasField("acknowledged")) == ("admin", True)
+        assert (done.acknowledged_by, done.HasField("acknowledged_at")) == ("admin", True)
     left = operator.call(operator.alerts.ListAlerts, pb.ListAlertsRequest()).alerts
     assert [item.kind for item in left] == ["device.runner.crash"]
     every = operator.call(operator.alerts.ListAlerts, pb.ListAlertsRequest(include_acknowledged=True)).alerts
