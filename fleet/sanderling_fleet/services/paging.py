@@ -54,9 +54,12 @@ def _token(key: tuple[Any, ...]) -> str:
 
 def _read(token: str) -> tuple[Any, ...]:
     try:
-        return tuple(json.loads(base64.urlsafe_b64decode(token)))
-    except (ValueError, TypeError, binascii.Error) as error:
+        key = json.loads(base64.urlsafe_b64decode(token))
+    except (ValueError, binascii.Error) as error:
         raise _foreign(token) from error
+    if not isinstance(key, list):
+        raise _foreign(token)
+    return tuple(key)
 
 
 def _foreign(token: str) -> InputError:

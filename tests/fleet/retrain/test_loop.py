@@ -114,7 +114,7 @@ def test_a_rejected_draft_ends_and_its_folder_goes(fleet, release):
     with pytest.raises(InputError, match="is refused"):
         client.reject(job.job_id, "again")
     with pytest.raises(InputError, match="is refused"):
-        label_all(client, job.job_id)
+        label_all(client, job.job_id, only=1)
 
 
 def test_a_challenger_that_is_worse_is_refused(tmp_path):
@@ -151,7 +151,7 @@ def test_a_server_that_was_stopped_in_training_trains_again(tmp_path):
         fleet.look()
         work = folder / "server" / "retrain" / job.job_id / "work"
         until(fleet, (work / "child").exists)
-        assert client.job(job.job_id).progress == 0.25
+        until(fleet, lambda: client.job(job.job_id).progress == 0.25)
     config = folder / "server" / "retrain.toml"
     config.write_text(config.read_text().replace(":hangs", ":nearest_mean"))
     with RetrainingFleet(folder) as fleet:

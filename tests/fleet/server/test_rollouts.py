@@ -344,7 +344,8 @@ def test_over_grpc_and_across_a_restart(tmp_path):
         assert shown.stages[0].state == rollout_pb2.STAGE_STATE_HOLDING
         assert shown.stages[0].committed == 1
         assert shown.stages[0].gates[0].decision == rollout_pb2.GATE_DECISION_PASS
-        calls(fleet).PromoteRollout(rollout_pb2.PromoteRolloutRequest(rollout_id=made.rollout_id))
+        for _ in range(2):
+            calls(fleet).PromoteRollout(rollout_pb2.PromoteRolloutRequest(rollout_id=made.rollout_id, stage=0))
         (listed,) = calls(fleet).ListRollouts(rollout_pb2.ListRolloutsRequest()).rollouts
         assert listed.state == rollout_pb2.ROLLOUT_STATE_SUCCEEDED  # the fleet is this one device
         assert list(listed.assignments) == []
