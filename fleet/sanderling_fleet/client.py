@@ -88,6 +88,25 @@ class OperatorClient:
             ) from error
         raise error
 
+    def every(self, method: Callable[..., Any], request: Any, field: str) -> list[Any]:
+        """All that a method lists, page by page.
+
+        Args:
+            method: Of one of the stubs.
+            request: Of the first page.
+            field: Of the answer, that has the items.
+
+        Raises:
+            SanderlingError: As `call`.
+        """
+        found: list[Any] = []
+        while True:
+            page = self.call(method, request)
+            found += getattr(page, field)
+            if not page.next_page_token:
+                return found
+            request.page_token = page.next_page_token
+
     def upload(self, data: bytes) -> None:
         """Uploads a blob, from where a former upload broke off; nothing is sent if the server has it.
 
@@ -166,6 +185,7 @@ def _is_signed(targets: Any, bundle: Bundle) -> bool:
 
 
 def _parts(digest: bytes, data: bytes, offset: int) -> Iterator[registry_pb2.UploadBlobRequest]:
-    yield registry_pb2.UploadBlobRequest(digest=digest, offset=offset, data=data[offset : offset + CHUNK_BYTES])
+    first = data[offset : offset + CHUNK_BYTES]
+    yield registry_pb2.UploadBlobRequest(digest=digest, size_bytes=len(data), offset=offset, data=first)
     for start in range(offset + CHUNK_BYTES, len(data), CHUNK_BYTES):
         yield registry_pb2.UploadBlobRequest(data=data[start : start + CHUNK_BYTES])

@@ -179,6 +179,9 @@ class _Step(Draft):
                 self.assign(item, AssignmentState.SUPERSEDED, code=ResultCode.SUPERSEDED, detail=detail)
 
     def _command(self, event: Command) -> None:
+        if isinstance(event, Promote) and event.stage not in (None, self.index):
+            self._promoted_before(event.stage)
+            return
         allowed = self._allowed()
         name = type(event).__name__
         if name not in allowed:
@@ -201,6 +204,15 @@ class _Step(Draft):
                     self.enter(RolloutState.RUNNING, f"promoted by {event.by}, against its gates")
                 self.note(f"stage {self.spec.stages[self.index].name}: promoted by {event.by}")
                 self.set_stage(self.index, StageState.PASSED, ended_at=self.now)
+
+    def _promoted_before(self, index: int) -> None:
+        """A repeated request whose first answer was lost; anything else is refused."""
+        stages = self.rollout.stages
+        if index >= len(stages) or stages[index].state is not StageState.PASSED:
+            raise IllegalInState(
+                f"[rollout] Promote of stage {index} of rollout {self.rollout.rollout_id}, which is at stage "
+                f"{self.index} of {len(stages)}. Look again: sanderling rollout status {self.rollout.rollout_id}"
+            )
 
     def _allowed(self) -> tuple[str, ...]:
         stage = self.rollout.stages[self.index].state

@@ -96,9 +96,15 @@ class RollBack:
 
 @dataclass(frozen=True)
 class Promote:
-    """Goes past a stage that waits for a person, also against its gates."""
+    """Goes past a stage that waits for a person, also against its gates.
+
+    Attributes:
+        by: Who says so.
+        stage: Index of the stage that is meant; one that is passed already changes nothing. None for the present one.
+    """
 
     by: str
+    stage: int | None = None
 
 
 Command = Pause | Resume | Abort | RollBack | Promote

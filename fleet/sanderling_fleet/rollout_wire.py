@@ -101,7 +101,7 @@ def spec_of(message: rollout_pb2.RolloutSpec) -> RolloutSpec:
     )
 
 
-def spec_message(spec: RolloutSpec, tokens: tuple[bytes, ...] = ()) -> rollout_pb2.RolloutSpec:
+def spec_message(spec: RolloutSpec) -> rollout_pb2.RolloutSpec:
     """The inverse of `spec_of`."""
     return rollout_pb2.RolloutSpec(
         slot=spec.slot,
@@ -111,23 +111,20 @@ def spec_message(spec: RolloutSpec, tokens: tuple[bytes, ...] = ()) -> rollout_p
         on_breach=number(spec.on_breach),
         control_percent=spec.control_percent,
         device_deadline=duration(spec.device_deadline_seconds),
-        downgrade_tokens=tokens,
     )
 
 
-def rollout_message(
-    rollout: Rollout, created_by: str, tokens: tuple[bytes, ...] = (), *, assignments: bool = True
-) -> rollout_pb2.Rollout:
+def rollout_message(rollout: Rollout, created_by: str, *, assignments: bool = True) -> rollout_pb2.Rollout:
     """A rollout as operators see it."""
     return rollout_pb2.Rollout(
         rollout_id=rollout.rollout_id,
-        spec=spec_message(rollout.spec, tokens),
+        spec=spec_message(rollout.spec),
         state=number(rollout.state),
         reason=rollout.reason,
         stages=[_status_message(rollout, index) for index in range(len(rollout.stages))],
         assignments=[_assignment_message(item) for item in rollout.assignments] if assignments else [],
-        created=timestamp(rollout.created_at),
-        ended=timestamp(rollout.ended_at),
+        created_at=timestamp(rollout.created_at),
+        ended_at=timestamp(rollout.ended_at),
         created_by=created_by,
     )
 
@@ -193,8 +190,8 @@ def _status_message(rollout: Rollout, index: int) -> rollout_pb2.StageStatus:
         attempted=sum(item.attempted for item in members),
         committed=sum(item.state is AssignmentState.COMMITTED for item in members),
         failed=sum(item.failed for item in members),
-        activated=timestamp(stage.activated_at),
-        ended=timestamp(stage.ended_at),
+        activated_at=timestamp(stage.activated_at),
+        ended_at=timestamp(stage.ended_at),
     )
 
 
@@ -213,7 +210,7 @@ def _gate_status(gate: Gate, status: GateStatus) -> rollout_pb2.GateStatus:
         candidates=decision.candidates,
         controls=decision.controls,
         reason=decision.reason,
-        judged=timestamp(status.judged_at),
+        judged_at=timestamp(status.judged_at),
     )
 
 
@@ -227,7 +224,7 @@ def _assignment_message(item: Assignment) -> rollout_pb2.Assignment:
         detail=item.detail,
         attempt=item.attempt,
         former_version=item.former_version,
-        offered=timestamp(item.offered_at),
-        deadline=timestamp(item.deadline_at),
-        ended=timestamp(item.ended_at),
+        offered_at=timestamp(item.offered_at),
+        deadline_at=timestamp(item.deadline_at),
+        ended_at=timestamp(item.ended_at),
     )

@@ -287,7 +287,7 @@ class VirtualServer:
             known = self._read_before.get(document.document_id)
             if known is None or known[0] is not document:
                 stored = self._run(rollouts.get(self._core, document.document_id))
-                message = rollout_message(stored.rollout, stored.created_by, stored.tokens)
+                message = rollout_message(stored.rollout, stored.created_by)
                 self._read_before[document.document_id] = (document, message)
         return [self._read_before[document.document_id][1] for document in documents]
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from sanderling._protocol import PROTOCOL_VERSION
 from sanderling._session import Session
 from sanderling._windows import ClosedWindow, Windows, confidences, drift_window
 from sanderling.errors import InputError, UnsupportedError
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from sanderling.api.telemetry.v1 import telemetry_pb2
 
 Array = npt.NDArray[Any]
-PROTOCOL_VERSION = 1
 _MOST_WAITING = 256
 _MOST_WAITING_BYTES = 64 << 20
 _SEND_S = 0.5
@@ -218,7 +218,7 @@ class Sender:
         envelope = self._messages.Envelope(
             protocol_version=PROTOCOL_VERSION, slot=self._slot, version=hand_over.version, **body
         )
-        envelope.time.FromNanoseconds(time.time_ns())
+        envelope.recorded_at.FromNanoseconds(time.time_ns())
         return envelope
 
     def _send(self, envelope: telemetry_pb2.Envelope) -> None:

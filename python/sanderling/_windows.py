@@ -165,16 +165,24 @@ def drift_window(closed: ClosedWindow) -> telemetry_pb2.DriftWindow:
         DeviceState.MOVED: telemetry_pb2.DEVICE_VERDICT_MOVED,
         DeviceState.FAULTY: telemetry_pb2.DEVICE_VERDICT_SENSOR_FAULT,
     }
+    kinds = {
+        "missing": telemetry_pb2.SENSOR_FAULT_KIND_MISSING,
+        "saturated": telemetry_pb2.SENSOR_FAULT_KIND_SATURATED,
+        "stuck": telemetry_pb2.SENSOR_FAULT_KIND_STUCK,
+    }
     verdict = closed.verdict
     return telemetry_pb2.DriftWindow(
         window=closed.number,
         rows=verdict.rows,
         reference_id=b"" if closed.reference is None else closed.reference.id,
         verdict=states[verdict.state],
-        fault="; ".join(f"{fault.kind} {fault.input}: {fault.detail}" for fault in verdict.faults),
+        faults=[
+            telemetry_pb2.SensorFault(kind=kinds[fault.kind], input=fault.input, detail=fault.detail)
+            for fault in verdict.faults
+        ],
         ranks=_rank_counts(closed),
         sketches=closed.sketches.to_bytes(),
-        log_evidence=0.0 if verdict.log_e is None else verdict.log_e,
+        log_evidence=verdict.log_e,
         alarm_level=closed.alarm_level,
         causes=[f"{cause.name} {cause.change}" for cause in verdict.causes],
     )

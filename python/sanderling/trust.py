@@ -17,11 +17,9 @@ from dataclasses import dataclass
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from sanderling._protocol import OLDEST_PROTOCOL_VERSION as OLDEST_PROTOCOL_VERSION
+from sanderling._protocol import PROTOCOL_VERSION as PROTOCOL_VERSION
 from sanderling.errors import InputError, IntegrityError
-
-PROTOCOL_VERSION = 1
-OLDEST_PROTOCOL_VERSION = 1
-"""Versions of the protocols that this release speaks; a server serves agents from the oldest on."""
 
 DIRECTOR_TARGET = "keys/director.json"
 DESIRED_STATE_CONTEXT = b"sanderling desired state v1\n"

@@ -287,8 +287,7 @@ class Fleet(
         who = context.auth_context()["x509_common_name"][0].decode()
         self.check_ins.append(request)
         answer = device_pb2.CheckInResponse(protocol_version=1, approved=self.approved, addresses=self._addresses())
-        answer.server_time.GetCurrentTime()
-        answer.next_check_in.FromNanoseconds(int(self.next_s * 1e9))
+        answer.next_check_in_after.FromNanoseconds(int(self.next_s * 1e9))
         for result in request.results:
             self.results.setdefault((result.id.assignment_id, result.id.attempt), result)
             answer.committed_results.add(assignment_id=result.id.assignment_id, attempt=result.id.attempt)

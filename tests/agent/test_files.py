@@ -286,7 +286,7 @@ def token(key, manifest, *, context=trust.DOWNGRADE_CONTEXT, life=datetime.timed
     expires = Timestamp()
     expires.FromDatetime(datetime.datetime.now(datetime.UTC) + life)
     body = device_pb2.DowngradeToken(
-        model=manifest.name, version=manifest.full_name, manifest_digest=manifest.digest, expires=expires
+        model=manifest.name, version=manifest.full_name, manifest_digest=manifest.digest, expires_at=expires
     ).SerializeToString()
     signed = device_pb2.SignedDowngradeToken(
         token=body, key_id=trust.key_id(key.public_key()), signature=trust.sign(key, context, body)

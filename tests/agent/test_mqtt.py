@@ -9,6 +9,7 @@ from pathlib import Path
 
 import paho.mqtt.client as paho
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from iotcore import Broker
 from paho.mqtt.enums import CallbackAPIVersion
 
@@ -144,7 +145,7 @@ def test_presence_is_retained(place):
 def test_a_hint_is_heard(place):
     place.link.start()
     place.presence()
-    hint = telemetry_pb2.Hint(spread_seconds=7).SerializeToString()
+    hint = telemetry_pb2.Hint(spread=Duration(seconds=7)).SerializeToString()
     for payload, spread in ((hint, 7.0), (b"\xff no hint", 0.0), (b"", 0.0)):
         deadline = time.monotonic() + 10
         while place.hints.empty() and time.monotonic() < deadline:

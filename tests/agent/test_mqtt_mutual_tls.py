@@ -12,6 +12,7 @@ from pathlib import Path
 
 import paho.mqtt.client as paho
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from paho.mqtt.enums import CallbackAPIVersion
 
 from sanderling.agent.actions import Emit
@@ -131,7 +132,7 @@ def test_rows_and_hints_by_certificate(identity, broker, ingest, store):
         ((where, message),) = envelopes(ingest, 10)
         assert where == topic("dv-1", "up/events")
         assert (message.boot_id, message.sequence) == ("boot-1", 1)
-        hint = telemetry_pb2.Hint(spread_seconds=3).SerializeToString()
+        hint = telemetry_pb2.Hint(spread=Duration(seconds=3)).SerializeToString()
         end = time.monotonic() + 10
         while hints.empty() and time.monotonic() < end:
             ingest.publish(topic("dv-1", "down/hint"), hint, 1).wait_for_publish(5)

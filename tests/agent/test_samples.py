@@ -44,7 +44,7 @@ SLOTS = [("main", "m-1")]
 
 def test_all_are_stored_once(fleet):
     source = Source(8)
-    uploads = SampleUploads(fleet.upload, source, lambda: 1.0)
+    uploads = SampleUploads(fleet.upload, source)
     assert uploads.send(SLOTS, 1000) == 8
     assert uploads.send(SLOTS, 1000) == 0
     assert len(fleet.stored) == len(set(fleet.stored)) == 8
@@ -52,7 +52,7 @@ def test_all_are_stored_once(fleet):
 
 def test_a_runner_that_counts_anew_gives_other_ids(fleet):
     source = Source(2)
-    uploads = SampleUploads(fleet.upload, source, lambda: 1.0)
+    uploads = SampleUploads(fleet.upload, source)
     uploads.send(SLOTS, 1000)
     source.instance, source.waiting = "two", [1, 2]
     assert uploads.send(SLOTS, 1000) == 2
@@ -63,18 +63,18 @@ def test_ids_are_numbers_that_every_database_has(fleet):
     for number in range(20):
         source = Source(1)
         source.instance = f"boot:{number}"
-        SampleUploads(fleet.upload, source, lambda: 1.0).send(SLOTS, 1000)
+        SampleUploads(fleet.upload, source).send(SLOTS, 1000)
     assert max(fleet.stored) < 1 << 63
 
 
 def test_the_fleet_says_stop(fleet):
     fleet.left = 0
-    assert SampleUploads(fleet.upload, Source(8), lambda: 1.0).send(SLOTS, 1000) == 3
+    assert SampleUploads(fleet.upload, Source(8)).send(SLOTS, 1000) == 3
 
 
 def test_a_fleet_that_is_away_gets_them_later(fleet):
     source = Source(4)
-    uploads = SampleUploads(fleet.upload, source, lambda: 1.0)
+    uploads = SampleUploads(fleet.upload, source)
     fleet.away = True
     assert uploads.send(SLOTS, 1000) == 0
     fleet.away = False
@@ -83,7 +83,7 @@ def test_a_fleet_that_is_away_gets_them_later(fleet):
 
 def test_only_what_has_no_gap_before_it_is_acknowledged(fleet):
     source = Source(3)
-    uploads = SampleUploads(fleet.upload, source, lambda: 1.0)
+    uploads = SampleUploads(fleet.upload, source)
     fleet.refuse = {2}
     uploads.send(SLOTS, 1000)
     fleet.refuse = set()

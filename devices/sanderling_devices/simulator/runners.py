@@ -227,7 +227,8 @@ class Runners:
         fault = self._inputs.fault(middle)
         if fault:
             message.verdict = telemetry_pb2.DEVICE_VERDICT_SENSOR_FAULT
-            message.fault = fault
+            kind = telemetry_pb2.SensorFaultKind.Value(f"SENSOR_FAULT_KIND_{fault.upper()}")
+            message.faults.add(kind=kind, input="x", detail="as the scenario says")
             return message
         if number < fleet.warmup_rows // fleet.window_rows:
             message.verdict = telemetry_pb2.DEVICE_VERDICT_WARMING_UP

@@ -31,7 +31,7 @@ def ls(client: OperatorClient, everything: bool, output: str) -> None:
     from sanderling.api.telemetry.v1 import alert_pb2, telemetry_pb2
 
     request = alert_pb2.ListAlertsRequest(include_acknowledged=everything)
-    found = client.call(client.alerts.ListAlerts, request).alerts
+    found = client.every(client.alerts.ListAlerts, request, "alerts")
     if output == "json":
         print_json([plain(item) for item in found])
         return
@@ -39,7 +39,7 @@ def ls(client: OperatorClient, everything: bool, output: str) -> None:
         (
             item.alert_id,
             telemetry_pb2.Severity.Name(item.severity).removeprefix("SEVERITY_").lower(),
-            when(item, "raised"),
+            when(item, "raised_at"),
             item.repeats,
             _named(item.devices),
             item.acknowledged_by or None,

@@ -36,7 +36,15 @@ def ls(client: OperatorClient, after: int, limit: int, output: str) -> None:
         print_json([plain(line) for line in lines])
         return
     rows = [
-        (line.sequence, when(line, "time"), line.actor, line.action, line.subject or None, line.outcome, line.detail)
+        (
+            line.sequence,
+            when(line, "recorded_at"),
+            line.actor,
+            line.action,
+            line.subject or None,
+            line.outcome,
+            line.detail,
+        )
         for line in lines
     ]
     click.echo(table(["line", "time (UTC)", "actor", "action", "subject", "outcome", "detail"], rows))

@@ -40,7 +40,7 @@ def token(client: OperatorClient, labels: tuple[str, ...], life: float, approved
         print_json(plain(made))
         return
     click.echo(made.join_token)
-    click.echo(f"serves one device until {when(made, 'expires')} UTC: sanderling agent enroll TOKEN", err=True)
+    click.echo(f"serves one device until {when(made, 'expires_at')} UTC: sanderling agent enroll TOKEN", err=True)
 
 
 @device.command()
@@ -62,7 +62,7 @@ def ls(client: OperatorClient, selector: str, output: str) -> None:
         (
             item.device_id,
             _standing(item),
-            when(item, "last_seen"),
+            when(item, "last_seen_at"),
             " ".join(f"{slot.slot}:{slot.active_version or '-'}" for slot in item.slots) or None,
             item.facts.profile or item.facts.machine,
             pairs(item.labels),
@@ -130,15 +130,7 @@ def list_devices(client: OperatorClient, selector: str) -> list[Any]:
     """All devices that match, page by page."""
     from sanderling.api.device.v1 import device_admin_pb2 as pb
 
-    found: list[Any] = []
-    following = ""
-    while True:
-        request = pb.ListDevicesRequest(selector=selector, page_size=500, page_token=following)
-        page = client.call(client.devices.ListDevices, request)
-        found += page.devices
-        following = page.next_page_token
-        if not following:
-            return found
+    return client.every(client.devices.ListDevices, pb.ListDevicesRequest(selector=selector, page_size=500), "devices")
 
 
 def _labels(texts: tuple[str, ...]) -> tuple[dict[str, str], list[str]]:
@@ -160,17 +152,24 @@ def _standing(item: Any) -> str:
     return pb.DeviceStanding.Name(item.standing).removeprefix("DEVICE_STANDING_").lower()
 
 
+def _presence(item: Any) -> str | None:
+    if not item.HasField("online"):
+        return None
+    return f"{'online' if item.online else 'offline'} since {when(item, 'online_changed_at')}"
+
+
 def _print(item: Any, output: str) -> None:
     if output == "json":
         print_json(plain(item))
         return
     rows = [
         ("device", item.device_id),
-        ("standing", _standing(item)),
+        ("standing", f"{_standing(item)}: {item.reason}" if item.reason else _standing(item)),
         ("labels", pairs(item.labels)),
-        ("enrolled (UTC)", when(item, "enrolled")),
-        ("last seen (UTC)", when(item, "last_seen")),
-        ("certificate ends (UTC)", when(item, "certificate_expires")),
+        ("enrolled (UTC)", when(item, "enrolled_at")),
+        ("last seen (UTC)", when(item, "last_seen_at")),
+        ("broker", _presence(item)),
+        ("certificate ends (UTC)", when(item, "certificate_expires_at")),
         ("desired state", f"{item.reported_counter} of {item.desired_counter}"),
         ("machine", f"{item.facts.machine} {' '.join(item.facts.isas)}"),
         ("memory", f"{item.facts.memory_bytes >> 20:,} MiB"),

@@ -145,8 +145,8 @@ def status(client: OperatorClient, output: str) -> None:
         pb.DeviceStanding.Name(item.standing).removeprefix("DEVICE_STANDING_").lower() for item in devices
     )
     running = collections.Counter(slot.active_version for item in devices for slot in item.slots if slot.active_version)
-    versions = client.call(client.registry.ListVersions, registry_pb2.ListVersionsRequest()).versions
-    groups = client.call(client.devices.ListGroups, pb.ListGroupsRequest()).groups
+    versions = client.every(client.registry.ListVersions, registry_pb2.ListVersionsRequest(), "versions")
+    groups = client.every(client.devices.ListGroups, pb.ListGroupsRequest(), "groups")
     if output == "json":
         print_json(
             {

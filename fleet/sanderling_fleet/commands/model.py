@@ -131,12 +131,12 @@ def ls(client: OperatorClient, name: str, output: str) -> None:
     """List the versions in the fleet, of all models or of NAME."""
     from sanderling.api.registry.v1 import registry_pb2 as pb
 
-    found = client.call(client.registry.ListVersions, pb.ListVersionsRequest(model=name)).versions
+    found = client.every(client.registry.ListVersions, pb.ListVersionsRequest(model=name), "versions")
     if output == "json":
         print_json([{**plain(item), "manifest": json.loads(item.manifest)} for item in found])
         return
     rows = [
-        (item.version, item.release_counter, human_bytes(item.bytes), item.role, when(item, "published"))
+        (item.version, item.release_counter, human_bytes(item.size_bytes), item.role, when(item, "published_at"))
         for item in found
     ]
     click.echo(table(["version", "release", "size", "signed by", "published (UTC)"], rows))
@@ -173,7 +173,7 @@ def show(context: click.Context, what: str, batch: int, output: str, address: st
         ("version", found.version),
         ("release counter", found.release_counter),
         ("signed by", found.role),
-        ("published (UTC)", when(found, "published")),
+        ("published (UTC)", when(found, "published_at")),
         ("manifest SHA-256", found.manifest_digest.hex()),
         *((f"input {t['name']}", f"{t['dtype']} {t['shape']}") for t in manifest["inputs"]),
         *((f"output {t['name']}", f"{t['dtype']} {t['shape']}") for t in manifest["outputs"]),

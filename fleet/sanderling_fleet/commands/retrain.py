@@ -56,7 +56,7 @@ def ls(client: OperatorClient, slot: str, output: str) -> None:
             job.samples,
             job.labels,
             job.draft_version or None,
-            when(job, "created"),
+            when(job, "created_at"),
             job.reason,
         )
         for job in jobs
@@ -72,7 +72,7 @@ def ls(client: OperatorClient, slot: str, output: str) -> None:
 @fleet_options
 def show(client: OperatorClient, job_id: str, output: str) -> None:
     """Print a job: its state and why, champion against challenger, the last of the trainer's log."""
-    _show(retraining(client).job(job_id)[0], output)
+    _show(retraining(client).job(job_id), output)
 
 
 @retrain.command()
@@ -115,8 +115,8 @@ def _show(job: pb.Job, output: str) -> None:
         ("samples", f"{job.samples}, {human_bytes(job.sample_bytes)}"),
         ("labels", f"{job.labels}, cost {job.label_cost:g}"),
         ("draft", job.draft_version or None),
-        ("created (UTC)", when(job, "created")),
-        ("ended (UTC)", when(job, "ended")),
+        ("created (UTC)", when(job, "created_at")),
+        ("ended (UTC)", when(job, "ended_at")),
     ]
     click.echo(table(["", ""], facts))
     if job.gate:

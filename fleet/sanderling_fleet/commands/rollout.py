@@ -84,7 +84,6 @@ def create(client: OperatorClient, version: str, dry_run: bool, output: str, **o
     from sanderling_fleet.rollout_text import rollout_spec
     from sanderling_fleet.rollout_wire import spec_message
 
-    tokens = tuple(path.read_bytes() for path in options["tokens"])
     spec = rollout_spec(
         version,
         slot=options["slot"],
@@ -96,7 +95,10 @@ def create(client: OperatorClient, version: str, dry_run: bool, output: str, **o
         device_deadline_seconds=options["device_deadline"],
     )
     request = pb.CreateRolloutRequest(
-        request_id=secrets.token_hex(8), spec=spec_message(spec, tokens), validate_only=dry_run
+        request_id=secrets.token_hex(8),
+        spec=spec_message(spec),
+        downgrade_tokens=[path.read_bytes() for path in options["tokens"]],
+        validate_only=dry_run,
     )
     answer = client.call(client.rollouts.CreateRollout, request)
     for device, reason in sorted(answer.incompatible.items()):
@@ -117,12 +119,7 @@ def ls(client: OperatorClient, output: str) -> None:
     """List rollouts, newest first."""
     from sanderling.api.rollout.v1 import rollout_pb2 as pb
 
-    found: list[pb.Rollout] = []
-    page = client.call(client.rollouts.ListRollouts, pb.ListRolloutsRequest())
-    found += page.rollouts
-    while page.next_page_token:
-        page = client.call(client.rollouts.ListRollouts, pb.ListRolloutsRequest(page_token=page.next_page_token))
-        found += page.rollouts
+    found = client.every(client.rollouts.ListRollouts, pb.ListRolloutsRequest(), "rollouts")
     if output == "json":
         print_json([plain(item) for item in found])
         return
@@ -132,7 +129,7 @@ def ls(client: OperatorClient, output: str) -> None:
             item.spec.version,
             item.spec.slot,
             _word(pb.RolloutState, item.state, "ROLLOUT_STATE_"),
-            when(item, "created"),
+            when(item, "created_at"),
             item.created_by,
             item.reason,
         )
@@ -165,7 +162,7 @@ def status(client: OperatorClient, rollout_id: str, watch: bool, output: str) ->
                 click.clear()
             click.echo(text)
             shown = text
-        if found.HasField("ended"):
+        if found.HasField("ended_at"):
             break
         time.sleep(_LOOK_SECONDS)
         found = _get(client, rollout_id)

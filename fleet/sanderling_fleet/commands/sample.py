@@ -96,10 +96,10 @@ def label(client: OperatorClient, job_id: str, labeller: str, output: str) -> No
 def _fetch(calls: RetrainClient, job_id: str) -> SampleRows:
     from sanderling_fleet.retrain.rows import read_rows
 
-    job, digest = calls.job(job_id)
-    if not digest:
+    job = calls.job(job_id)
+    if not job.samples_digest:
         raise InputError(f"[sample] {job_id} has no file of samples: it is {state_of(job)} ({job.reason}). Ask later")
-    return read_rows(calls.download(digest))
+    return read_rows(calls.download(job.samples_digest))
 
 
 def _tell(answer: tuple[pb.Job, int], output: str) -> None:

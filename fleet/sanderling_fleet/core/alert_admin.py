@@ -8,7 +8,7 @@ from typing import Any
 from sanderling.errors import InputError
 from sanderling_fleet.core.alerts import ACKNOWLEDGED, KIND, RESOLVED, STANDING
 from sanderling_fleet.core.context import Core
-from sanderling_fleet.core.fleet_watch import FleetWatch, fleet_windows
+from sanderling_fleet.core.fleet_watch import WINDOW_KIND, FleetWatch
 from sanderling_fleet.store import Document, Transaction
 
 _MOST_COMMENT = 500
@@ -45,10 +45,18 @@ async def acknowledge(core: Core, alert_id: str, by: str, comment: str) -> Docum
         return await _alert(tx, alert_id)
 
 
-async def list_windows(core: Core, slot: str, limit: int) -> list[dict[str, Any]]:
-    """See `fleet_watch.fleet_windows`."""
+async def list_windows(core: Core, slot: str, before: str, limit: int) -> tuple[list[dict[str, Any]], str]:
+    """One page of the fleet's windows, newest first, of one slot, or of all where `slot` is empty.
+
+    Returns:
+        The windows (see `fleet_watch.fleet_windows`), and where the next page starts, empty at the end.
+    """
+    where = {"kind": WINDOW_KIND, **({"subject": slot} if slot else {})}
+    after = (WINDOW_KIND, before) if before else None
     async with core.store.transaction() as tx:
-        return await fleet_windows(tx, slot, limit)
+        found = await tx.find(Document, where, after=after, limit=limit + 1, newest_first=True)
+    page = found[:limit]
+    return [document.body for document in page], page[-1].document_id if len(found) > limit else ""
 
 
 async def _alert(tx: Transaction, alert_id: str) -> Document:

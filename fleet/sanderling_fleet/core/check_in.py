@@ -50,7 +50,7 @@ async def check_in(core: Core, device_id: str, said: CheckIn) -> Answer:
             raise AuthError(f"[check-in] {device_id!r} is {'revoked' if device else 'not a device of this fleet'}")
         device = await _met(tx, device, said, now)
         if device.standing != Standing.ACTIVE:
-            return Answer(now, _wait_seconds(core), approved=False)
+            return Answer(_wait_seconds(core), approved=False)
         await _compare_registry(tx, device, said, now)
         await core.on_slots(tx, device)
         results = await _take_results(core, tx, device, said, now)
@@ -58,7 +58,6 @@ async def check_in(core: Core, device_id: str, said: CheckIn) -> Answer:
         state = await current(tx, device_id)
         timestamp = await tx.find(Metadata, {"role": "timestamp"}, newest_first=True, limit=1)
     return Answer(
-        now,
         _wait_seconds(core),
         approved=True,
         desired_state=state if state and state.counter > said.desired_counter else None,

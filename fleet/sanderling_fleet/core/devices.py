@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from sanderling.errors import InputError
 from sanderling_fleet.core.alerts import resolve_alert
@@ -12,7 +13,7 @@ from sanderling_fleet.core.check_in import CONFLICT_ALERT
 from sanderling_fleet.core.context import Core
 from sanderling_fleet.core.labels import matching
 from sanderling_fleet.selector import DEVICE_ID, parse
-from sanderling_fleet.store import Certificate, DesiredState, Device, Group, Standing, Transaction
+from sanderling_fleet.store import Certificate, DesiredState, Device, Group, Presence, Standing, Transaction
 
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,251}[A-Za-z0-9])?")
 _VALUE = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
@@ -20,11 +21,26 @@ _GROUP = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _MOST_LABELS = 64
 
 
-async def list_devices(core: Core, selector: str, after: str, limit: int) -> tuple[list[Device], dict[str, int], str]:
+@dataclass(frozen=True)
+class Known:
+    """All that operators are told of a device.
+
+    Attributes:
+        device: As it is stored.
+        desired_counter: Of what is wanted of it, 0 for nothing yet.
+        presence: What the broker heard of it last; None for nothing yet.
+    """
+
+    device: Device
+    desired_counter: int
+    presence: Presence | None
+
+
+async def list_devices(core: Core, selector: str, after: str, limit: int) -> tuple[list[Known], str]:
     """One page of devices.
 
     Returns:
-        The devices, their desired counters by id, and where the next page starts, empty at the end.
+        The devices, and where the next page starts, empty at the end.
 
     Raises:
         InputError: The selector cannot be read.
@@ -32,21 +48,21 @@ async def list_devices(core: Core, selector: str, after: str, limit: int) -> tup
     async with core.store.transaction() as tx:
         found = [device for device in await matching(tx, selector) if device.device_id > after]
         page = found[:limit]
-        counters = {device.device_id: await _counter(tx, device.device_id) for device in page}
-    return page, counters, page[-1].device_id if len(found) > len(page) else ""
+        known = [await _known(tx, device) for device in page]
+    return known, page[-1].device_id if len(found) > len(page) else ""
 
 
-async def get_device(core: Core, device_id: str) -> tuple[Device, int]:
-    """A device, and the counter of what is wanted of it.
+async def get_device(core: Core, device_id: str) -> Known:
+    """A device.
 
     Raises:
         InputError: There is none of that id.
     """
     async with core.store.transaction() as tx:
-        return await _device(tx, device_id), await _counter(tx, device_id)
+        return await _known(tx, await _device(tx, device_id))
 
 
-async def approve(core: Core, device_id: str) -> tuple[Device, int]:
+async def approve(core: Core, device_id: str) -> Known:
     """Lets a device take part; one in conflict starts afresh from its next check-in.
 
     Raises:
@@ -61,10 +77,10 @@ async def approve(core: Core, device_id: str) -> tuple[Device, int]:
             await resolve_alert(tx, core.clock.now(), CONFLICT_ALERT, device_id)
         device = dataclasses.replace(device, standing=Standing.ACTIVE, reason="")
         await tx.put(device)
-        return device, await _counter(tx, device_id)
+        return await _known(tx, device)
 
 
-async def revoke(core: Core, device_id: str, reason: str) -> tuple[Device, int]:
+async def revoke(core: Core, device_id: str, reason: str) -> Known:
     """Refuses a device and all its certificates from now on.
 
     Raises:
@@ -77,10 +93,10 @@ async def revoke(core: Core, device_id: str, reason: str) -> tuple[Device, int]:
         for certificate in await tx.find(Certificate, {"device_id": device_id}):
             if not certificate.revoked_at:
                 await tx.put(dataclasses.replace(certificate, revoked_at=now))
-        return device, await _counter(tx, device_id)
+        return await _known(tx, device)
 
 
-async def label(core: Core, device_id: str, put: Mapping[str, str], remove: Sequence[str]) -> tuple[Device, int]:
+async def label(core: Core, device_id: str, put: Mapping[str, str], remove: Sequence[str]) -> Known:
     """Sets and removes labels.
 
     Raises:
@@ -92,7 +108,7 @@ async def label(core: Core, device_id: str, put: Mapping[str, str], remove: Sequ
         check_labels(labels)
         device = dataclasses.replace(device, labels=labels)
         await tx.put(device)
-        return device, await _counter(tx, device_id)
+        return await _known(tx, device)
 
 
 def check_labels(labels: Mapping[str, str]) -> None:
@@ -112,7 +128,7 @@ def check_labels(labels: Mapping[str, str]) -> None:
 
 
 async def set_group(core: Core, name: str, selector: str) -> Group:
-    """Names a selector; an empty one takes the group away.
+    """Names a selector; an empty one matches all devices.
 
     Raises:
         InputError: The name or the selector cannot be read.
@@ -121,11 +137,14 @@ async def set_group(core: Core, name: str, selector: str) -> Group:
         raise InputError(f"[group] {name!r} is no name, expected lower-case letters, digits and '-', at most 63")
     parse(selector)
     async with core.store.transaction() as tx:
-        if selector:
-            await tx.put(Group(name, selector))
-        else:
-            await tx.delete(Group, name)
+        await tx.put(Group(name, selector))
     return Group(name, selector)
+
+
+async def delete_group(core: Core, name: str) -> None:
+    """Takes a group away; nothing happens if there is none."""
+    async with core.store.transaction() as tx:
+        await tx.delete(Group, name)
 
 
 async def list_groups(core: Core) -> list[Group]:
@@ -141,6 +160,6 @@ async def _device(tx: Transaction, device_id: str) -> Device:
     return device
 
 
-async def _counter(tx: Transaction, device_id: str) -> int:
-    state = await tx.get(DesiredState, device_id)
-    return state.counter if state else 0
+async def _known(tx: Transaction, device: Device) -> Known:
+    state = await tx.get(DesiredState, device.device_id)
+    return Known(device, state.counter if state else 0, await tx.get(Presence, device.device_id))

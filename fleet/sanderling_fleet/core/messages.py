@@ -77,7 +77,6 @@ class CheckIn:
 class Answer:
     """What a device is told. One that is not approved is told when to come again, and no more."""
 
-    server_time: float
     next_check_in_seconds: float
     approved: bool
     desired_state: SignedState | None = None

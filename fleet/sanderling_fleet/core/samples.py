@@ -28,7 +28,7 @@ from sanderling_fleet.retrain.rows import Array, SampleRows, read_array, read_ar
 from sanderling_fleet.store import DesiredState, Device, Document, Standing, Transaction, Version
 from sanderling_fleet.store.blobs import put_blob, read_blob
 
-KIND, USED = "sample", "sample-budget"
+KIND, USED, IMPORTED = "sample", "sample-budget", "label-import"
 AWAITING, LABELLED = "awaiting label", "labelled"
 MOST_AT_ONCE = 1000
 
@@ -41,7 +41,6 @@ class UploadedSample:
     slot: str
     version: str
     window: int
-    taken_at: float
     inputs: Mapping[str, bytes]
     uniform: bool
     weight: float
@@ -81,26 +80,36 @@ async def upload(core: Core, device_id: str, samples: Sequence[UploadedSample]) 
         return await _commit(tx, core.clock.now(), device_id, samples, stored)
 
 
-async def import_labels(core: Core, job_id: str, labels: Mapping[Key, str], cost: float, *, by: str) -> tuple[Job, int]:
-    """Takes labels; the last label of a sample holds.
+async def import_labels(
+    core: Core, job_id: str, labels: Mapping[Key, str], cost: float, *, request_id: str, by: str
+) -> tuple[Job, int]:
+    """Takes labels; the last label of a sample holds, and the same request again costs nothing more.
 
     Args:
         core: The fleet.
         job_id: Whose samples they are of.
         labels: Text by (device id, sample id).
         cost: Of these labels.
+        request_id: Chosen by the caller.
         by: Who says so.
 
     Returns:
         The job, and how many labels were of samples that it does not have.
 
     Raises:
-        InputError: There is no such job, it takes no labels now, or a label is none of the model's.
+        InputError: There is no such job, it takes no labels now, a label is none of the model's, or the request id is
+            empty.
     """
     check_cost(cost)
+    if not request_id:
+        raise InputError("[label] the request id is empty: without one a repetition would be paid for twice")
     now = core.clock.now()
     async with core.store.transaction() as tx:
         job = await book.get_job(tx, job_id)
+        name = f"{job_id}/{request_id}"
+        imported = await tx.get(Document, IMPORTED, name)
+        if imported is not None and job.state != JobState.AWAITING_LABELS:
+            return job, int(imported.body["unknown"])
         manifest = await _manifest(tx, job)
         for label in set(labels.values()):
             class_number(label, manifest.labels, classes_of(manifest))
@@ -116,8 +125,10 @@ async def import_labels(core: Core, job_id: str, labels: Mapping[Key, str], cost
                 document, version=document.version + 1, state=LABELLED, updated_at=now, body=body
             )
             await tx.put(known[document.document_id])
+        body = {"cost": cost, "unknown": unknown}
+        fresh = await tx.add(Document(IMPORTED, name, 1, "", job_id, now, now, body))
         labelled = sum(document.state == LABELLED for document in known.values())
-        return await book.apply(tx, now, job_id, LabelsArrived(labelled, cost)), unknown
+        return await book.apply(tx, now, job_id, LabelsArrived(labelled, cost if fresh else 0.0)), unknown
 
 
 async def load(core: Core, job_id: str, *, labelled: bool) -> tuple[SampleRows, tuple[str, ...]]:
@@ -187,7 +198,7 @@ async def forget(core: Core, life_seconds: float) -> int:
         for job in await book.find_jobs(tx):
             if job.open or job.ended_at > oldest:
                 continue
-            for kind in (KIND, USED):
+            for kind in (KIND, USED, IMPORTED):
                 for document in await tx.find(Document, {"kind": kind, "subject": job.job_id}):
                     await tx.delete(Document, *document.key())
                     dropped += kind == KIND
@@ -305,7 +316,6 @@ def _document(device_id: str, job: Job, sample: UploadedSample, digest: str, siz
         "sample_id": sample.sample_id,
         "version": sample.version,
         "window": sample.window,
-        "taken_at": sample.taken_at,
         "uniform": sample.uniform,
         "weight": sample.weight,
         "digest": digest,

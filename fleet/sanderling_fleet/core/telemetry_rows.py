@@ -31,6 +31,11 @@ _SEVERITIES = {
     telemetry_pb2.SEVERITY_WARNING: Severity.WARNING,
     telemetry_pb2.SEVERITY_ERROR: Severity.ERROR,
 }
+_FAULTS = {
+    telemetry_pb2.SENSOR_FAULT_KIND_STUCK: "stuck",
+    telemetry_pb2.SENSOR_FAULT_KIND_SATURATED: "saturated",
+    telemetry_pb2.SENSOR_FAULT_KIND_MISSING: "missing",
+}
 
 StoredRow = MetricsRow | DriftRow | EventRow
 
@@ -91,7 +96,7 @@ def row_of(received: Received, envelope: telemetry_pb2.Envelope, now: float) -> 
         "slot": envelope.slot,
         "version": envelope.version,
         "identity": received.identity.value,
-        "at": envelope.time.seconds + envelope.time.nanos / 1e9,
+        "at": envelope.recorded_at.seconds + envelope.recorded_at.nanos / 1e9,
         "received_at": now,
     }
     match envelope.WhichOneof("body"):
@@ -116,7 +121,7 @@ def window_of(row: DriftRow) -> DeviceWindow:
         window=row.window,
         verdict=WindowVerdict(row.verdict),
         rows=message.rows,
-        fault=message.fault[:_MOST_TEXT],
+        fault="; ".join(_fault(fault) for fault in message.faults[:_MOST_FIELDS])[:_MOST_TEXT],
         ranks=[
             InputRanks(
                 ranks.input[:_MOST_NAME],
@@ -128,7 +133,7 @@ def window_of(row: DriftRow) -> DeviceWindow:
             )
             for ranks in message.ranks
         ],
-        log_evidence=message.log_evidence,
+        log_evidence=message.log_evidence if message.HasField("log_evidence") else float("-inf"),
         alarm_level=message.alarm_level,
         causes=tuple(cause[:_MOST_TEXT] for cause in message.causes[:_MOST_FIELDS]),
     )
@@ -191,6 +196,10 @@ def _event(message: telemetry_pb2.Event) -> dict[str, Any]:
         "message": message.message[:_MOST_TEXT],
         "fields": fields,
     }
+
+
+def _fault(message: telemetry_pb2.SensorFault) -> str:
+    return f"{_FAULTS.get(message.kind, 'faulty')} {message.input[:_MOST_NAME]}: {message.detail}"
 
 
 def _integer(value: int) -> int:

@@ -20,6 +20,7 @@ from sanderling_fleet.core.telemetry_rows import Received
 from sanderling_fleet.ingest.consumer import Consumer, Message
 from sanderling_fleet.ingest.link import Link
 from sanderling_fleet.store import Store, Transaction
+from sanderling_fleet.wire import duration
 
 MOST_IN_BATCH = 1000
 LINGER_SECONDS = 0.25
@@ -103,7 +104,7 @@ class Ingest:
         return bool(self._hint([group_hint(group)], spread_seconds))
 
     def _hint(self, topics: Sequence[str], spread_seconds: int) -> int:
-        payload = telemetry_pb2.Hint(spread_seconds=spread_seconds).SerializeToString()
+        payload = telemetry_pb2.Hint(spread=duration(spread_seconds)).SerializeToString()
         return sum(self._consumer.publish(topic, payload, _HINT_LIFE_SECONDS) for topic in topics)
 
     async def _consume(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any
 
 import grpc
 
@@ -18,10 +17,8 @@ from sanderling.api.rollout.v1.rollout_pb2_grpc import RolloutServiceStub
 from sanderling.errors import InputError, IntegrityError
 from sanderling_fleet.client import OperatorClient
 from sanderling_fleet.services.errors import error_of
-from sanderling_fleet.services.retrain import SAMPLES_DIGEST
 
 MOST_DOWNLOAD_BYTES = 2 << 30
-_CALL_SECONDS = 30.0
 _TRANSFER_SECONDS = 600.0
 
 
@@ -43,33 +40,31 @@ class RetrainClient:
 
     def jobs(self, slot: str = "") -> list[retrain_pb2.Job]:
         """Jobs of a slot, or all."""
-        return list(self._client.call(self._retrain.ListJobs, retrain_pb2.ListJobsRequest(slot=slot)).jobs)
+        return self._client.every(self._retrain.ListJobs, retrain_pb2.ListJobsRequest(slot=slot), "jobs")
 
-    def job(self, job_id: str) -> tuple[retrain_pb2.Job, bytes]:
-        """A job, and the digest of its file of samples; empty as long as there is none."""
-        request = retrain_pb2.GetJobRequest(job_id=job_id)
-        try:
-            answer, call = self._retrain.GetJob.with_call(request, metadata=self._metadata, timeout=_CALL_SECONDS)
-        except grpc.RpcError as error:
-            raise error_of(error) from error
-        trailers: Mapping[str, Any] = {key: value for key, value in call.trailing_metadata() or ()}
-        return answer.job, bytes.fromhex(str(trailers.get(SAMPLES_DIGEST, "")))
+    def job(self, job_id: str) -> retrain_pb2.Job:
+        """A job."""
+        return self._client.call(self._retrain.GetJob, retrain_pb2.GetJobRequest(job_id=job_id)).job
 
     def import_labels(
         self, job_id: str, labels: Mapping[tuple[str, int], str], cost: float
     ) -> tuple[retrain_pb2.Job, int]:
-        """Hands in labels; the job, and how many were of samples that it does not have."""
+        """Hands in labels; the job, and how many were of samples that it does not have.
+
+        The same labels at the same cost again change nothing: their digest is the request's id.
+        """
         messages = [
             retrain_pb2.Label(device_id=device, sample_id=sample, label=label)
             for (device, sample), label in sorted(labels.items())
         ]
         request = retrain_pb2.ImportLabelsRequest(job_id=job_id, labels=messages, cost=cost)
+        request.request_id = hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
         answer = self._client.call(self._retrain.ImportLabels, request)
         return answer.job, answer.unknown
 
     def drafts(self) -> list[retrain_pb2.Job]:
         """Jobs whose drafts await a signature."""
-        return list(self._client.call(self._retrain.ListDrafts, retrain_pb2.ListDraftsRequest()).drafts)
+        return self._client.every(self._retrain.ListDrafts, retrain_pb2.ListDraftsRequest(), "drafts")
 
     def reject(self, job_id: str, reason: str) -> retrain_pb2.Job:
         """Ends a draft."""
@@ -122,7 +117,7 @@ class RetrainClient:
     def versions(self, model: str) -> list[registry_pb2.Version]:
         """Published versions of a model."""
         request = registry_pb2.ListVersionsRequest(model=model)
-        return list(self._client.call(self._client.registry.ListVersions, request).versions)
+        return self._client.every(self._client.registry.ListVersions, request, "versions")
 
     def create_rollout(self, request_id: str, spec: rollout_pb2.RolloutSpec) -> rollout_pb2.Rollout:
         """Asks for a rollout; the same request id gives the same one."""

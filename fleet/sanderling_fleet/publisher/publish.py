@@ -136,7 +136,7 @@ class Publisher:
     def _resume(self, pending: Pending) -> str:
         """Goes on with what was decided, unless it was rejected before it was signed."""
         if not self._folder.names(self._bundle(pending).manifest):
-            job, _ = self._operator.job(pending.job_id)
+            job = self._operator.job(pending.job_id)
             if job.state not in (retrain_pb2.JOB_STATE_DRAFT, retrain_pb2.JOB_STATE_PUBLISHED):
                 self._folder.done()
                 return f"dropped {pending.version} of {pending.job_id}: {job.reason}"

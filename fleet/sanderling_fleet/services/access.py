@@ -40,6 +40,7 @@ OPERATIONS = {
     _ADMIN + "RevokeDevice": Operation("device.revoke", OPERATORS),
     _ADMIN + "LabelDevice": Operation("device.label", OPERATORS),
     _ADMIN + "SetGroup": Operation("group.set", OPERATORS),
+    _ADMIN + "DeleteGroup": Operation("group.delete", OPERATORS),
     _ADMIN + "ListGroups": Operation("group.list", EVERYONE),
     _ADMIN + "ListAudit": Operation("audit.list", ADMINS),
     _REGISTRY + "QueryUpload": Operation("blob.query", PUBLISHERS),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from sanderling.api.telemetry.v1 import alert_pb2 as pb
@@ -12,10 +11,10 @@ from sanderling_fleet.alerts import Severity
 from sanderling_fleet.core import alert_admin
 from sanderling_fleet.core.context import Core
 from sanderling_fleet.services.interceptor import CALL, Context
+from sanderling_fleet.services.paging import page, page_size
 from sanderling_fleet.store import Document
 from sanderling_fleet.wire import timestamp
 
-_PAGE, _MOST = 100, 1000
 _SEVERITIES = {
     Severity.INFO: telemetry_pb2.SEVERITY_INFO,
     Severity.WARNING: telemetry_pb2.SEVERITY_WARNING,
@@ -32,7 +31,8 @@ class AlertService(AlertServiceServicer):
     async def ListAlerts(self, request: pb.ListAlertsRequest, context: Context) -> pb.ListAlertsResponse:
         """See alert.proto."""
         found = await alert_admin.list_alerts(self._core, acknowledged=request.include_acknowledged)
-        return pb.ListAlertsResponse(alerts=[alert_message(item) for item in found])
+        listed, following = page(found, lambda item: (-item.created_at, item.document_id), request)
+        return pb.ListAlertsResponse(alerts=[alert_message(item) for item in listed], next_page_token=following)
 
     async def AckAlert(self, request: pb.AckAlertRequest, context: Context) -> pb.AckAlertResponse:
         """See alert.proto."""
@@ -45,9 +45,10 @@ class AlertService(AlertServiceServicer):
         self, request: pb.ListFleetWindowsRequest, context: Context
     ) -> pb.ListFleetWindowsResponse:
         """See alert.proto."""
-        limit = min(request.page_size or _PAGE, _MOST)
-        found = await alert_admin.list_windows(self._core, request.slot, limit)
-        return pb.ListFleetWindowsResponse(windows=[window_message(item) for item in found])
+        found, following = await alert_admin.list_windows(
+            self._core, request.slot, request.page_token, page_size(request.page_size)
+        )
+        return pb.ListFleetWindowsResponse(windows=[window_message(item) for item in found], next_page_token=following)
 
 
 def alert_message(document: Document) -> pb.Alert:
@@ -59,24 +60,28 @@ def alert_message(document: Document) -> pb.Alert:
         severity=_SEVERITIES[Severity(body["severity"])],
         summary=body["summary"],
         devices=body["devices"],
-        raised=timestamp(document.created_at),
-        acknowledged=timestamp(body["acknowledged_at"]),
+        raised_at=timestamp(document.created_at),
+        acknowledged_at=timestamp(body["acknowledged_at"]),
         acknowledged_by=body["acknowledged_by"],
         repeats=body["repeats"],
+        comment=body.get("comment", ""),
     )
 
 
 def window_message(body: dict[str, Any]) -> pb.FleetWindow:
-    """A fleet window on the wire; minus infinity where there was no evidence."""
-    evidence = body["log_evidence"]
+    """A fleet window on the wire."""
     return pb.FleetWindow(
         slot=body["slot"],
+        version=body["version"],
+        identity=pb.TelemetryIdentity.Value(f"TELEMETRY_IDENTITY_{body['identity'].upper()}"),
         window=body["window"],
         scope=pb.FleetScope.Value(f"FLEET_SCOPE_{body['scope'].upper()}"),
-        log_evidence=-math.inf if evidence is None else evidence,
-        devices=body["devices"],
+        log_evidence=body["log_evidence"],
+        reported=body["devices"],
         missing=body["missing"],
         moved=body["moved"],
         faulty=body["faulty"],
-        judged=timestamp(body["judged_at"]),
+        cohort=body["cohort"],
+        causes=body["causes"],
+        judged_at=timestamp(body["judged_at"]),
     )

@@ -58,7 +58,7 @@ class ArtifactService(ArtifactServiceServicer):
         self, request: artifact_pb2.ReadBlobRequest, context: Context
     ) -> AsyncIterator[artifact_pb2.ReadBlobResponse]:
         """See artifact.proto."""
-        offset, left = request.offset, request.limit or 1 << 62
+        offset, left = request.offset, request.limit_bytes or 1 << 62
         while data := await self._core.blobs.read(request.digest, offset, min(CHUNK_BYTES, left)):
             yield artifact_pb2.ReadBlobResponse(data=data)
             offset, left = offset + len(data), left - len(data)

@@ -55,7 +55,7 @@ class EnrolmentService(EnrolmentServiceServicer):
         nonce, expires_at = await enrolment.begin_recovery(
             self._core, protocol_version=request.protocol_version, certificate=request.certificate
         )
-        return pb.BeginRecoveryResponse(nonce=nonce, expires=timestamp(expires_at))
+        return pb.BeginRecoveryResponse(nonce=nonce, expires_at=timestamp(expires_at))
 
     async def Recover(self, request: pb.RecoverRequest, context: Context) -> pb.RecoverResponse:
         """See enrolment.proto."""

@@ -146,9 +146,8 @@ async def _abort(context: Context, failure: SanderlingError) -> NoReturn:
 
 
 def _subject(request: Any) -> str:
-    for name in ("device_id", "version", "role", "selector", "group"):
+    for name in ("device_id", "version", "role", "name", "selector"):
         value = getattr(request, name, "")
-        value = getattr(value, "name", value)
         if isinstance(value, str) and value:
             return value
     return ""

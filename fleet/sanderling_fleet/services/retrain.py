@@ -19,10 +19,8 @@ from sanderling_fleet.retrain.gate import Comparison
 from sanderling_fleet.retrain.job import Job, JobState
 from sanderling_fleet.services.device import ArtifactService
 from sanderling_fleet.services.interceptor import CALL, Context
+from sanderling_fleet.services.paging import page
 from sanderling_fleet.wire import timestamp
-
-SAMPLES_DIGEST = "sanderling-samples-digest"
-"""Trailing metadata of GetJob: SHA-256, hexadecimal, of the file of samples to be labelled; read it with ReadBlob."""
 
 _MOST_LABELS = 100_000
 _STATES = {state: pb.JobState.Value(f"JOB_STATE_{state.name}") for state in JobState}
@@ -80,7 +78,8 @@ class RetrainService(RetrainServiceServicer):
         async with self._core.store.transaction() as tx:
             await book.notice_published(tx, self._core.clock.now())
             jobs = await book.find_jobs(tx, slot=request.slot)
-        return pb.ListJobsResponse(jobs=[job_message(job) for job in jobs])
+        listed, following = page(jobs, _age, request)
+        return pb.ListJobsResponse(jobs=[job_message(job) for job in listed], next_page_token=following)
 
     async def GetJob(self, request: pb.GetJobRequest, context: Context) -> pb.GetJobResponse:
         """See retrain.proto."""
@@ -88,8 +87,6 @@ class RetrainService(RetrainServiceServicer):
         async with self._core.store.transaction() as tx:
             await book.notice_published(tx, self._core.clock.now())
             job = await book.get_job(tx, request.job_id)
-        if job.samples_digest:
-            context.set_trailing_metadata(((SAMPLES_DIGEST, job.samples_digest),))
         return pb.GetJobResponse(job=job_message(job))
 
     async def ImportLabels(self, request: pb.ImportLabelsRequest, context: Context) -> pb.ImportLabelsResponse:
@@ -99,7 +96,7 @@ class RetrainService(RetrainServiceServicer):
             raise InputError(f"[label] {len(request.labels):,} labels at once, at most {_MOST_LABELS:,} are taken")
         labels = {(item.device_id, item.sample_id): item.label for item in request.labels}
         job, unknown = await samples.import_labels(
-            self._core, request.job_id, labels, request.cost, by=CALL.get().caller
+            self._core, request.job_id, labels, request.cost, request_id=request.request_id, by=CALL.get().caller
         )
         self._retrainer.wake()
         return pb.ImportLabelsResponse(job=job_message(job), unknown=unknown)
@@ -109,7 +106,8 @@ class RetrainService(RetrainServiceServicer):
         async with self._core.store.transaction() as tx:
             await book.notice_published(tx, self._core.clock.now())
             drafts = await book.find_jobs(tx, state=JobState.DRAFT)
-        return pb.ListDraftsResponse(drafts=[job_message(job) for job in drafts])
+        listed, following = page(drafts, _age, request)
+        return pb.ListDraftsResponse(drafts=[job_message(job) for job in listed], next_page_token=following)
 
     async def RejectDraft(self, request: pb.RejectDraftRequest, context: Context) -> pb.RejectDraftResponse:
         """See retrain.proto."""
@@ -122,13 +120,12 @@ class RetrainService(RetrainServiceServicer):
 
 
 def sample_of(message: samples_pb2.Sample) -> samples.UploadedSample:
-    """A sample as `core` takes it; what the model said of it stays behind."""
+    """A sample as `core` takes it."""
     return samples.UploadedSample(
         sample_id=message.sample_id,
         slot=message.slot,
         version=message.version,
         window=message.window,
-        taken_at=message.taken.ToMicroseconds() / 1e6,
         inputs=dict(message.inputs),
         uniform=message.uniform,
         weight=message.weight,
@@ -147,15 +144,20 @@ def job_message(job: Job) -> pb.Job:
         samples=job.samples,
         labels=job.labels,
         sample_bytes=job.sample_bytes,
+        samples_digest=bytes.fromhex(job.samples_digest),
         label_cost=job.label_cost,
         progress=job.progress,
         gate=[_comparison(item) for item in job.gate],
         draft_version=job.draft_version,
         draft_digest=bytes.fromhex(job.draft_digest),
-        created=timestamp(job.created_at),
-        ended=timestamp(job.ended_at),
+        created_at=timestamp(job.created_at),
+        ended_at=timestamp(job.ended_at),
         log_tail=job.log_tail,
     )
+
+
+def _age(job: Job) -> tuple[float, str]:
+    return job.created_at, job.job_id
 
 
 def _comparison(item: Comparison) -> pb.Comparison:

@@ -10,8 +10,7 @@ from sanderling_fleet.core.rollouts import Stored
 from sanderling_fleet.rollout_events import Abort, Command, Pause, Promote, Resume, RollBack
 from sanderling_fleet.rollout_wire import rollout_message, spec_of
 from sanderling_fleet.services.interceptor import CALL, Context
-
-_PAGE, _MOST = 50, 500
+from sanderling_fleet.services.paging import page
 
 
 class RolloutService(RolloutServiceServicer):
@@ -27,7 +26,7 @@ class RolloutService(RolloutServiceServicer):
             spec_of(request.spec),
             request_id=request.request_id,
             created_by=CALL.get().caller,
-            tokens=request.spec.downgrade_tokens,
+            tokens=request.downgrade_tokens,
             validate_only=request.validate_only,
         )
         CALL.get().subject = stored.rollout.rollout_id
@@ -36,12 +35,9 @@ class RolloutService(RolloutServiceServicer):
     async def ListRollouts(self, request: pb.ListRolloutsRequest, context: Context) -> pb.ListRolloutsResponse:
         """See rollout.proto."""
         found = await rollouts.list_all(self._core)
-        start = next((i + 1 for i, s in enumerate(found) if s.rollout.rollout_id == request.page_token), 0)
-        page = found[start : start + min(request.page_size or _PAGE, _MOST)]
-        more = start + len(page) < len(found)
+        listed, following = page(found, lambda item: (-item.rollout.created_at, item.rollout.rollout_id), request)
         return pb.ListRolloutsResponse(
-            rollouts=[_message(stored, assignments=False) for stored in page],
-            next_page_token=page[-1].rollout.rollout_id if more else "",
+            rollouts=[_message(stored, assignments=False) for stored in listed], next_page_token=following
         )
 
     async def GetRollout(self, request: pb.GetRolloutRequest, context: Context) -> pb.GetRolloutResponse:
@@ -70,11 +66,13 @@ class RolloutService(RolloutServiceServicer):
 
     async def PromoteRollout(self, request: pb.PromoteRolloutRequest, context: Context) -> pb.PromoteRolloutResponse:
         """See rollout.proto."""
-        return pb.PromoteRolloutResponse(rollout=await self._command(request.rollout_id, Promote(CALL.get().caller)))
+        stage = request.stage if request.HasField("stage") else None
+        done = await self._command(request.rollout_id, Promote(CALL.get().caller, stage))
+        return pb.PromoteRolloutResponse(rollout=done)
 
     async def _command(self, rollout_id: str, event: Command) -> pb.Rollout:
         return _message(await rollouts.command(self._core, rollout_id, event))
 
 
 def _message(stored: Stored, *, assignments: bool = True) -> pb.Rollout:
-    return rollout_message(stored.rollout, stored.created_by, stored.tokens, assignments=assignments)
+    return rollout_message(stored.rollout, stored.created_by, assignments=assignments)

@@ -10,8 +10,9 @@ from sanderling.api.registry.v1 import registry_pb2
 from sanderling.api.rollout.v1 import assignment_pb2
 from sanderling.api.telemetry.v1 import telemetry_pb2
 from sanderling.trust import PROTOCOL_VERSION
+from sanderling_fleet.core.devices import Known
 from sanderling_fleet.core.messages import Addresses, Answer, CheckIn, ReportedResult, TelemetryRow
-from sanderling_fleet.store import AuditLine, Device, Standing, Version
+from sanderling_fleet.store import AuditLine, Standing, Version
 from sanderling_fleet.wire import duration, timestamp
 
 _STANDINGS = {
@@ -74,8 +75,7 @@ def answer_message(answer: Answer) -> device_pb2.CheckInResponse:
     state = answer.desired_state
     return device_pb2.CheckInResponse(
         protocol_version=PROTOCOL_VERSION,
-        server_time=timestamp(answer.server_time),
-        next_check_in=duration(answer.next_check_in_seconds),
+        next_check_in_after=duration(answer.next_check_in_seconds),
         desired_state=None
         if state is None
         else device_pb2.SignedDesiredState(desired_state=state.payload, key_id=state.key_id, signature=state.signature),
@@ -105,19 +105,23 @@ def addresses_message(addresses: Addresses) -> enrolment_pb2.FleetAddresses:
     )
 
 
-def device_message(device: Device, desired_counter: int) -> device_admin_pb2.Device:
+def device_message(known: Known) -> device_admin_pb2.Device:
     """A device as operators see it."""
+    device, presence = known.device, known.presence
     return device_admin_pb2.Device(
         device_id=device.device_id,
         standing=_STANDINGS[Standing(device.standing)],
+        reason=device.reason,
         labels=device.labels,
         facts=enrolment_pb2.DeviceFacts(**device.facts),
-        enrolled=timestamp(device.enrolled_at),
-        last_seen=timestamp(device.last_seen_at),
+        enrolled_at=timestamp(device.enrolled_at),
+        last_seen_at=timestamp(device.last_seen_at),
+        online=presence.online if presence else None,
+        online_changed_at=timestamp(presence.changed_at) if presence else None,
         slots=[slot_message(slot) for slot in device.slots],
-        desired_counter=desired_counter,
+        desired_counter=known.desired_counter,
         reported_counter=device.reported_counter,
-        certificate_expires=timestamp(device.certificate_expires_at),
+        certificate_expires_at=timestamp(device.certificate_expires_at),
     )
 
 
@@ -126,7 +130,7 @@ def audit_messages(lines: Sequence[AuditLine]) -> list[device_admin_pb2.AuditLin
     return [
         device_admin_pb2.AuditLine(
             sequence=line.sequence,
-            time=timestamp(line.at),
+            recorded_at=timestamp(line.at),
             actor=line.actor,
             action=line.action,
             subject=line.subject,
@@ -144,8 +148,8 @@ def version_message(version: Version) -> registry_pb2.Version:
         model=version.model,
         release_counter=version.release_counter,
         manifest_digest=version.manifest_digest,
-        bytes=version.size,
+        size_bytes=version.size,
         role=version.role,
-        published=timestamp(version.published_at),
+        published_at=timestamp(version.published_at),
         manifest=version.manifest,
     )

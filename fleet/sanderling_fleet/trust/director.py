@@ -61,7 +61,7 @@ class Director:
             telemetry: What it sends.
         """
         state = device_pb2.DesiredState(device_id=device_id, counter=counter, slots=slots, telemetry=telemetry)
-        state.issued.FromNanoseconds(int(now * 1e9))
+        state.issued_at.FromNanoseconds(int(now * 1e9))
         payload = state.SerializeToString(deterministic=True)
         return SignedState(counter, payload, key_id(self.public_key), sign(self._key, DESIRED_STATE_CONTEXT, payload))
 

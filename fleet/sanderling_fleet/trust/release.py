@@ -193,7 +193,7 @@ class ReleaseFolder:
         token = device_pb2.DowngradeToken(
             model=manifest.name, version=manifest.full_name, manifest_digest=manifest.digest
         )
-        token.expires.FromNanoseconds(int(expires_at * 1e9))
+        token.expires_at.FromNanoseconds(int(expires_at * 1e9))
         payload = token.SerializeToString(deterministic=True)
         return device_pb2.SignedDowngradeToken(
             token=payload,

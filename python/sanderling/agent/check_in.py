@@ -78,7 +78,7 @@ class CheckIns:
             self._moved(identity.with_addresses(addresses_of(answer.addresses, identity.addresses.enrolment)))
         desired, refused = self._desired(answer)
         return CheckedIn(
-            next_s=max(answer.next_check_in.ToNanoseconds() / 1e9, 0.1),
+            next_s=max(answer.next_check_in_after.ToNanoseconds() / 1e9, 0.1),
             approved=answer.approved,
             desired=desired,
             committed=tuple((r.assignment_id, r.attempt) for r in answer.committed_results),
@@ -161,7 +161,7 @@ def _result(result: Result) -> assignment_pb2.AssignmentResult:
         candidate=_measured(result.candidate),
         incumbent=_measured(result.incumbent),
     )
-    wire.ended.FromNanoseconds(int(result.ended_at * 1e9))
+    wire.ended_at.FromNanoseconds(int(result.ended_at * 1e9))
     return wire
 
 

@@ -71,8 +71,8 @@ def downgrade_allowed(token: bytes, release: Release, keys: Mapping[str, bytes],
         raise IntegrityError(f"[downgrade token] cannot be read: {error}") from error
     if said.version != release.version or said.manifest_digest.hex() != release.digest:
         raise IntegrityError(f"[downgrade token] it is for {said.version}, wanted is {release.version}")
-    if said.expires.ToNanoseconds() <= now * 1e9:
-        raise IntegrityError(f"[downgrade token] for {said.version} expired at {said.expires.ToJsonString()}")
+    if said.expires_at.ToNanoseconds() <= now * 1e9:
+        raise IntegrityError(f"[downgrade token] for {said.version} expired at {said.expires_at.ToJsonString()}")
     return True
 
 

@@ -190,7 +190,7 @@ class BrokerLink:
 
     def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
         try:
-            spread = telemetry_pb2.Hint.FromString(bytes(message.payload)).spread_seconds
+            spread = telemetry_pb2.Hint.FromString(bytes(message.payload)).spread.ToSeconds()
         except Exception:  # whatever it holds, it only says "come and ask"
             spread = 0
         self._hinted(float(min(spread, 3600)))

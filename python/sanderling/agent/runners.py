@@ -16,7 +16,9 @@ from functools import partial
 from pathlib import Path
 
 import grpc
+from google.protobuf.duration_pb2 import Duration
 
+from sanderling._protocol import PROTOCOL_VERSION
 from sanderling.agent.actions import Launch, Load, Observe, SelfTest, Serve
 from sanderling.agent.blobs import BlobStore, is_full
 from sanderling.agent.events import Died, Event, Loaded, Observed, SelfTested, Served, StepFailed, Window
@@ -189,6 +191,8 @@ class Runners:
             process.start_ticks,
             process.boot_id,
         )
+        # One of another release may count or mean something else by the same words.
+        confirmed = confirmed and health.protocol_version == PROTOCOL_VERSION
         if not confirmed or health.version not in ("", key[1]):
             return False
         try:
@@ -385,7 +389,7 @@ class Runners:
     def _end(self, process: Process, key: tuple[str, str]) -> None:
         try:
             with grpc.insecure_channel(f"unix:{self._socket(key)}") as channel:
-                request = runner_pb2.DrainRequest(deadline_ms=int(DRAIN_S * 1000))
+                request = runner_pb2.DrainRequest(timeout=Duration(seconds=int(DRAIN_S)))
                 runner_pb2_grpc.RunnerServiceStub(channel).Drain(request, timeout=DRAIN_S + 1)
         except grpc.RpcError:
             pass  # it is ended in any case
@@ -411,7 +415,8 @@ class Runners:
             health = runner.stub.Health(runner_pb2.HealthRequest(), timeout=HEALTH_S)
             if health.ready:
                 return None
-            code, why = Code.HANG, "inference makes no progress"
+            stuck_s = health.stuck_for.ToMicroseconds() / 1e6
+            code, why = Code.HANG, f"inference has made no progress for {stuck_s:.1f} s"
         except grpc.RpcError:
             code, why = Code.HANG, f"Health was not answered within {HEALTH_S:.0f} s"
         if not runner.process.is_alive():

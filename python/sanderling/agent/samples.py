@@ -33,16 +33,14 @@ class SampleUploads:
     Args:
         upload: Calls the fleet.
         source: Of samples.
-        now: Seconds since the epoch.
     """
 
     def __init__(
         self,
         upload: Callable[[samples_pb2.UploadSamplesRequest], samples_pb2.UploadSamplesResponse],
         source: SampleSource,
-        now: Callable[[], float],
     ) -> None:
-        self._upload, self._source, self._now = upload, source, now
+        self._upload, self._source = upload, source
         self._acknowledged: dict[str, int] = {}
 
     def send(self, slots: Sequence[tuple[str, str]], budget_bytes: int) -> int:
@@ -86,15 +84,12 @@ class SampleUploads:
         return stored, answer.remaining_budget_bytes
 
     def _wire(self, slot: str, version: str, base: int, sample: runner_pb2.RunnerSample) -> samples_pb2.Sample:
-        wire = samples_pb2.Sample(
+        return samples_pb2.Sample(
             sample_id=base + sample.sample_id,
             slot=slot,
             version=version,
             window=sample.window,
             inputs=sample.inputs,
-            outputs=sample.outputs,
             uniform=sample.uniform,
             weight=sample.weight,
         )
-        wire.taken.FromNanoseconds(int(self._now() * 1e9))
-        return wire

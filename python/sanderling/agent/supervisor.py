@@ -137,7 +137,7 @@ class Supervisor:
             options.threads,
             self._attached.open,
         )
-        self._samples = SampleUploads(client.upload_samples, self.runners, self._wall)
+        self._samples = SampleUploads(client.upload_samples, self.runners)
         self.driver = Driver(
             self._identity.device_id, self._boot, self.clock, self.store, self._perform, options.settings
         )

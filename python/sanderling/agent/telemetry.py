@@ -26,7 +26,7 @@ def envelope(row: Emit, boot_id: str, sequence: int, now: float) -> telemetry_pb
     message = telemetry_pb2.Envelope(
         protocol_version=PROTOCOL_VERSION, boot_id=boot_id, sequence=sequence, slot=row.slot, version=row.version
     )
-    message.time.FromNanoseconds(int(now * 1e9))
+    message.recorded_at.FromNanoseconds(int(now * 1e9))
     if isinstance(row.body, bytes):
         message.drift.ParseFromString(row.body)
     elif isinstance(row.body, Metrics):

@@ -102,7 +102,7 @@ class FleetClient:
 
     def read_blob(self, digest: str, offset: int = 0, limit: int = 0) -> Iterator[bytes]:
         """Parts of a blob from `offset` on; raises as `check_in`, also between parts."""
-        request = artifact_pb2.ReadBlobRequest(digest=bytes.fromhex(digest), offset=offset, limit=limit)
+        request = artifact_pb2.ReadBlobRequest(digest=bytes.fromhex(digest), offset=offset, limit_bytes=limit)
         with self._channel() as channel:
             for part in artifact_pb2_grpc.ArtifactServiceStub(channel).ReadBlob(request, timeout=BLOB_S):
                 yield part.data

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from router_harness import INFER, Load, Router
 from runner_harness import WAIT_S, Runners, draw, infer_body, wait_until
 
@@ -52,7 +53,7 @@ def test_runners_that_drain_after_the_switch_or_before_it_lose_nothing(router: R
     with Load(router, FACTORS) as load:
         for i, (version, factor) in enumerate([("2.0", 5.0), ("3.0", -3.0)]):
             following = runners.run(version, factor)
-            drain = runner_pb2.DrainRequest(deadline_ms=5000)
+            drain = runner_pb2.DrainRequest(timeout=Duration(seconds=5))
             if i % 2:  # as it should not be, and still loses nothing
                 drained = current.stub.Drain(drain, timeout=WAIT_S)
                 router.to(following, f"linear-{version}")

@@ -83,7 +83,10 @@ def test_digits(runners: Runners):
     warming, fault = telemetry_pb2.DEVICE_VERDICT_WARMING_UP, telemetry_pb2.DEVICE_VERDICT_SENSOR_FAULT
     assert [window.verdict for window in taken.windows][::3] == [warming, fault]
     assert [window.verdict for window in taken.windows][1] == warming
-    assert taken.windows[3].fault.startswith("stuck image")
+    assert (taken.windows[3].faults[0].kind, taken.windows[3].faults[0].input) == (
+        telemetry_pb2.SENSOR_FAULT_KIND_STUCK,
+        "image",
+    )
     assert taken.windows[2].ranks[0].features == 64
     print(f"a window of 64 features has {taken.windows[2].ByteSize():,} bytes")
     print(f"Pss: {pss_mib(runner.process.pid):.1f} MiB with digits, after 800 rows")

@@ -15,6 +15,7 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from runner_harness import WAIT_S, Runners, UnixConnection, draw, get, infer_body, linear, wait_until
 
 from sanderling import Session, drift
@@ -51,10 +52,12 @@ def test_a_version_is_loaded_tested_activated_and_answers(runners: Runners):
     assert np.array_equal(np.array(answer["outputs"][0]["data"], np.float32).reshape(3, 3), expected)
     health = runner.health()
     assert (health.ready, health.version, health.pid) == (True, "linear-1.0", runner.process.pid)
+    assert (health.protocol_version, health.HasField("stuck_for")) == (1, False)
     assert health.boot_id == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     assert health.start_ticks == int(Path(f"/proc/{health.pid}/stat").read_text().split()[21])
     # Self-test and the refused request are not counted.
-    assert (health.counters.rows, health.counters.requests, health.counters.errors) == (3, 1, 0)
+    counters = runner.stub.TakeSketches(runner_pb2.TakeSketchesRequest(), timeout=WAIT_S).counters
+    assert (counters.rows, counters.requests, counters.errors) == (3, 1, 0)
 
 
 def test_load_twice(runners: Runners):
@@ -131,9 +134,9 @@ def test_health_answers_beside_a_hang_and_names_it(runners: Runners):
     wait_until(lambda: not runner.health(timeout=1.0).ready)
     response = runner.health(timeout=1.0)
     assert not response.ready
-    assert response.stuck_ms >= 200
+    assert response.stuck_for.ToMilliseconds() >= 200
     assert get(runner.inference, "/v2/health/live")[0] == 200
-    drained = runner.stub.Drain(runner_pb2.DrainRequest(deadline_ms=100), timeout=WAIT_S)
+    drained = runner.stub.Drain(runner_pb2.DrainRequest(timeout=Duration(nanos=100_000_000)), timeout=WAIT_S)
     assert drained.unanswered == 1
     assert runner.process.wait(WAIT_S) == 0
     connection.close()
@@ -162,7 +165,7 @@ def test_drain_answers_what_was_accepted_and_refuses_the_rest(runners: Runners, 
     busy.request("POST", "/v2/models/camera/infer", infer_body(draw(0, 1)))
     wait_until(marker.exists)
     if how == "call":
-        drained = runner.stub.Drain(runner_pb2.DrainRequest(deadline_ms=5000), timeout=WAIT_S)
+        drained = runner.stub.Drain(runner_pb2.DrainRequest(timeout=Duration(seconds=5)), timeout=WAIT_S)
         assert drained.unanswered == 0
     else:
         os.kill(runner.process.pid, signal.SIGTERM)

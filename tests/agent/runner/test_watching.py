@@ -92,7 +92,7 @@ def test_a_sensor_that_sends_nan_is_an_error_to_the_client_and_a_fault_in_the_wi
     assert (status, "NaN" in answer["error"]) == (400, True)
     taken = windows_of(runners, 6)
     assert taken.windows[-1].verdict == telemetry_pb2.DEVICE_VERDICT_SENSOR_FAULT
-    assert taken.windows[-1].fault.startswith("missing x:")
+    assert [(f.kind, f.input) for f in taken.windows[-1].faults] == [(telemetry_pb2.SENSOR_FAULT_KIND_MISSING, "x")]
     assert list(taken.windows[-1].ranks) == []
     assert (taken.counters.rows, taken.counters.errors) == (250, 1)
 

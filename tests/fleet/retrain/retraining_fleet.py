@@ -173,7 +173,7 @@ def truth_of(rows):
 
 def label_all(client, job_id, wrong=0, only=None):
     """Exports, labels, imports; the job afterwards."""
-    _, digest = client.job(job_id)
+    digest = client.job(job_id).samples_digest
     labels = truth_of(read_rows(client.download(digest)))
     keys = sorted(labels)[: only or len(labels)]
     other = dict(zip(NAMES, reversed(NAMES), strict=True))
@@ -192,4 +192,4 @@ def draft(fleet, release, **changes):
     label_all(client, job.job_id, **changes)
     fleet.look()
     fleet.settle()
-    return client.job(job.job_id)[0]
+    return client.job(job.job_id)

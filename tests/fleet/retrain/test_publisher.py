@@ -79,7 +79,7 @@ def test_auto_canary_signs_publishes_and_asks_for_a_canary_that_holds(fleet, rel
     (said,) = look()
     assert look() == []
     assert versions(fleet) == [("linear-1", "targets"), ("linear-2", "auto/linear")]
-    assert fleet.client().job(job.job_id)[0].reason == "signed by the role auto/linear"
+    assert fleet.client().job(job.job_id).reason == "signed by the role auto/linear"
     (asked,) = fleet.rollouts()
     assert said == f"published linear-2 of {job.job_id}, rollout {asked.rollout.rollout_id}"
     assert asked.created_by == "a publisher"
@@ -118,7 +118,7 @@ def test_what_its_own_holdout_does_not_bear_out_is_rejected(fleet, release, job,
         publisher(fleet, tmp_path / "publisher").sign(job.job_id, canary=True)
     (line,) = publisher(fleet, tmp_path / "publisher").look()
     assert line.startswith("rejected linear-2")
-    assert fleet.client().job(job.job_id)[0].state == pb.JOB_STATE_REFUSED
+    assert fleet.client().job(job.job_id).state == pb.JOB_STATE_REFUSED
     assert versions(fleet) == [("linear-1", "targets")]
 
 

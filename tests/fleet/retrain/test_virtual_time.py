@@ -1,10 +1,12 @@
 """The operations of retraining on a store in memory: they never suspend, so a simulation runs them in one order."""
 
 import numpy as np
+import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.fleet.retrain.retraining_fleet import champion
 
 from sanderling.api.device.v1 import device_pb2
+from sanderling.errors import InputError
 from sanderling_fleet.clock import ManualClock
 from sanderling_fleet.core import samples
 from sanderling_fleet.core.context import Core, Settings
@@ -72,7 +74,7 @@ def test_a_job_under_virtual_time():
     assert (wanted.telemetry.sample_budget_bytes, wanted.slots[0].version) == (5000, "linear-1")
 
     rows = [
-        samples.UploadedSample(i, "main", "linear-1", 1, 0.0, {"x": write_array(np.full(4, i, np.float32))}, True, 1.0)
+        samples.UploadedSample(i, "main", "linear-1", 1, {"x": write_array(np.full(4, i, np.float32))}, True, 1.0)
         for i in range(15)
     ]
     assert at_once(samples.upload(core, "d1", rows)).committed == tuple(range(15))
@@ -80,12 +82,22 @@ def test_a_job_under_virtual_time():
     step = lambda tx: book.apply(tx, core.clock.now(), job.job_id, TimePassed())  # noqa: E731
     assert in_transaction(core, step).state == JobState.AWAITING_LABELS
     labels = {("d1", i): "yes" for i in range(9)}
-    job, unknown = at_once(samples.import_labels(core, job.job_id, labels, 1.0, by="ada"))
+    job, unknown = at_once(samples.import_labels(core, job.job_id, labels, 1.0, request_id="first", by="ada"))
     assert (job.state, job.labels, unknown) == (JobState.AWAITING_LABELS, 9, 0)
+    again, unknown = at_once(samples.import_labels(core, job.job_id, labels, 1.0, request_id="first", by="ada"))
+    assert (again, again.label_cost, unknown) == (job, 1.0, 0), "a repetition is not paid for"
+    more = at_once(samples.import_labels(core, job.job_id, labels, 0.5, request_id="second", by="ada"))[0]
+    assert more.label_cost == 1.5
+    with pytest.raises(InputError, match="request id is empty"):
+        at_once(samples.import_labels(core, job.job_id, labels, 1.0, request_id="", by="ada"))
     core.clock.advance(50.0)
     ended = in_transaction(core, step)
     assert ended.state == JobState.FAILED
     assert "9 labels came in time, 10 are needed" in ended.reason
+    late, _ = at_once(samples.import_labels(core, job.job_id, labels, 1.0, request_id="first", by="ada"))
+    assert late == ended, "whose first answer was lost"
+    with pytest.raises(InputError, match="is failed"):
+        at_once(samples.import_labels(core, job.job_id, labels, 1.0, request_id="third", by="ada"))
     alerts = in_transaction(core, lambda tx: tx.find(Document, {"kind": "alert"}))
     assert [(alert.body["kind"], alert.state) for alert in alerts] == [
         ("retrain.ended", "standing"),

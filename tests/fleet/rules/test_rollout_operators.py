@@ -42,8 +42,14 @@ def test_hold_waits_for_a_person_and_not_for_ever():
         return world
 
     world = held()
-    world.send(Promote("ann"))
+    world.send(Promote("ann", 0))
     assert world.states == ["passed", "active"]
+    before = world.rollout
+    world.send(Promote("ann", 0))
+    assert world.rollout == before, "the first answer was lost"
+    for stage in (1, 2):
+        with pytest.raises(IllegalInState, match="Allowed now" if stage == 1 else "at stage 1 of 2"):
+            world.send(Promote("ann", stage))
     assert any("promoted by ann" in note for note in world.notes)
     world = held()
     world.send(after=7 * 24 * HOUR)

@@ -194,7 +194,7 @@ def upload(registry, data, *, digest=None, chunk=1000):
     digest = digest or hashlib.sha256(data).digest()
     parts = [data[i : i + chunk] for i in range(0, len(data), chunk)]
     requests = [registry_pb2.UploadBlobRequest(data=part) for part in parts]
-    requests[0].digest = digest
+    requests[0].digest, requests[0].size_bytes = digest, len(data)
     return registry.UploadBlob(iter(requests))
 
 

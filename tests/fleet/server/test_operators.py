@@ -116,12 +116,13 @@ def test_devices_are_listed_labelled_approved_and_grouped(fleet):
         {"tier": "canary"},
         pb.DEVICE_STANDING_ACTIVE,
     )
-    admin.SetGroup(pb.SetGroupRequest(group=pb.Group(name="canaries", selector="tier=canary")))
+    admin.SetGroup(pb.SetGroupRequest(name="canaries", selector="tier=canary"))
     assert [g.selector for g in admin.ListGroups(pb.ListGroupsRequest()).groups] == ["tier=canary"]
-    admin.SetGroup(pb.SetGroupRequest(group=pb.Group(name="canaries")))
+    for _ in range(2):
+        admin.DeleteGroup(pb.DeleteGroupRequest(name="canaries"))
     assert not admin.ListGroups(pb.ListGroupsRequest()).groups
     revoked = admin.RevokeDevice(pb.RevokeDeviceRequest(device_id=device_id, reason="sold")).device
-    assert revoked.standing == pb.DEVICE_STANDING_REVOKED
+    assert (revoked.standing, revoked.reason) == (pb.DEVICE_STANDING_REVOKED, "sold")
     with refused(InputError, grpc.StatusCode.INVALID_ARGUMENT, "which is for good"):
         admin.ApproveDevice(pb.ApproveDeviceRequest(device_id=device_id))
 
@@ -131,7 +132,7 @@ def test_devices_are_listed_labelled_approved_and_grouped(fleet):
     [
         (lambda a: a.GetDevice(pb.GetDeviceRequest(device_id="dv-none")), "there is no 'dv-none'"),
         (lambda a: a.ListDevices(pb.ListDevicesRequest(selector="site=(")), "column"),
-        (lambda a: a.SetGroup(pb.SetGroupRequest(group=pb.Group(name="A b", selector="x"))), "is no name"),
+        (lambda a: a.SetGroup(pb.SetGroupRequest(name="A b", selector="x")), "is no name"),
         (lambda a: a.CreateJoinToken(pb.CreateJoinTokenRequest(labels={"a b": "c"})), "a b='c' is not allowed"),
         (lambda a: a.CreateJoinToken(pb.CreateJoinTokenRequest(labels={"device_id": "c"})), "is taken"),
     ],

@@ -50,7 +50,10 @@ def test_a_pushed_version_reaches_a_tuf_client_and_its_blobs(fleet, release, tmp
     content = updater.download_target(target, str(tmp_path / "manifest.json"))
     assert (tmp_path / "manifest.json").read_bytes() == manifest.to_bytes(), content
     assert device.read_blob(manifest.blobs["model.onnx"].digest) == blobs["model.onnx"]
-    assert device.read_blob(manifest.blobs["model.onnx"].digest, offset=767_990, limit=5) == blobs["model.onnx"][-10:-5]
+    assert (
+        device.read_blob(manifest.blobs["model.onnx"].digest, offset=767_990, limit_bytes=5)
+        == blobs["model.onnx"][-10:-5]
+    )
     director = updater.download_target(updater.get_targetinfo(DIRECTOR_TARGET), str(tmp_path / "director.json"))
     with open(director, "rb") as file:
         assert key_id(fleet.core.director.public_key) in director_keys(file.read())
@@ -72,7 +75,7 @@ def test_a_flipped_byte_in_an_upload_is_refused(fleet):
         upload(fleet.registry(), data[:-1] + b"\1", digest=hashlib.sha256(data).digest())
     status = fleet.registry().QueryUpload(pb.QueryUploadRequest(digest=hashlib.sha256(data).digest()))
     assert (status.committed_bytes, status.complete) == (5000, False)
-    assert upload(fleet.registry(), data).complete
+    assert upload(fleet.registry(), data).committed_bytes == 5000
 
 
 def test_an_upload_that_broke_off_goes_on(fleet):
@@ -82,7 +85,7 @@ def test_an_upload_that_broke_off_goes_on(fleet):
         return fleet.registry().QueryUpload(pb.QueryUploadRequest(digest=digest))
 
     def breaks_off():
-        yield pb.UploadBlobRequest(digest=digest, data=data[:4000])
+        yield pb.UploadBlobRequest(digest=digest, size_bytes=len(data), data=data[:4000])
         assert any(arrived().committed_bytes for _ in range(1000))
         raise ConnectionError("the line went dead")
 
@@ -91,10 +94,26 @@ def test_an_upload_that_broke_off_goes_on(fleet):
     status = arrived()
     assert (status.committed_bytes, status.complete) == (4000, False)
     with refused(InputError, INVALID, "stands at 4,000"):
-        fleet.registry().UploadBlob(iter([pb.UploadBlobRequest(digest=digest, offset=5000, data=data[5000:])]))
-    rest = pb.UploadBlobRequest(digest=digest, offset=4000, data=data[4000:])
-    assert fleet.registry().UploadBlob(iter([rest])).complete
+        fleet.registry().UploadBlob(
+            iter([pb.UploadBlobRequest(digest=digest, size_bytes=10_000, offset=5000, data=data[5000:])])
+        )
+    rest = pb.UploadBlobRequest(digest=digest, size_bytes=10_000, offset=4000, data=data[4000:])
+    assert fleet.registry().UploadBlob(iter([rest])).committed_bytes == 10_000
     assert fleet.registry().QueryUpload(pb.QueryUploadRequest(digest=digest)).complete
+
+
+def test_an_upload_is_refused_before_it_takes_more_than_was_announced(fleet):
+    data, digest = bytes(5000), hashlib.sha256(bytes(5000)).digest()
+
+    def send(size_bytes):
+        fleet.registry().UploadBlob(iter([pb.UploadBlobRequest(digest=digest, size_bytes=size_bytes, data=data)]))
+
+    with refused(InputError, INVALID, "a blob of 4,294,967,297 bytes, at most 4,294,967,296"):
+        send((4 << 30) + 1)
+    for announced in (0, 4999):
+        with refused(InputError, INVALID, f"5,000 bytes came, announced were {announced:,}"):
+            send(announced)
+    assert not fleet.registry().QueryUpload(pb.QueryUploadRequest(digest=digest)).committed_bytes
 
 
 def test_too_large_a_message_is_refused(fleet):
@@ -384,6 +403,10 @@ def test_a_downgrade_token_is_signed_by_the_release_role(fleet, release):
     public = load_ed25519(fleet.folder / "release" / "targets.key").public_key()
     verify({key_id(public): public.public_bytes_raw()}, token.key_id, token.signature, DOWNGRADE_CONTEXT, token.token)
     said = device_pb2.DowngradeToken.FromString(token.token)
-    assert (said.version, said.manifest_digest, said.expires.seconds) == ("digits-1.0", manifest.digest, 2_000_000_000)
+    assert (said.version, said.manifest_digest, said.expires_at.seconds) == (
+        "digits-1.0",
+        manifest.digest,
+        2_000_000_000,
+    )
     root = Metadata[Root].from_bytes(release.root.to_bytes()).signed
     assert root.keys[next(iter(root.roles["targets"].keyids))].keyval["public"] == public.public_bytes_raw().hex()

@@ -344,7 +344,8 @@ def test_over_grpc_and_across_a_restart(tmp_path):
         assert shown.stages[0].state == rollout_pb2.STAGE_STATE_HOLDING
         assert shown.stages[0].committed == 1
         assert shown.stages[0].gates[0].decision == rollout_pb2.GATE_DECISION_PASS
-        calls(fleet).PromoteRollout(rollout_pb2.PromoteRolloutRequest(rollout_id=made.rollout_id))
+        for _ in range(2):
+            calls(fleet).PromoteRollout(rollout_pb2.PromoteRolloutRequest(rollout_id=made.rollout_id, stage=0))
         (listed,) = calls(fleet).ListRollouts(rollout_pb2.ListRolloutsRequest()).rollouts
         assert listed.state == rollout_pb2.ROLLOUT_STATE_SUCCEEDED  # the fleet is this one device
         assert list(listed.assignments) == []
@@ -362,10 +363,13 @@ def test_over_grpc_and_across_a_restart(tmp_path):
     ],
 )
 def test_bad_requests_are_named(fleet, release, changes, words):
+    tokens = changes.get("downgrade_tokens", [])
+    spec = spec_message(**{name: value for name, value in changes.items() if name != "downgrade_tokens"})
     push(fleet, release, manifest_of(version="1.0", counter=1))
     fleet.device().check_in()
+    request = rollout_pb2.CreateRolloutRequest(request_id="a", spec=spec, downgrade_tokens=tokens)
     with pytest.raises(grpc.RpcError) as caught:
-        calls(fleet).CreateRollout(rollout_pb2.CreateRolloutRequest(request_id="a", spec=spec_message(**changes)))
+        calls(fleet).CreateRollout(request)
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert words in caught.value.details()
 
@@ -397,7 +401,7 @@ def report(fleet, device, version, confidence):
         version=version,
         metrics=telemetry_pb2.Metrics(inferences=200, latency_p95_us=900, mean_confidence=confidence),
     )
-    row.time.FromSeconds(int(fleet.clock.now()))
+    row.recorded_at.FromSeconds(int(fleet.clock.now()))
     fleet.sequences[device] += 1
     fleet.check_in(
         device,

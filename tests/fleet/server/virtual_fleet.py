@@ -94,4 +94,4 @@ class VirtualFleet:
         return self.run(body())
 
     def device(self, device_id):
-        return self.run(devices.get_device(self.core, device_id))[0]
+        return self.run(devices.get_device(self.core, device_id)).device

@@ -12,6 +12,7 @@ from sanderling_fleet.store.sql import SqlStore
 NOW = 1_800_000_000.0
 SLOT, VERSION = "main", "digits-1.0"
 CELLS = 32
+STUCK = pb.SensorFault(kind=pb.SENSOR_FAULT_KIND_STUCK, input="x", detail="feature 0 has one value")
 
 
 def device(name, standing=Standing.ACTIVE, **labels):
@@ -20,7 +21,7 @@ def device(name, standing=Standing.ACTIVE, **labels):
 
 def envelope(sequence, body=None, *, boot="boot-1", version=VERSION, at=None, **fields):
     message = pb.Envelope(protocol_version=1, boot_id=boot, sequence=sequence, slot=SLOT, version=version, **fields)
-    message.time.FromMicroseconds(round((NOW + sequence if at is None else at) * 1e6))
+    message.recorded_at.FromMicroseconds(round((NOW + sequence if at is None else at) * 1e6))
     body = metrics() if body is None else body
     getattr(message, {pb.Metrics: "metrics", pb.DriftWindow: "drift", pb.Event: "event"}[type(body)]).CopyFrom(body)
     return message

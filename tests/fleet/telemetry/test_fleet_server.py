@@ -11,10 +11,10 @@ from types import SimpleNamespace
 
 import pytest
 from brokers import WAIT_SECONDS, Client, Mosquitto, needs_mosquitto
-from envelopes import SLOT, VERSION, envelope, event, metrics, window
+from envelopes import SLOT, STUCK, VERSION, envelope, event, metrics, window
 from running_fleet import FREE_PORTS, RunningFleet, pem
 
-from sanderling.api.device.v1.device_admin_pb2 import ListAuditRequest, RevokeDeviceRequest
+from sanderling.api.device.v1.device_admin_pb2 import GetDeviceRequest, ListAuditRequest, RevokeDeviceRequest
 from sanderling.api.telemetry.v1 import alert_pb2 as pb
 from sanderling.api.telemetry.v1 import telemetry_pb2
 from sanderling.cli import main
@@ -104,7 +104,15 @@ def test_the_embedded_brokers_password_comes_with_enrolment_and_rows_are_asserte
     assert device.check_in().addresses.broker == address
     host, _, port = address.url.removeprefix("mqtt://").partition(":")
     assert host == "127.0.0.1"
+    shown = lambda: embedded.admin().GetDevice(GetDeviceRequest(device_id=device.device_id)).device  # noqa: E731
+    assert not shown().HasField("online")
     with Client(int(port), login=(address.username, address.password)) as mqtt:
+        for online in (True, False):
+            mqtt.publish(
+                up(device.device_id, "status"), telemetry_pb2.Presence(boot_id="b", online=online).SerializeToString()
+            )
+            eventually(lambda online=online: shown().HasField("online") and shown().online == online)
+        assert shown().online_changed_at.seconds > 0
         mqtt.publish(up(device.device_id, "metrics"), envelope(1).SerializeToString())
         eventually(lambda: find(embedded, MetricsRow))
     device.check_in(telemetry=[envelope(1), envelope(2)])
@@ -114,14 +122,18 @@ def test_the_embedded_brokers_password_comes_with_enrolment_and_rows_are_asserte
 
 def test_operators_see_and_acknowledge_alerts(embedded, operator):
     device = embedded.device()
-    fault = window(1, FAULT, fault="stuck x[0]")
+    fault = window(1, FAULT, faults=[STUCK])
     device.check_in(telemetry=[envelope(1, fault), envelope(2, event())])
     alerts = operator.call(operator.alerts.ListAlerts, pb.ListAlertsRequest()).alerts
     assert {item.kind for item in alerts} == {"sensor.fault", "device.runner.crash"}
     assert all(list(item.devices) == [device.device_id] for item in alerts)
     fault_id = next(item.alert_id for item in alerts if item.kind == "sensor.fault")
     windows = operator.call(operator.alerts.ListFleetWindows, pb.ListFleetWindowsRequest(slot=SLOT)).windows
-    assert [(item.slot, item.window, list(item.faulty)) for item in windows] == [(SLOT, 1, [device.device_id])]
+    (judged,) = windows
+    assert (judged.slot, judged.version, judged.window, judged.reported) == (SLOT, VERSION, 1, 1)
+    assert judged.identity == pb.TELEMETRY_IDENTITY_VERIFIED
+    assert (list(judged.faulty), judged.HasField("log_evidence")) == ([device.device_id], False)
+    assert "stuck x: feature 0 has one value" in next(item.summary for item in alerts if item.alert_id == fault_id)
     assert operator.call(operator.alerts.ListFleetWindows, pb.ListFleetWindowsRequest(slot="other")).windows == []
 
     with client_of(embedded, embedded.token_of(Role.VIEWER)) as viewer:
@@ -132,7 +144,7 @@ def test_operators_see_and_acknowledge_alerts(embedded, operator):
         operator.call(operator.alerts.AckAlert, pb.AckAlertRequest(alert_id="none"))
     for _ in range(2):
         done = operator.call(operator.alerts.AckAlert, pb.AckAlertRequest(alert_id=fault_id, comment="cleaned")).alert
-        assert (done.acknowledged_by, done.HasField("acknowledged")) == ("admin", True)
+        assert (done.acknowledged_by, done.HasField("acknowledged_at"), done.comment) == ("admin", True, "cleaned")
     left = operator.call(operator.alerts.ListAlerts, pb.ListAlertsRequest()).alerts
     assert [item.kind for item in left] == ["device.runner.crash"]
     every = operator.call(operator.alerts.ListAlerts, pb.ListAlertsRequest(include_acknowledged=True)).alerts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from envelopes import NOW, SLOT, VERSION, device, envelope, received, run_in, window
+from envelopes import NOW, SLOT, STUCK, VERSION, device, envelope, received, run_in, window
 
 from sanderling.api.telemetry.v1 import telemetry_pb2 as pb
 from sanderling_fleet.core.alerts import KIND, RESOLVED, STANDING
@@ -56,7 +56,7 @@ def test_a_window_is_judged_once_when_all_have_sent_it_across_restarts(kind, tmp
 
 def test_a_fault_is_an_alert_of_that_device_until_it_heals(tmp_path):
     async def test(store):
-        await take(store, received("dv-1", envelope(1, window(1, FAULT, fault="stuck x[0]"))))
+        await take(store, received("dv-1", envelope(1, window(1, FAULT, faults=[STUCK]))))
         assert (await seen(store))[1] == [("sensor.fault", STANDING)]
         await take(store, received("dv-1", envelope(2, window(2))))
         assert (await seen(store))[1] == [("sensor.fault", RESOLVED)]

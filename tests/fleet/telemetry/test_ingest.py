@@ -88,8 +88,8 @@ def test_hints_reach_a_device(place):
                 assert ingest.hint(["dv-1"]) == 1
                 assert ingest.hint_group("all", spread_seconds=30)
                 found = dict(client.messages.get(timeout=WAIT_SECONDS) for _ in range(2))
-            assert pb.Hint.FromString(found[device_hint("dv-1")]).spread_seconds == 0
-            assert pb.Hint.FromString(found[group_hint("all")]).spread_seconds == 30
+            assert pb.Hint.FromString(found[device_hint("dv-1")]).spread.seconds == 0
+            assert pb.Hint.FromString(found[group_hint("all")]).spread.seconds == 30
 
     asyncio.run(test())
 

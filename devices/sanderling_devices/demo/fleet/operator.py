@@ -128,9 +128,10 @@ class Operator:
         found = self._call(self._rollouts.ListRollouts, rollout_pb2.ListRolloutsRequest()).rollouts
         return next((rollout.rollout_id for rollout in found if rollout.spec.version == version), "")
 
-    def promote(self, rollout_id: str) -> None:
-        """Lets it go past the stage in which it waits for a person."""
-        self._call(self._rollouts.PromoteRollout, rollout_pb2.PromoteRolloutRequest(rollout_id=rollout_id))
+    def promote(self, rollout_id: str, stage: int) -> None:
+        """Lets it go past a stage in which it waits for a person; 0 is the first."""
+        request = rollout_pb2.PromoteRolloutRequest(rollout_id=rollout_id, stage=stage)
+        self._call(self._rollouts.PromoteRollout, request)
 
     def job(self, slot: str) -> retrain_pb2.Job | None:
         """The slot's latest retraining job; None without one."""

@@ -100,7 +100,7 @@ class _Story:
 
         def all_there() -> bool:
             known = site.operator.devices()
-            return set(known) == ids and all(device.HasField("last_seen") for device in known.values())
+            return set(known) == ids and all(device.HasField("last_seen_at") for device in known.values())
 
         self._until(all_there, "the first check-in of every device")
         return f"{len(ids)} devices have certificates of their own and have checked in"
@@ -166,7 +166,7 @@ class _Story:
         rollout = site.operator.rollout_of(version)
         self._until(lambda: self._holds(rollout), "the canary's end")
         if state_of(site.operator.rollout(rollout)) == "RUNNING":
-            site.operator.promote(rollout)
+            site.operator.promote(rollout, 0)
         self._until(lambda: state_of(site.operator.rollout(rollout)) in FINISHED, f"{version} on every device")
         done = site.operator.rollout(rollout)
         if state_of(done) != "SUCCEEDED":
@@ -239,7 +239,7 @@ class _Story:
         return (
             window is not None
             and window.scope == alert_pb2.FLEET_SCOPE_QUIET
-            and window.devices == self._settings.devices
+            and window.reported == self._settings.devices
             and not (window.faulty or window.moved or window.missing)
         )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -15,6 +14,7 @@ import grpc
 import numpy as np
 import numpy.typing as npt
 
+from sanderling._protocol import PROTOCOL_VERSION
 from sanderling.agent.runner.counters import Counts
 from sanderling.agent.runner.samples import TakenRow
 from sanderling.agent.runner.serving import Options, Serving
@@ -22,10 +22,9 @@ from sanderling.api.runner.v1 import runner_pb2, runner_pb2_grpc
 from sanderling.errors import DeadlineError, InputError
 from sanderling.versions._stored import read_version
 
-"""Trailing metadata of Health: how long inference has made no progress."""
 _DEFAULT_LATENCY_RUNS = 30
 _MOST_SAMPLE_BYTES = 3 << 20  # of one answer; gRPC's own limit is 4 MiB
-_DEFAULT_DRAIN_MS = 10_000
+_DEFAULT_DRAIN_S = 10.0
 _LOAD_WAIT_S = 1.0
 
 
@@ -121,18 +120,23 @@ class RunnerService(runner_pb2_grpc.RunnerServiceServicer):
     def Health(self, request: runner_pb2.HealthRequest, context: grpc.ServicerContext) -> runner_pb2.HealthResponse:
         """Answers from what is known: it waits for no inference and no lock that one holds."""
         serving = self._serving
-        response = runner_pb2.HealthResponse(pid=os.getpid(), boot_id=self._boot_id, start_ticks=self._start_ticks)
+        response = runner_pb2.HealthResponse(
+            protocol_version=PROTOCOL_VERSION,
+            pid=os.getpid(),
+            boot_id=self._boot_id,
+            start_ticks=self._start_ticks,
+        )
         if serving is not None:
             stuck_s = serving.progress.stuck_s()
-            response.stuck_ms = round(stuck_s * 1000)
+            if stuck_s:
+                response.stuck_for.FromMicroseconds(round(stuck_s * 1e6))
             response.ready = stuck_s < self._hang_s
             response.version = serving.options.version
-            response.counters.CopyFrom(counters_message(serving.counters.look()))
         return response
 
     def Drain(self, request: runner_pb2.DrainRequest, context: grpc.ServicerContext) -> runner_pb2.DrainResponse:
         """Answers what was accepted, then lets the process end. Take the sketches before."""
-        unanswered = self._host.drain((request.deadline_ms or _DEFAULT_DRAIN_MS) / 1000)
+        unanswered = self._host.drain(request.timeout.ToMicroseconds() / 1e6 or _DEFAULT_DRAIN_S)
         context.add_callback(self._host.end)
         return runner_pb2.DrainResponse(unanswered=unanswered)
 
@@ -149,9 +153,8 @@ class RunnerService(runner_pb2_grpc.RunnerServiceServicer):
         except BaseException:
             serving.close()
             raise
-        info = json.dumps(serving.session.info(), default=str)
         self._serving = serving
-        response = runner_pb2.LoadResponse(inference_socket=socket, info=info)
+        response = runner_pb2.LoadResponse(inference_socket=socket)
         self._loaded = (request, response)
         return response
 
@@ -169,13 +172,12 @@ class RunnerService(runner_pb2_grpc.RunnerServiceServicer):
             "window_rows": request.window_rows,
             "warmup_rows": request.warmup_rows,
             "next_window": request.next_window,
-            "fleet_devices": request.fleet_devices,
         }
         options = Options(
             slot=request.slot,
             version=request.version,
             device_id=request.device_id,
-            max_queue_delay_us=request.max_queue_delay_us,
+            max_queue_delay_us=request.max_queue_delay.ToMicroseconds(),
             own_reference=request.own_reference,
             sample_budget_bytes=request.sample_budget_bytes,
             hang_s=self._hang_s,
@@ -203,7 +205,6 @@ def _sample_message(item: TakenRow) -> runner_pb2.RunnerSample:
         sample_id=item.sample_id,
         window=item.row.window,
         inputs=_arrays(item.row.inputs),
-        outputs=_arrays(item.row.outputs),
         uniform=item.uniform,
         weight=item.weight,
     )

@@ -52,7 +52,6 @@ class Options:
         next_window: Number of the next window.
         sample_budget_bytes: Of rows kept for retraining; 0 keeps none.
         hang_s: Inference without progress for so long is a hang.
-        fleet_devices: One device alarms at so many times the fleet's alarm level.
     """
 
     slot: str
@@ -68,7 +67,6 @@ class Options:
     next_window: int = 1
     sample_budget_bytes: int = 0
     hang_s: float = 10.0
-    fleet_devices: int = 1
 
 
 @dataclass(frozen=True)
@@ -135,7 +133,6 @@ class Serving:
             settings=Settings(
                 window_rows=self.options.window_rows,
                 warmup_rows=self.options.warmup_rows,
-                devices=self.options.fleet_devices,
             ),
             own=own,
             next_number=self.options.next_window,

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)sanderling/api/artifact/v1/artifact.proto\x12\x1asanderling.api.artifact.v1\"\"\n\x12GetMetadataRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"&\n\x13GetMetadataResponse\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\"@\n\x0fReadBlobRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\r\n\x05limit\x18\x03 \x01(\x04\" \n\x10ReadBlobResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x32\xea\x01\n\x0f\x41rtifactService\x12n\n\x0bGetMetadata\x12..sanderling.api.artifact.v1.GetMetadataRequest\x1a/.sanderling.api.artifact.v1.GetMetadataResponse\x12g\n\x08ReadBlob\x12+.sanderling.api.artifact.v1.ReadBlobRequest\x1a,.sanderling.api.artifact.v1.ReadBlobResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)sanderling/api/artifact/v1/artifact.proto\x12\x1asanderling.api.artifact.v1\"\"\n\x12GetMetadataRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"&\n\x13GetMetadataResponse\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\"F\n\x0fReadBlobRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\x13\n\x0blimit_bytes\x18\x03 \x01(\x04\" \n\x10ReadBlobResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x32\xea\x01\n\x0f\x41rtifactService\x12n\n\x0bGetMetadata\x12..sanderling.api.artifact.v1.GetMetadataRequest\x1a/.sanderling.api.artifact.v1.GetMetadataResponse\x12g\n\x08ReadBlob\x12+.sanderling.api.artifact.v1.ReadBlobRequest\x1a,.sanderling.api.artifact.v1.ReadBlobResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,9 +36,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETMETADATARESPONSE']._serialized_start=109
   _globals['_GETMETADATARESPONSE']._serialized_end=147
   _globals['_READBLOBREQUEST']._serialized_start=149
-  _globals['_READBLOBREQUEST']._serialized_end=213
-  _globals['_READBLOBRESPONSE']._serialized_start=215
-  _globals['_READBLOBRESPONSE']._serialized_end=247
-  _globals['_ARTIFACTSERVICE']._serialized_start=250
-  _globals['_ARTIFACTSERVICE']._serialized_end=484
+  _globals['_READBLOBREQUEST']._serialized_end=219
+  _globals['_READBLOBRESPONSE']._serialized_start=221
+  _globals['_READBLOBRESPONSE']._serialized_end=253
+  _globals['_ARTIFACTSERVICE']._serialized_start=256
+  _globals['_ARTIFACTSERVICE']._serialized_end=490
 # @@protoc_insertion_point(module_scope)

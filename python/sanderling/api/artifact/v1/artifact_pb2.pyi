@@ -22,6 +22,7 @@ class GetMetadataRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
+    """Of the file."""
     def __init__(
         self,
         *,
@@ -41,6 +42,7 @@ class GetMetadataResponse(_message.Message):
 
     CONTENT_FIELD_NUMBER: _builtins.int
     content: _builtins.bytes
+    """The file."""
     def __init__(
         self,
         *,
@@ -60,22 +62,23 @@ class ReadBlobRequest(_message.Message):
 
     DIGEST_FIELD_NUMBER: _builtins.int
     OFFSET_FIELD_NUMBER: _builtins.int
-    LIMIT_FIELD_NUMBER: _builtins.int
+    LIMIT_BYTES_FIELD_NUMBER: _builtins.int
     digest: _builtins.bytes
     """SHA-256, 32 bytes."""
     offset: _builtins.int
-    limit: _builtins.int
+    """First byte wanted, from 0."""
+    limit_bytes: _builtins.int
     """At most so many bytes; 0 for all."""
     def __init__(
         self,
         *,
         digest: _builtins.bytes = ...,
         offset: _builtins.int = ...,
-        limit: _builtins.int = ...,
+        limit_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "limit", b"limit", "offset", b"offset"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "limit_bytes", b"limit_bytes", "offset", b"offset"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -87,7 +90,7 @@ class ReadBlobResponse(_message.Message):
 
     DATA_FIELD_NUMBER: _builtins.int
     data: _builtins.bytes
-    """At most 256 KiB."""
+    """At most 256 KiB; the next bytes in order."""
     def __init__(
         self,
         *,

@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class ArtifactServiceStub(object):
-    """Where devices get what they install, over mutual TLS. Nothing in it needs to be trusted: metadata is signed, blobs are
-    named by their digest.
+    """Where devices get what they install, over mutual TLS; operators and publishers read blobs here too, with their token.
+    Nothing in it needs to be trusted: metadata is signed, blobs are named by their digest.
     """
 
     def __init__(self, channel):
@@ -49,8 +49,8 @@ class ArtifactServiceStub(object):
 
 
 class ArtifactServiceServicer(object):
-    """Where devices get what they install, over mutual TLS. Nothing in it needs to be trusted: metadata is signed, blobs are
-    named by their digest.
+    """Where devices get what they install, over mutual TLS; operators and publishers read blobs here too, with their token.
+    Nothing in it needs to be trusted: metadata is signed, blobs are named by their digest.
     """
 
     def GetMetadata(self, request, context):
@@ -89,8 +89,8 @@ def add_ArtifactServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ArtifactService(object):
-    """Where devices get what they install, over mutual TLS. Nothing in it needs to be trusted: metadata is signed, blobs are
-    named by their digest.
+    """Where devices get what they install, over mutual TLS; operators and publishers read blobs here too, with their token.
+    Nothing in it needs to be trusted: metadata is signed, blobs are named by their digest.
     """
 
     @staticmethod

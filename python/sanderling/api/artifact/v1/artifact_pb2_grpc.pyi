@@ -27,8 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ArtifactServiceStub:
-    """Where devices get what they install, over mutual TLS. Nothing in it needs to be trusted: metadata is signed, blobs are
-    named by their digest.
+    """Where devices get what they install, over mutual TLS; operators and publishers read blobs here too, with their token.
+    Nothing in it needs to be trusted: metadata is signed, blobs are named by their digest.
     """
 
     @_typing.overload
@@ -42,8 +42,8 @@ class ArtifactServiceStub:
 
 @_typing.type_check_only
 class ArtifactServiceAsyncStub(ArtifactServiceStub):
-    """Where devices get what they install, over mutual TLS. Nothing in it needs to be trusted: metadata is signed, blobs are
-    named by their digest.
+    """Where devices get what they install, over mutual TLS; operators and publishers read blobs here too, with their token.
+    Nothing in it needs to be trusted: metadata is signed, blobs are named by their digest.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -53,8 +53,8 @@ class ArtifactServiceAsyncStub(ArtifactServiceStub):
     """A part of a blob. A device that was cut off asks again from the bytes that it has. Repeats safely."""
 
 class ArtifactServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Where devices get what they install, over mutual TLS. Nothing in it needs to be trusted: metadata is signed, blobs are
-    named by their digest.
+    """Where devices get what they install, over mutual TLS; operators and publishers read blobs here too, with their token.
+    Nothing in it needs to be trusted: metadata is signed, blobs are named by their digest.
     """
 
     @_abc_1.abstractmethod

@@ -37,7 +37,8 @@ class _DeviceStandingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Device
     DEVICE_STANDING_CONFLICT: _DeviceStanding.ValueType  # 4
     """Two machines use one identity, or one went back in time: it is given nothing until an operator approves it again."""
 
-class DeviceStanding(_DeviceStanding, metaclass=_DeviceStandingEnumTypeWrapper): ...
+class DeviceStanding(_DeviceStanding, metaclass=_DeviceStandingEnumTypeWrapper):
+    """Where a device stands in the fleet."""
 
 DEVICE_STANDING_UNSPECIFIED: DeviceStanding.ValueType  # 0
 DEVICE_STANDING_PENDING: DeviceStanding.ValueType  # 1
@@ -50,6 +51,8 @@ Global___DeviceStanding: _TypeAlias = DeviceStanding  # noqa: Y015
 
 @_typing.final
 class Device(_message.Message):
+    """A device as the server knows it."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
@@ -74,50 +77,77 @@ class Device(_message.Message):
 
     DEVICE_ID_FIELD_NUMBER: _builtins.int
     STANDING_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     FACTS_FIELD_NUMBER: _builtins.int
-    ENROLLED_FIELD_NUMBER: _builtins.int
-    LAST_SEEN_FIELD_NUMBER: _builtins.int
     SLOTS_FIELD_NUMBER: _builtins.int
+    ENROLLED_AT_FIELD_NUMBER: _builtins.int
+    LAST_SEEN_AT_FIELD_NUMBER: _builtins.int
+    ONLINE_FIELD_NUMBER: _builtins.int
+    ONLINE_CHANGED_AT_FIELD_NUMBER: _builtins.int
     DESIRED_COUNTER_FIELD_NUMBER: _builtins.int
     REPORTED_COUNTER_FIELD_NUMBER: _builtins.int
-    CERTIFICATE_EXPIRES_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_EXPIRES_AT_FIELD_NUMBER: _builtins.int
     device_id: _builtins.str
     standing: Global___DeviceStanding.ValueType
+    reason: _builtins.str
+    """Why it is revoked or in conflict."""
+    online: _builtins.bool
+    """Whether it is connected to the broker; unset where that was never heard, as without a broker."""
     desired_counter: _builtins.int
-    """Counters of the desired state: what the fleet wants, what the device holds."""
+    """Counter of the desired state that the fleet wants, 0 for none."""
     reported_counter: _builtins.int
+    """Counter of the desired state that the device holds."""
     @_builtins.property
-    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Set by operators."""
+
     @_builtins.property
-    def facts(self) -> _enrolment_pb2.DeviceFacts: ...
+    def facts(self) -> _enrolment_pb2.DeviceFacts:
+        """As it said at its last check-in."""
+
     @_builtins.property
-    def enrolled(self) -> _timestamp_pb2.Timestamp: ...
+    def slots(self) -> _containers.RepeatedCompositeFieldContainer[_device_pb2.SlotStatus]:
+        """As it said at its last check-in."""
+
     @_builtins.property
-    def last_seen(self) -> _timestamp_pb2.Timestamp: ...
+    def enrolled_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
-    def slots(self) -> _containers.RepeatedCompositeFieldContainer[_device_pb2.SlotStatus]: ...
+    def last_seen_at(self) -> _timestamp_pb2.Timestamp:
+        """Of its last check-in; unset before the first."""
+
     @_builtins.property
-    def certificate_expires(self) -> _timestamp_pb2.Timestamp: ...
+    def online_changed_at(self) -> _timestamp_pb2.Timestamp:
+        """Since when."""
+
+    @_builtins.property
+    def certificate_expires_at(self) -> _timestamp_pb2.Timestamp:
+        """Of its newest certificate."""
+
     def __init__(
         self,
         *,
         device_id: _builtins.str = ...,
         standing: Global___DeviceStanding.ValueType = ...,
+        reason: _builtins.str = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         facts: _enrolment_pb2.DeviceFacts | None = ...,
-        enrolled: _timestamp_pb2.Timestamp | None = ...,
-        last_seen: _timestamp_pb2.Timestamp | None = ...,
         slots: _abc.Iterable[_device_pb2.SlotStatus] | None = ...,
+        enrolled_at: _timestamp_pb2.Timestamp | None = ...,
+        last_seen_at: _timestamp_pb2.Timestamp | None = ...,
+        online: _builtins.bool | None = ...,
+        online_changed_at: _timestamp_pb2.Timestamp | None = ...,
         desired_counter: _builtins.int = ...,
         reported_counter: _builtins.int = ...,
-        certificate_expires: _timestamp_pb2.Timestamp | None = ...,
+        certificate_expires_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["certificate_expires", b"certificate_expires", "enrolled", b"enrolled", "facts", b"facts", "last_seen", b"last_seen"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_online", b"_online", "certificate_expires_at", b"certificate_expires_at", "enrolled_at", b"enrolled_at", "facts", b"facts", "last_seen_at", b"last_seen_at", "online", b"online", "online_changed_at", b"online_changed_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_expires", b"certificate_expires", "desired_counter", b"desired_counter", "device_id", b"device_id", "enrolled", b"enrolled", "facts", b"facts", "labels", b"labels", "last_seen", b"last_seen", "reported_counter", b"reported_counter", "slots", b"slots", "standing", b"standing"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_online", b"_online", "certificate_expires_at", b"certificate_expires_at", "desired_counter", b"desired_counter", "device_id", b"device_id", "enrolled_at", b"enrolled_at", "facts", b"facts", "labels", b"labels", "last_seen_at", b"last_seen_at", "online", b"online", "online_changed_at", b"online_changed_at", "reason", b"reason", "reported_counter", b"reported_counter", "slots", b"slots", "standing", b"standing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__online: _TypeAlias = _typing.Literal["online"]  # noqa: Y015
+    _WhichOneofArgType__online: _TypeAlias = _typing.Literal["_online", b"_online"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__online) -> _WhichOneofReturnType__online | None: ...
 
 Global___Device: _TypeAlias = Device  # noqa: Y015
 
@@ -149,9 +179,11 @@ class CreateJoinTokenRequest(_message.Message):
     LABELS_FIELD_NUMBER: _builtins.int
     APPROVED_FIELD_NUMBER: _builtins.int
     approved: _builtins.bool
-    """Devices that use it need no ApproveDevice."""
+    """The device that uses it needs no ApproveDevice."""
     @_builtins.property
-    def life(self) -> _duration_pb2.Duration: ...
+    def life(self) -> _duration_pb2.Duration:
+        """Unset means the server's default."""
+
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Given to the device that uses the token."""
@@ -176,20 +208,20 @@ class CreateJoinTokenResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     JOIN_TOKEN_FIELD_NUMBER: _builtins.int
-    EXPIRES_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
     join_token: _builtins.str
-    """What the installer hands to `sanderling agent enroll`; shown once."""
+    """What the installer hands to `sanderling agent enroll`; a secret that is shown once."""
     @_builtins.property
-    def expires(self) -> _timestamp_pb2.Timestamp: ...
+    def expires_at(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
         self,
         *,
         join_token: _builtins.str = ...,
-        expires: _timestamp_pb2.Timestamp | None = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["expires", b"expires"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires", b"expires", "join_token", b"join_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "join_token", b"join_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -205,7 +237,9 @@ class ListDevicesRequest(_message.Message):
     selector: _builtins.str
     """"site=hall-2,profile in (orin, pi-5),!retired"; empty for all."""
     page_size: _builtins.int
+    """At most so many; 0 means the server's default."""
     page_token: _builtins.str
+    """next_page_token of the page before; empty for the first."""
     def __init__(
         self,
         *,
@@ -228,6 +262,7 @@ class ListDevicesResponse(_message.Message):
     DEVICES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
+    """Empty on the last page."""
     @_builtins.property
     def devices(self) -> _containers.RepeatedCompositeFieldContainer[Global___Device]: ...
     def __init__(
@@ -330,6 +365,7 @@ class RevokeDeviceRequest(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     device_id: _builtins.str
     reason: _builtins.str
+    """Told to whoever uses its certificates."""
     def __init__(
         self,
         *,
@@ -393,9 +429,13 @@ class LabelDeviceRequest(_message.Message):
     REMOVE_FIELD_NUMBER: _builtins.int
     device_id: _builtins.str
     @_builtins.property
-    def set(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    def set(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """In place of those that have the same key."""
+
     @_builtins.property
-    def remove(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def remove(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Keys; one that is set too is taken away."""
+
     def __init__(
         self,
         *,
@@ -433,12 +473,16 @@ Global___LabelDeviceResponse: _TypeAlias = LabelDeviceResponse  # noqa: Y015
 
 @_typing.final
 class Group(_message.Message):
+    """A name for a selector."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
     SELECTOR_FIELD_NUMBER: _builtins.int
     name: _builtins.str
+    """[a-z0-9][a-z0-9-]{0,62}."""
     selector: _builtins.str
+    """As ListDevicesRequest has it."""
     def __init__(
         self,
         *,
@@ -457,19 +501,20 @@ Global___Group: _TypeAlias = Group  # noqa: Y015
 class SetGroupRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    GROUP_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def group(self) -> Global___Group:
-        """An empty selector takes the group away."""
-
+    NAME_FIELD_NUMBER: _builtins.int
+    SELECTOR_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    selector: _builtins.str
+    """Empty for all devices."""
     def __init__(
         self,
         *,
-        group: Global___Group | None = ...,
+        name: _builtins.str = ...,
+        selector: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["group", b"group"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "selector", b"selector"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -496,7 +541,26 @@ class SetGroupResponse(_message.Message):
 Global___SetGroupResponse: _TypeAlias = SetGroupResponse  # noqa: Y015
 
 @_typing.final
-class ListGroupsRequest(_message.Message):
+class DeleteGroupRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteGroupRequest: _TypeAlias = DeleteGroupRequest  # noqa: Y015
+
+@_typing.final
+class DeleteGroupResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     def __init__(
@@ -508,6 +572,30 @@ class ListGroupsRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+Global___DeleteGroupResponse: _TypeAlias = DeleteGroupResponse  # noqa: Y015
+
+@_typing.final
+class ListGroupsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """At most so many; 0 means the server's default."""
+    page_token: _builtins.str
+    """next_page_token of the page before; empty for the first."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
 Global___ListGroupsRequest: _TypeAlias = ListGroupsRequest  # noqa: Y015
 
 @_typing.final
@@ -515,16 +603,20 @@ class ListGroupsResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     GROUPS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
     @_builtins.property
     def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___Group]: ...
     def __init__(
         self,
         *,
         groups: _abc.Iterable[Global___Group] | None = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["groups", b"groups"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["groups", b"groups", "next_page_token", b"next_page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -532,40 +624,45 @@ Global___ListGroupsResponse: _TypeAlias = ListGroupsResponse  # noqa: Y015
 
 @_typing.final
 class AuditLine(_message.Message):
+    """Who did what."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     SEQUENCE_FIELD_NUMBER: _builtins.int
-    TIME_FIELD_NUMBER: _builtins.int
+    RECORDED_AT_FIELD_NUMBER: _builtins.int
     ACTOR_FIELD_NUMBER: _builtins.int
     ACTION_FIELD_NUMBER: _builtins.int
     SUBJECT_FIELD_NUMBER: _builtins.int
     OUTCOME_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
+    """From 1, without gaps."""
     actor: _builtins.str
-    """Name of the operator's token."""
+    """Name of the operator's token, or id of the device."""
     action: _builtins.str
     """"rollout.create"."""
     subject: _builtins.str
+    """What it was about; empty where nothing was named."""
     outcome: _builtins.str
     """"ok" or the name of the error."""
     detail: _builtins.str
+    """The error's message."""
     @_builtins.property
-    def time(self) -> _timestamp_pb2.Timestamp: ...
+    def recorded_at(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
         self,
         *,
         sequence: _builtins.int = ...,
-        time: _timestamp_pb2.Timestamp | None = ...,
+        recorded_at: _timestamp_pb2.Timestamp | None = ...,
         actor: _builtins.str = ...,
         action: _builtins.str = ...,
         subject: _builtins.str = ...,
         outcome: _builtins.str = ...,
         detail: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["recorded_at", b"recorded_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "detail", b"detail", "outcome", b"outcome", "sequence", b"sequence", "subject", b"subject", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "detail", b"detail", "outcome", b"outcome", "recorded_at", b"recorded_at", "sequence", b"sequence", "subject", b"subject"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -578,7 +675,9 @@ class ListAuditRequest(_message.Message):
     AFTER_SEQUENCE_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     after_sequence: _builtins.int
+    """Only lines after this one: the last line's sequence asks for the next page."""
     page_size: _builtins.int
+    """At most so many; 0 means the server's default."""
     def __init__(
         self,
         *,
@@ -599,7 +698,9 @@ class ListAuditResponse(_message.Message):
 
     LINES_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuditLine]: ...
+    def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuditLine]:
+        """None at the end."""
+
     def __init__(
         self,
         *,

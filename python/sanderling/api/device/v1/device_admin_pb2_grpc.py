@@ -70,6 +70,11 @@ class DeviceAdminServiceStub(object):
                 request_serializer=sanderling_dot_api_dot_device_dot_v1_dot_device__admin__pb2.SetGroupRequest.SerializeToString,
                 response_deserializer=sanderling_dot_api_dot_device_dot_v1_dot_device__admin__pb2.SetGroupResponse.FromString,
                 _registered_method=True)
+        self.DeleteGroup = channel.unary_unary(
+                '/sanderling.api.device.v1.DeviceAdminService/DeleteGroup',
+                request_serializer=sanderling_dot_api_dot_device_dot_v1_dot_device__admin__pb2.DeleteGroupRequest.SerializeToString,
+                response_deserializer=sanderling_dot_api_dot_device_dot_v1_dot_device__admin__pb2.DeleteGroupResponse.FromString,
+                _registered_method=True)
         self.ListGroups = channel.unary_unary(
                 '/sanderling.api.device.v1.DeviceAdminService/ListGroups',
                 request_serializer=sanderling_dot_api_dot_device_dot_v1_dot_device__admin__pb2.ListGroupsRequest.SerializeToString,
@@ -87,20 +92,22 @@ class DeviceAdminServiceServicer(object):
     """
 
     def CreateJoinToken(self, request, context):
-        """Each call makes another token.
+        """Each call makes another token; one that nobody uses expires.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListDevices(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """By id.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetDevice(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Fails with INVALID_ARGUMENT if there is none of that id.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -120,26 +127,36 @@ class DeviceAdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def LabelDevice(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Sets and takes away; other labels stay.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SetGroup(self, request, context):
-        """A group is a name for a selector; its devices are those that match when it is asked for.
+        """Makes or changes a group: a name for a selector; its devices are those that match when it is asked for.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteGroup(self, request, context):
+        """One that is not there is gone already.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListGroups(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """By name.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListAudit(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Oldest first; refused calls are in it too.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -181,6 +198,11 @@ def add_DeviceAdminServiceServicer_to_server(servicer, server):
                     servicer.SetGroup,
                     request_deserializer=sanderling_dot_api_dot_device_dot_v1_dot_device__admin__pb2.SetGroupRequest.FromString,
                     response_serializer=sanderling_dot_api_dot_device_dot_v1_dot_device__admin__pb2.SetGroupResponse.SerializeToString,
+            ),
+            'DeleteGroup': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteGroup,
+                    request_deserializer=sanderling_dot_api_dot_device_dot_v1_dot_device__admin__pb2.DeleteGroupRequest.FromString,
+                    response_serializer=sanderling_dot_api_dot_device_dot_v1_dot_device__admin__pb2.DeleteGroupResponse.SerializeToString,
             ),
             'ListGroups': grpc.unary_unary_rpc_method_handler(
                     servicer.ListGroups,
@@ -383,6 +405,33 @@ class DeviceAdminService(object):
             '/sanderling.api.device.v1.DeviceAdminService/SetGroup',
             sanderling_dot_api_dot_device_dot_v1_dot_device__admin__pb2.SetGroupRequest.SerializeToString,
             sanderling_dot_api_dot_device_dot_v1_dot_device__admin__pb2.SetGroupResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteGroup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sanderling.api.device.v1.DeviceAdminService/DeleteGroup',
+            sanderling_dot_api_dot_device_dot_v1_dot_device__admin__pb2.DeleteGroupRequest.SerializeToString,
+            sanderling_dot_api_dot_device_dot_v1_dot_device__admin__pb2.DeleteGroupResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -34,18 +34,25 @@ class DeviceAdminServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> DeviceAdminServiceAsyncStub: ...
     CreateJoinToken: _grpc.UnaryUnaryMultiCallable[_device_admin_pb2.CreateJoinTokenRequest, _device_admin_pb2.CreateJoinTokenResponse]
-    """Each call makes another token."""
+    """Each call makes another token; one that nobody uses expires."""
     ListDevices: _grpc.UnaryUnaryMultiCallable[_device_admin_pb2.ListDevicesRequest, _device_admin_pb2.ListDevicesResponse]
+    """By id."""
     GetDevice: _grpc.UnaryUnaryMultiCallable[_device_admin_pb2.GetDeviceRequest, _device_admin_pb2.GetDeviceResponse]
+    """Fails with INVALID_ARGUMENT if there is none of that id."""
     ApproveDevice: _grpc.UnaryUnaryMultiCallable[_device_admin_pb2.ApproveDeviceRequest, _device_admin_pb2.ApproveDeviceResponse]
     """Repeats safely, as do the other changes below."""
     RevokeDevice: _grpc.UnaryUnaryMultiCallable[_device_admin_pb2.RevokeDeviceRequest, _device_admin_pb2.RevokeDeviceResponse]
     """Its certificates are refused from now on; it keeps running what it has."""
     LabelDevice: _grpc.UnaryUnaryMultiCallable[_device_admin_pb2.LabelDeviceRequest, _device_admin_pb2.LabelDeviceResponse]
+    """Sets and takes away; other labels stay."""
     SetGroup: _grpc.UnaryUnaryMultiCallable[_device_admin_pb2.SetGroupRequest, _device_admin_pb2.SetGroupResponse]
-    """A group is a name for a selector; its devices are those that match when it is asked for."""
+    """Makes or changes a group: a name for a selector; its devices are those that match when it is asked for."""
+    DeleteGroup: _grpc.UnaryUnaryMultiCallable[_device_admin_pb2.DeleteGroupRequest, _device_admin_pb2.DeleteGroupResponse]
+    """One that is not there is gone already."""
     ListGroups: _grpc.UnaryUnaryMultiCallable[_device_admin_pb2.ListGroupsRequest, _device_admin_pb2.ListGroupsResponse]
+    """By name."""
     ListAudit: _grpc.UnaryUnaryMultiCallable[_device_admin_pb2.ListAuditRequest, _device_admin_pb2.ListAuditResponse]
+    """Oldest first; refused calls are in it too."""
 
 @_typing.type_check_only
 class DeviceAdminServiceAsyncStub(DeviceAdminServiceStub):
@@ -53,18 +60,25 @@ class DeviceAdminServiceAsyncStub(DeviceAdminServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateJoinToken: _aio.UnaryUnaryMultiCallable[_device_admin_pb2.CreateJoinTokenRequest, _device_admin_pb2.CreateJoinTokenResponse]  # type: ignore[assignment]
-    """Each call makes another token."""
+    """Each call makes another token; one that nobody uses expires."""
     ListDevices: _aio.UnaryUnaryMultiCallable[_device_admin_pb2.ListDevicesRequest, _device_admin_pb2.ListDevicesResponse]  # type: ignore[assignment]
+    """By id."""
     GetDevice: _aio.UnaryUnaryMultiCallable[_device_admin_pb2.GetDeviceRequest, _device_admin_pb2.GetDeviceResponse]  # type: ignore[assignment]
+    """Fails with INVALID_ARGUMENT if there is none of that id."""
     ApproveDevice: _aio.UnaryUnaryMultiCallable[_device_admin_pb2.ApproveDeviceRequest, _device_admin_pb2.ApproveDeviceResponse]  # type: ignore[assignment]
     """Repeats safely, as do the other changes below."""
     RevokeDevice: _aio.UnaryUnaryMultiCallable[_device_admin_pb2.RevokeDeviceRequest, _device_admin_pb2.RevokeDeviceResponse]  # type: ignore[assignment]
     """Its certificates are refused from now on; it keeps running what it has."""
     LabelDevice: _aio.UnaryUnaryMultiCallable[_device_admin_pb2.LabelDeviceRequest, _device_admin_pb2.LabelDeviceResponse]  # type: ignore[assignment]
+    """Sets and takes away; other labels stay."""
     SetGroup: _aio.UnaryUnaryMultiCallable[_device_admin_pb2.SetGroupRequest, _device_admin_pb2.SetGroupResponse]  # type: ignore[assignment]
-    """A group is a name for a selector; its devices are those that match when it is asked for."""
+    """Makes or changes a group: a name for a selector; its devices are those that match when it is asked for."""
+    DeleteGroup: _aio.UnaryUnaryMultiCallable[_device_admin_pb2.DeleteGroupRequest, _device_admin_pb2.DeleteGroupResponse]  # type: ignore[assignment]
+    """One that is not there is gone already."""
     ListGroups: _aio.UnaryUnaryMultiCallable[_device_admin_pb2.ListGroupsRequest, _device_admin_pb2.ListGroupsResponse]  # type: ignore[assignment]
+    """By name."""
     ListAudit: _aio.UnaryUnaryMultiCallable[_device_admin_pb2.ListAuditRequest, _device_admin_pb2.ListAuditResponse]  # type: ignore[assignment]
+    """Oldest first; refused calls are in it too."""
 
 class DeviceAdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """What operators do with devices and groups. Every call needs a bearer token and leaves a line in the audit log."""
@@ -75,21 +89,23 @@ class DeviceAdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _device_admin_pb2.CreateJoinTokenRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_device_admin_pb2.CreateJoinTokenResponse, _abc.Awaitable[_device_admin_pb2.CreateJoinTokenResponse]]:
-        """Each call makes another token."""
+        """Each call makes another token; one that nobody uses expires."""
 
     @_abc_1.abstractmethod
     def ListDevices(
         self,
         request: _device_admin_pb2.ListDevicesRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_device_admin_pb2.ListDevicesResponse, _abc.Awaitable[_device_admin_pb2.ListDevicesResponse]]: ...
+    ) -> _typing.Union[_device_admin_pb2.ListDevicesResponse, _abc.Awaitable[_device_admin_pb2.ListDevicesResponse]]:
+        """By id."""
 
     @_abc_1.abstractmethod
     def GetDevice(
         self,
         request: _device_admin_pb2.GetDeviceRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_device_admin_pb2.GetDeviceResponse, _abc.Awaitable[_device_admin_pb2.GetDeviceResponse]]: ...
+    ) -> _typing.Union[_device_admin_pb2.GetDeviceResponse, _abc.Awaitable[_device_admin_pb2.GetDeviceResponse]]:
+        """Fails with INVALID_ARGUMENT if there is none of that id."""
 
     @_abc_1.abstractmethod
     def ApproveDevice(
@@ -112,7 +128,8 @@ class DeviceAdminServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _device_admin_pb2.LabelDeviceRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_device_admin_pb2.LabelDeviceResponse, _abc.Awaitable[_device_admin_pb2.LabelDeviceResponse]]: ...
+    ) -> _typing.Union[_device_admin_pb2.LabelDeviceResponse, _abc.Awaitable[_device_admin_pb2.LabelDeviceResponse]]:
+        """Sets and takes away; other labels stay."""
 
     @_abc_1.abstractmethod
     def SetGroup(
@@ -120,20 +137,30 @@ class DeviceAdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _device_admin_pb2.SetGroupRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_device_admin_pb2.SetGroupResponse, _abc.Awaitable[_device_admin_pb2.SetGroupResponse]]:
-        """A group is a name for a selector; its devices are those that match when it is asked for."""
+        """Makes or changes a group: a name for a selector; its devices are those that match when it is asked for."""
+
+    @_abc_1.abstractmethod
+    def DeleteGroup(
+        self,
+        request: _device_admin_pb2.DeleteGroupRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_device_admin_pb2.DeleteGroupResponse, _abc.Awaitable[_device_admin_pb2.DeleteGroupResponse]]:
+        """One that is not there is gone already."""
 
     @_abc_1.abstractmethod
     def ListGroups(
         self,
         request: _device_admin_pb2.ListGroupsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_device_admin_pb2.ListGroupsResponse, _abc.Awaitable[_device_admin_pb2.ListGroupsResponse]]: ...
+    ) -> _typing.Union[_device_admin_pb2.ListGroupsResponse, _abc.Awaitable[_device_admin_pb2.ListGroupsResponse]]:
+        """By name."""
 
     @_abc_1.abstractmethod
     def ListAudit(
         self,
         request: _device_admin_pb2.ListAuditRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_device_admin_pb2.ListAuditResponse, _abc.Awaitable[_device_admin_pb2.ListAuditResponse]]: ...
+    ) -> _typing.Union[_device_admin_pb2.ListAuditResponse, _abc.Awaitable[_device_admin_pb2.ListAuditResponse]]:
+        """Oldest first; refused calls are in it too."""
 
 def add_DeviceAdminServiceServicer_to_server(servicer: DeviceAdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -29,7 +29,7 @@ from sanderling.api.rollout.v1 import assignment_pb2 as sanderling_dot_api_dot_r
 from sanderling.api.telemetry.v1 import telemetry_pb2 as sanderling_dot_api_dot_telemetry_dot_v1_dot_telemetry__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%sanderling/api/device/v1/device.proto\x12\x18sanderling.api.device.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a(sanderling/api/device/v1/enrolment.proto\x1a*sanderling/api/rollout/v1/assignment.proto\x1a+sanderling/api/telemetry/v1/telemetry.proto\"\xca\x01\n\nSlotStatus\x12\x0c\n\x04slot\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x63tive_version\x18\x02 \x01(\t\x12\x17\n\x0fmanifest_digest\x18\x03 \x01(\x0c\x12\x39\n\x05state\x18\x04 \x01(\x0e\x32*.sanderling.api.rollout.v1.AssignmentState\x12\x15\n\rassignment_id\x18\x05 \x01(\t\x12\x12\n\ninferences\x18\x06 \x01(\x04\x12\x17\n\x0frunner_restarts\x18\x07 \x01(\x04\"\xe4\x02\n\x0e\x43heckInRequest\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x0f\n\x07\x62oot_id\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x34\n\x05\x66\x61\x63ts\x18\x04 \x01(\x0b\x32%.sanderling.api.device.v1.DeviceFacts\x12\x33\n\x05slots\x18\x05 \x03(\x0b\x32$.sanderling.api.device.v1.SlotStatus\x12<\n\x07results\x18\x06 \x03(\x0b\x32+.sanderling.api.rollout.v1.AssignmentResult\x12\x17\n\x0f\x64\x65sired_counter\x18\x07 \x01(\x04\x12\x38\n\ttelemetry\x18\x08 \x03(\x0b\x32%.sanderling.api.telemetry.v1.Envelope\x12\x19\n\x11telemetry_dropped\x18\t \x01(\x04\"\xce\x03\n\x0f\x43heckInResponse\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12/\n\x0bserver_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\rnext_check_in\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x43\n\rdesired_state\x18\x04 \x01(\x0b\x32,.sanderling.api.device.v1.SignedDesiredState\x12\x1d\n\x15tuf_timestamp_version\x18\x05 \x01(\x04\x12>\n\x11\x63ommitted_results\x18\x06 \x03(\x0b\x32#.sanderling.api.rollout.v1.ResultId\x12K\n\x1btelemetry_committed_through\x18\x07 \x03(\x0b\x32&.sanderling.api.telemetry.v1.Committed\x12\x10\n\x08\x61pproved\x18\x08 \x01(\x08\x12;\n\taddresses\x18\t \x01(\x0b\x32(.sanderling.api.device.v1.FleetAddresses\"N\n\x12SignedDesiredState\x12\x15\n\rdesired_state\x18\x01 \x01(\x0c\x12\x0e\n\x06key_id\x18\x02 \x01(\t\x12\x11\n\tsignature\x18\x03 \x01(\x0c\"\xd0\x01\n\x0c\x44\x65siredState\x12\x11\n\tdevice_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63ounter\x18\x02 \x01(\x04\x12*\n\x06issued\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x05slots\x18\x04 \x03(\x0b\x32%.sanderling.api.device.v1.DesiredSlot\x12:\n\ttelemetry\x18\x05 \x01(\x0b\x32\'.sanderling.api.device.v1.TelemetryPlan\"\xbe\x01\n\x0b\x44\x65siredSlot\x12\x0c\n\x04slot\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x17\n\x0fmanifest_digest\x18\x03 \x01(\x0c\x12\x15\n\rassignment_id\x18\x04 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x05 \x01(\r\x12\x36\n\tprobation\x18\x06 \x01(\x0b\x32#.sanderling.api.device.v1.Probation\x12\x17\n\x0f\x64owngrade_token\x18\x07 \x01(\x0c\"s\n\tProbation\x12\x0c\n\x04rows\x18\x01 \x01(\r\x12+\n\x08\x64uration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08\x64\x65\x61\x64line\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xa2\x01\n\rTelemetryPlan\x12\x13\n\x0bwindow_rows\x18\x01 \x01(\r\x12\x13\n\x0bwarmup_rows\x18\x02 \x01(\r\x12\x33\n\x10metrics_interval\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1b\n\x13sample_budget_bytes\x18\x04 \x01(\r\x12\x15\n\rfleet_devices\x18\x05 \x01(\r\"v\n\x0e\x44owngradeToken\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x17\n\x0fmanifest_digest\x18\x03 \x01(\x0c\x12+\n\x07\x65xpires\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"H\n\x14SignedDowngradeToken\x12\r\n\x05token\x18\x01 \x01(\x0c\x12\x0e\n\x06key_id\x18\x02 \x01(\t\x12\x11\n\tsignature\x18\x03 \x01(\x0c\"@\n\x17RenewCertificateRequest\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x0b\n\x03\x63sr\x18\x02 \x01(\x0c\"5\n\x18RenewCertificateResponse\x12\x19\n\x11\x63\x65rtificate_chain\x18\x01 \x01(\t2\xea\x01\n\rDeviceService\x12^\n\x07\x43heckIn\x12(.sanderling.api.device.v1.CheckInRequest\x1a).sanderling.api.device.v1.CheckInResponse\x12y\n\x10RenewCertificate\x12\x31.sanderling.api.device.v1.RenewCertificateRequest\x1a\x32.sanderling.api.device.v1.RenewCertificateResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%sanderling/api/device/v1/device.proto\x12\x18sanderling.api.device.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a(sanderling/api/device/v1/enrolment.proto\x1a*sanderling/api/rollout/v1/assignment.proto\x1a+sanderling/api/telemetry/v1/telemetry.proto\"\xca\x01\n\nSlotStatus\x12\x0c\n\x04slot\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x63tive_version\x18\x02 \x01(\t\x12\x17\n\x0fmanifest_digest\x18\x03 \x01(\x0c\x12\x39\n\x05state\x18\x04 \x01(\x0e\x32*.sanderling.api.rollout.v1.AssignmentState\x12\x15\n\rassignment_id\x18\x05 \x01(\t\x12\x12\n\ninferences\x18\x06 \x01(\x04\x12\x17\n\x0frunner_restarts\x18\x07 \x01(\x04\"\xe4\x02\n\x0e\x43heckInRequest\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x0f\n\x07\x62oot_id\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x34\n\x05\x66\x61\x63ts\x18\x04 \x01(\x0b\x32%.sanderling.api.device.v1.DeviceFacts\x12\x33\n\x05slots\x18\x05 \x03(\x0b\x32$.sanderling.api.device.v1.SlotStatus\x12<\n\x07results\x18\x06 \x03(\x0b\x32+.sanderling.api.rollout.v1.AssignmentResult\x12\x17\n\x0f\x64\x65sired_counter\x18\x07 \x01(\x04\x12\x38\n\ttelemetry\x18\x08 \x03(\x0b\x32%.sanderling.api.telemetry.v1.Envelope\x12\x19\n\x11telemetry_dropped\x18\t \x01(\x04\"\xa3\x03\n\x0f\x43heckInResponse\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x36\n\x13next_check_in_after\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x43\n\rdesired_state\x18\x03 \x01(\x0b\x32,.sanderling.api.device.v1.SignedDesiredState\x12\x1d\n\x15tuf_timestamp_version\x18\x04 \x01(\x04\x12>\n\x11\x63ommitted_results\x18\x05 \x03(\x0b\x32#.sanderling.api.rollout.v1.ResultId\x12K\n\x1btelemetry_committed_through\x18\x06 \x03(\x0b\x32&.sanderling.api.telemetry.v1.Committed\x12\x10\n\x08\x61pproved\x18\x07 \x01(\x08\x12;\n\taddresses\x18\x08 \x01(\x0b\x32(.sanderling.api.device.v1.FleetAddresses\"N\n\x12SignedDesiredState\x12\x15\n\rdesired_state\x18\x01 \x01(\x0c\x12\x0e\n\x06key_id\x18\x02 \x01(\t\x12\x11\n\tsignature\x18\x03 \x01(\x0c\"\xd3\x01\n\x0c\x44\x65siredState\x12\x11\n\tdevice_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63ounter\x18\x02 \x01(\x04\x12-\n\tissued_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x05slots\x18\x04 \x03(\x0b\x32%.sanderling.api.device.v1.DesiredSlot\x12:\n\ttelemetry\x18\x05 \x01(\x0b\x32\'.sanderling.api.device.v1.TelemetryPlan\"\xbe\x01\n\x0b\x44\x65siredSlot\x12\x0c\n\x04slot\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x17\n\x0fmanifest_digest\x18\x03 \x01(\x0c\x12\x15\n\rassignment_id\x18\x04 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x05 \x01(\r\x12\x36\n\tprobation\x18\x06 \x01(\x0b\x32#.sanderling.api.device.v1.Probation\x12\x17\n\x0f\x64owngrade_token\x18\x07 \x01(\x0c\"s\n\tProbation\x12\x0c\n\x04rows\x18\x01 \x01(\r\x12+\n\x08\x64uration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08\x64\x65\x61\x64line\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x8b\x01\n\rTelemetryPlan\x12\x13\n\x0bwindow_rows\x18\x01 \x01(\r\x12\x13\n\x0bwarmup_rows\x18\x02 \x01(\r\x12\x33\n\x10metrics_interval\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1b\n\x13sample_budget_bytes\x18\x04 \x01(\x04\"y\n\x0e\x44owngradeToken\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x17\n\x0fmanifest_digest\x18\x03 \x01(\x0c\x12.\n\nexpires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"H\n\x14SignedDowngradeToken\x12\r\n\x05token\x18\x01 \x01(\x0c\x12\x0e\n\x06key_id\x18\x02 \x01(\t\x12\x11\n\tsignature\x18\x03 \x01(\x0c\"@\n\x17RenewCertificateRequest\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x0b\n\x03\x63sr\x18\x02 \x01(\x0c\"5\n\x18RenewCertificateResponse\x12\x19\n\x11\x63\x65rtificate_chain\x18\x01 \x01(\t2\xea\x01\n\rDeviceService\x12^\n\x07\x43heckIn\x12(.sanderling.api.device.v1.CheckInRequest\x1a).sanderling.api.device.v1.CheckInResponse\x12y\n\x10RenewCertificate\x12\x31.sanderling.api.device.v1.RenewCertificateRequest\x1a\x32.sanderling.api.device.v1.RenewCertificateResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,25 +41,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHECKINREQUEST']._serialized_start=469
   _globals['_CHECKINREQUEST']._serialized_end=825
   _globals['_CHECKINRESPONSE']._serialized_start=828
-  _globals['_CHECKINRESPONSE']._serialized_end=1290
-  _globals['_SIGNEDDESIREDSTATE']._serialized_start=1292
-  _globals['_SIGNEDDESIREDSTATE']._serialized_end=1370
-  _globals['_DESIREDSTATE']._serialized_start=1373
-  _globals['_DESIREDSTATE']._serialized_end=1581
-  _globals['_DESIREDSLOT']._serialized_start=1584
-  _globals['_DESIREDSLOT']._serialized_end=1774
-  _globals['_PROBATION']._serialized_start=1776
-  _globals['_PROBATION']._serialized_end=1891
-  _globals['_TELEMETRYPLAN']._serialized_start=1894
-  _globals['_TELEMETRYPLAN']._serialized_end=2056
-  _globals['_DOWNGRADETOKEN']._serialized_start=2058
-  _globals['_DOWNGRADETOKEN']._serialized_end=2176
-  _globals['_SIGNEDDOWNGRADETOKEN']._serialized_start=2178
-  _globals['_SIGNEDDOWNGRADETOKEN']._serialized_end=2250
-  _globals['_RENEWCERTIFICATEREQUEST']._serialized_start=2252
-  _globals['_RENEWCERTIFICATEREQUEST']._serialized_end=2316
-  _globals['_RENEWCERTIFICATERESPONSE']._serialized_start=2318
-  _globals['_RENEWCERTIFICATERESPONSE']._serialized_end=2371
-  _globals['_DEVICESERVICE']._serialized_start=2374
-  _globals['_DEVICESERVICE']._serialized_end=2608
+  _globals['_CHECKINRESPONSE']._serialized_end=1247
+  _globals['_SIGNEDDESIREDSTATE']._serialized_start=1249
+  _globals['_SIGNEDDESIREDSTATE']._serialized_end=1327
+  _globals['_DESIREDSTATE']._serialized_start=1330
+  _globals['_DESIREDSTATE']._serialized_end=1541
+  _globals['_DESIREDSLOT']._serialized_start=1544
+  _globals['_DESIREDSLOT']._serialized_end=1734
+  _globals['_PROBATION']._serialized_start=1736
+  _globals['_PROBATION']._serialized_end=1851
+  _globals['_TELEMETRYPLAN']._serialized_start=1854
+  _globals['_TELEMETRYPLAN']._serialized_end=1993
+  _globals['_DOWNGRADETOKEN']._serialized_start=1995
+  _globals['_DOWNGRADETOKEN']._serialized_end=2116
+  _globals['_SIGNEDDOWNGRADETOKEN']._serialized_start=2118
+  _globals['_SIGNEDDOWNGRADETOKEN']._serialized_end=2190
+  _globals['_RENEWCERTIFICATEREQUEST']._serialized_start=2192
+  _globals['_RENEWCERTIFICATEREQUEST']._serialized_end=2256
+  _globals['_RENEWCERTIFICATERESPONSE']._serialized_start=2258
+  _globals['_RENEWCERTIFICATERESPONSE']._serialized_end=2311
+  _globals['_DEVICESERVICE']._serialized_start=2314
+  _globals['_DEVICESERVICE']._serialized_end=2548
 # @@protoc_insertion_point(module_scope)

@@ -37,16 +37,19 @@ class SlotStatus(_message.Message):
     INFERENCES_FIELD_NUMBER: _builtins.int
     RUNNER_RESTARTS_FIELD_NUMBER: _builtins.int
     slot: _builtins.str
+    """[a-z0-9][a-z0-9_-]{0,31}."""
     active_version: _builtins.str
     """"NAME-VERSION" of the active version, empty for none."""
     manifest_digest: _builtins.bytes
-    """SHA-256 of its manifest."""
+    """SHA-256 of its manifest; empty for none."""
     state: _assignment_pb2.AssignmentState.ValueType
-    """What the slot's update is doing, if one is under way."""
+    """What the slot's update is doing; unspecified if none is under way."""
     assignment_id: _builtins.str
+    """Of that update."""
     inferences: _builtins.int
-    """Counted since the active version was committed."""
+    """Rows answered since the active version was committed."""
     runner_restarts: _builtins.int
+    """Since the active version was committed."""
     def __init__(
         self,
         *,
@@ -80,6 +83,7 @@ class CheckInRequest(_message.Message):
     TELEMETRY_FIELD_NUMBER: _builtins.int
     TELEMETRY_DROPPED_FIELD_NUMBER: _builtins.int
     protocol_version: _builtins.int
+    """That the agent speaks."""
     boot_id: _builtins.str
     """Of the running kernel: it tells a restart of the machine, and two machines with one identity."""
     sequence: _builtins.int
@@ -91,7 +95,9 @@ class CheckInRequest(_message.Message):
     @_builtins.property
     def facts(self) -> _enrolment_pb2.DeviceFacts: ...
     @_builtins.property
-    def slots(self) -> _containers.RepeatedCompositeFieldContainer[Global___SlotStatus]: ...
+    def slots(self) -> _containers.RepeatedCompositeFieldContainer[Global___SlotStatus]:
+        """All there are on the device."""
+
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[_assignment_pb2.AssignmentResult]:
         """Everything not yet acknowledged."""
@@ -126,8 +132,7 @@ class CheckInResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     PROTOCOL_VERSION_FIELD_NUMBER: _builtins.int
-    SERVER_TIME_FIELD_NUMBER: _builtins.int
-    NEXT_CHECK_IN_FIELD_NUMBER: _builtins.int
+    NEXT_CHECK_IN_AFTER_FIELD_NUMBER: _builtins.int
     DESIRED_STATE_FIELD_NUMBER: _builtins.int
     TUF_TIMESTAMP_VERSION_FIELD_NUMBER: _builtins.int
     COMMITTED_RESULTS_FIELD_NUMBER: _builtins.int
@@ -135,14 +140,14 @@ class CheckInResponse(_message.Message):
     APPROVED_FIELD_NUMBER: _builtins.int
     ADDRESSES_FIELD_NUMBER: _builtins.int
     protocol_version: _builtins.int
+    """The newest that the server speaks."""
     tuf_timestamp_version: _builtins.int
     """The device fetches metadata when this is newer than what it has."""
     approved: _builtins.bool
+    """False while the device waits for an operator, or is in conflict: then it is given nothing."""
     @_builtins.property
-    def server_time(self) -> _timestamp_pb2.Timestamp: ...
-    @_builtins.property
-    def next_check_in(self) -> _duration_pb2.Duration:
-        """Chosen by the server, so that it can slow a fleet down; the device adds its jitter."""
+    def next_check_in_after(self) -> _duration_pb2.Duration:
+        """From now; chosen by the server, its jitter included, so that it can slow a fleet down."""
 
     @_builtins.property
     def desired_state(self) -> Global___SignedDesiredState:
@@ -157,13 +162,14 @@ class CheckInResponse(_message.Message):
         """Telemetry the server has committed, one entry per boot that it still knows of."""
 
     @_builtins.property
-    def addresses(self) -> _enrolment_pb2.FleetAddresses: ...
+    def addresses(self) -> _enrolment_pb2.FleetAddresses:
+        """Where the fleet is from now on; unset keeps what the device has."""
+
     def __init__(
         self,
         *,
         protocol_version: _builtins.int = ...,
-        server_time: _timestamp_pb2.Timestamp | None = ...,
-        next_check_in: _duration_pb2.Duration | None = ...,
+        next_check_in_after: _duration_pb2.Duration | None = ...,
         desired_state: Global___SignedDesiredState | None = ...,
         tuf_timestamp_version: _builtins.int = ...,
         committed_results: _abc.Iterable[_assignment_pb2.ResultId] | None = ...,
@@ -171,9 +177,9 @@ class CheckInResponse(_message.Message):
         approved: _builtins.bool = ...,
         addresses: _enrolment_pb2.FleetAddresses | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "desired_state", b"desired_state", "next_check_in", b"next_check_in", "server_time", b"server_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "desired_state", b"desired_state", "next_check_in_after", b"next_check_in_after"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "approved", b"approved", "committed_results", b"committed_results", "desired_state", b"desired_state", "next_check_in", b"next_check_in", "protocol_version", b"protocol_version", "server_time", b"server_time", "telemetry_committed_through", b"telemetry_committed_through", "tuf_timestamp_version", b"tuf_timestamp_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "approved", b"approved", "committed_results", b"committed_results", "desired_state", b"desired_state", "next_check_in_after", b"next_check_in_after", "protocol_version", b"protocol_version", "telemetry_committed_through", b"telemetry_committed_through", "tuf_timestamp_version", b"tuf_timestamp_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -191,6 +197,7 @@ class SignedDesiredState(_message.Message):
     desired_state: _builtins.bytes
     """A DesiredState. The signature covers "sanderling desired state v1\\n" and these bytes."""
     key_id: _builtins.str
+    """SHA-256 of the raw public key, hexadecimal, as in keys/director.json."""
     signature: _builtins.bytes
     """Ed25519."""
     def __init__(
@@ -210,36 +217,41 @@ Global___SignedDesiredState: _TypeAlias = SignedDesiredState  # noqa: Y015
 
 @_typing.final
 class DesiredState(_message.Message):
+    """All that the fleet wants of one device; it replaces the state before it."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     DEVICE_ID_FIELD_NUMBER: _builtins.int
     COUNTER_FIELD_NUMBER: _builtins.int
-    ISSUED_FIELD_NUMBER: _builtins.int
+    ISSUED_AT_FIELD_NUMBER: _builtins.int
     SLOTS_FIELD_NUMBER: _builtins.int
     TELEMETRY_FIELD_NUMBER: _builtins.int
     device_id: _builtins.str
+    """Whose: another device refuses it."""
     counter: _builtins.int
     """Strictly increasing: max(last + 1, Unix seconds)."""
     @_builtins.property
-    def issued(self) -> _timestamp_pb2.Timestamp: ...
+    def issued_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
-    def slots(self) -> _containers.RepeatedCompositeFieldContainer[Global___DesiredSlot]: ...
+    def slots(self) -> _containers.RepeatedCompositeFieldContainer[Global___DesiredSlot]:
+        """A slot that is not named stays as it is."""
+
     @_builtins.property
     def telemetry(self) -> Global___TelemetryPlan:
-        """What telemetry to send."""
+        """What telemetry to send; unset keeps what the device has."""
 
     def __init__(
         self,
         *,
         device_id: _builtins.str = ...,
         counter: _builtins.int = ...,
-        issued: _timestamp_pb2.Timestamp | None = ...,
+        issued_at: _timestamp_pb2.Timestamp | None = ...,
         slots: _abc.Iterable[Global___DesiredSlot] | None = ...,
         telemetry: Global___TelemetryPlan | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["issued", b"issued", "telemetry", b"telemetry"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["issued_at", b"issued_at", "telemetry", b"telemetry"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["counter", b"counter", "device_id", b"device_id", "issued", b"issued", "slots", b"slots", "telemetry", b"telemetry"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counter", b"counter", "device_id", b"device_id", "issued_at", b"issued_at", "slots", b"slots", "telemetry", b"telemetry"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -247,6 +259,8 @@ Global___DesiredState: _TypeAlias = DesiredState  # noqa: Y015
 
 @_typing.final
 class DesiredSlot(_message.Message):
+    """What the fleet wants in one slot."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     SLOT_FIELD_NUMBER: _builtins.int
@@ -264,8 +278,9 @@ class DesiredSlot(_message.Message):
     assignment_id: _builtins.str
     """Empty outside a rollout."""
     attempt: _builtins.int
+    """From 1; a higher one asks for what failed once more."""
     downgrade_token: _builtins.bytes
-    """Allows an older release counter; a DowngradeToken signed by the release role. Empty forbids it."""
+    """Allows an older release counter: a SignedDowngradeToken. Empty forbids it."""
     @_builtins.property
     def probation(self) -> Global___Probation: ...
     def __init__(
@@ -289,7 +304,7 @@ Global___DesiredSlot: _TypeAlias = DesiredSlot  # noqa: Y015
 
 @_typing.final
 class Probation(_message.Message):
-    """How long a version is on trial, and what ends it. Unset fields mean the defaults of the agent."""
+    """How long a version is on trial: until both rows and duration have passed."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -297,11 +312,14 @@ class Probation(_message.Message):
     DURATION_FIELD_NUMBER: _builtins.int
     DEADLINE_FIELD_NUMBER: _builtins.int
     rows: _builtins.int
+    """That it must answer; 0 means the agent's default."""
     @_builtins.property
-    def duration(self) -> _duration_pb2.Duration: ...
+    def duration(self) -> _duration_pb2.Duration:
+        """From the switch; unset means the agent's default."""
+
     @_builtins.property
     def deadline(self) -> _duration_pb2.Duration:
-        """Both forms count down together: the later one ends the probation."""
+        """From the switch; if the rows have not come by then, the version is reverted. Unset means the agent's default."""
 
     def __init__(
         self,
@@ -320,19 +338,20 @@ Global___Probation: _TypeAlias = Probation  # noqa: Y015
 
 @_typing.final
 class TelemetryPlan(_message.Message):
+    """What telemetry a device sends. 0 or unset means the agent's default, but for samples."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     WINDOW_ROWS_FIELD_NUMBER: _builtins.int
     WARMUP_ROWS_FIELD_NUMBER: _builtins.int
     METRICS_INTERVAL_FIELD_NUMBER: _builtins.int
     SAMPLE_BUDGET_BYTES_FIELD_NUMBER: _builtins.int
-    FLEET_DEVICES_FIELD_NUMBER: _builtins.int
     window_rows: _builtins.int
+    """Of a window."""
     warmup_rows: _builtins.int
+    """From which a device learns its own reference."""
     sample_budget_bytes: _builtins.int
-    """Samples for retraining; 0 collects none."""
-    fleet_devices: _builtins.int
-    """Devices of the fleet: one device alarms at so many times the fleet's alarm level."""
+    """Of rows kept for retraining; 0 collects none."""
     @_builtins.property
     def metrics_interval(self) -> _duration_pb2.Duration: ...
     def __init__(
@@ -342,11 +361,10 @@ class TelemetryPlan(_message.Message):
         warmup_rows: _builtins.int = ...,
         metrics_interval: _duration_pb2.Duration | None = ...,
         sample_budget_bytes: _builtins.int = ...,
-        fleet_devices: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["metrics_interval", b"metrics_interval"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fleet_devices", b"fleet_devices", "metrics_interval", b"metrics_interval", "sample_budget_bytes", b"sample_budget_bytes", "warmup_rows", b"warmup_rows", "window_rows", b"window_rows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["metrics_interval", b"metrics_interval", "sample_budget_bytes", b"sample_budget_bytes", "warmup_rows", b"warmup_rows", "window_rows", b"window_rows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -354,31 +372,32 @@ Global___TelemetryPlan: _TypeAlias = TelemetryPlan  # noqa: Y015
 
 @_typing.final
 class DowngradeToken(_message.Message):
-    """Permits one step back. Signed by a key of the release role over "sanderling downgrade v1\\n" and these bytes."""
+    """Permits one step back."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     MODEL_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     MANIFEST_DIGEST_FIELD_NUMBER: _builtins.int
-    EXPIRES_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     version: _builtins.str
     """"NAME-VERSION" that may be installed though its release counter is lower."""
     manifest_digest: _builtins.bytes
+    """SHA-256 of its manifest."""
     @_builtins.property
-    def expires(self) -> _timestamp_pb2.Timestamp: ...
+    def expires_at(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
         self,
         *,
         model: _builtins.str = ...,
         version: _builtins.str = ...,
         manifest_digest: _builtins.bytes = ...,
-        expires: _timestamp_pb2.Timestamp | None = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["expires", b"expires"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires", b"expires", "manifest_digest", b"manifest_digest", "model", b"model", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "manifest_digest", b"manifest_digest", "model", b"model", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -392,8 +411,11 @@ class SignedDowngradeToken(_message.Message):
     KEY_ID_FIELD_NUMBER: _builtins.int
     SIGNATURE_FIELD_NUMBER: _builtins.int
     token: _builtins.bytes
+    """A DowngradeToken. The signature covers "sanderling downgrade v1\\n" and these bytes."""
     key_id: _builtins.str
+    """SHA-256 of the raw public key, hexadecimal; a key of the release role."""
     signature: _builtins.bytes
+    """Ed25519."""
     def __init__(
         self,
         *,
@@ -416,6 +438,7 @@ class RenewCertificateRequest(_message.Message):
     PROTOCOL_VERSION_FIELD_NUMBER: _builtins.int
     CSR_FIELD_NUMBER: _builtins.int
     protocol_version: _builtins.int
+    """That the agent speaks."""
     csr: _builtins.bytes
     """PKCS#10, DER, of a new key."""
     def __init__(
@@ -438,6 +461,7 @@ class RenewCertificateResponse(_message.Message):
 
     CERTIFICATE_CHAIN_FIELD_NUMBER: _builtins.int
     certificate_chain: _builtins.str
+    """PEM, as EnrollResponse has it."""
     def __init__(
         self,
         *,

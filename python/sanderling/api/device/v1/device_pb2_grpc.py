@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class DeviceServiceStub(object):
-    """What a device asks of the fleet, over mutual TLS. The caller is who its certificate's common name says.
+    """What a device asks of the fleet, over mutual TLS. The caller is who its certificate's common name says. Requests of a
+    protocol version that the server does not serve are refused with UNIMPLEMENTED.
     """
 
     def __init__(self, channel):
@@ -48,12 +49,14 @@ class DeviceServiceStub(object):
 
 
 class DeviceServiceServicer(object):
-    """What a device asks of the fleet, over mutual TLS. The caller is who its certificate's common name says.
+    """What a device asks of the fleet, over mutual TLS. The caller is who its certificate's common name says. Requests of a
+    protocol version that the server does not serve are refused with UNIMPLEMENTED.
     """
 
     def CheckIn(self, request, context):
         """The agent calls it at the interval that the last answer gave, and after a hint. It is the truth between device and
-        fleet: everything else may be lost. Repeats safely: results are taken once by (assignment, attempt).
+        fleet: everything else may be lost. Repeats safely: results are taken once by (assignment, attempt), telemetry by
+        (boot, sequence).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -88,7 +91,8 @@ def add_DeviceServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class DeviceService(object):
-    """What a device asks of the fleet, over mutual TLS. The caller is who its certificate's common name says.
+    """What a device asks of the fleet, over mutual TLS. The caller is who its certificate's common name says. Requests of a
+    protocol version that the server does not serve are refused with UNIMPLEMENTED.
     """
 
     @staticmethod

@@ -27,7 +27,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class DeviceServiceStub:
-    """What a device asks of the fleet, over mutual TLS. The caller is who its certificate's common name says."""
+    """What a device asks of the fleet, over mutual TLS. The caller is who its certificate's common name says. Requests of a
+    protocol version that the server does not serve are refused with UNIMPLEMENTED.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -35,25 +37,31 @@ class DeviceServiceStub:
     def __new__(cls, channel: _aio.Channel) -> DeviceServiceAsyncStub: ...
     CheckIn: _grpc.UnaryUnaryMultiCallable[_device_pb2.CheckInRequest, _device_pb2.CheckInResponse]
     """The agent calls it at the interval that the last answer gave, and after a hint. It is the truth between device and
-    fleet: everything else may be lost. Repeats safely: results are taken once by (assignment, attempt).
+    fleet: everything else may be lost. Repeats safely: results are taken once by (assignment, attempt), telemetry by
+    (boot, sequence).
     """
     RenewCertificate: _grpc.UnaryUnaryMultiCallable[_device_pb2.RenewCertificateRequest, _device_pb2.RenewCertificateResponse]
     """The agent calls it when two thirds of its certificate's life are over. Repeats safely: each call signs anew."""
 
 @_typing.type_check_only
 class DeviceServiceAsyncStub(DeviceServiceStub):
-    """What a device asks of the fleet, over mutual TLS. The caller is who its certificate's common name says."""
+    """What a device asks of the fleet, over mutual TLS. The caller is who its certificate's common name says. Requests of a
+    protocol version that the server does not serve are refused with UNIMPLEMENTED.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CheckIn: _aio.UnaryUnaryMultiCallable[_device_pb2.CheckInRequest, _device_pb2.CheckInResponse]  # type: ignore[assignment]
     """The agent calls it at the interval that the last answer gave, and after a hint. It is the truth between device and
-    fleet: everything else may be lost. Repeats safely: results are taken once by (assignment, attempt).
+    fleet: everything else may be lost. Repeats safely: results are taken once by (assignment, attempt), telemetry by
+    (boot, sequence).
     """
     RenewCertificate: _aio.UnaryUnaryMultiCallable[_device_pb2.RenewCertificateRequest, _device_pb2.RenewCertificateResponse]  # type: ignore[assignment]
     """The agent calls it when two thirds of its certificate's life are over. Repeats safely: each call signs anew."""
 
 class DeviceServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What a device asks of the fleet, over mutual TLS. The caller is who its certificate's common name says."""
+    """What a device asks of the fleet, over mutual TLS. The caller is who its certificate's common name says. Requests of a
+    protocol version that the server does not serve are refused with UNIMPLEMENTED.
+    """
 
     @_abc_1.abstractmethod
     def CheckIn(
@@ -62,7 +70,8 @@ class DeviceServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_device_pb2.CheckInResponse, _abc.Awaitable[_device_pb2.CheckInResponse]]:
         """The agent calls it at the interval that the last answer gave, and after a hint. It is the truth between device and
-        fleet: everything else may be lost. Repeats safely: results are taken once by (assignment, attempt).
+        fleet: everything else may be lost. Repeats safely: results are taken once by (assignment, attempt), telemetry by
+        (boot, sequence).
         """
 
     @_abc_1.abstractmethod

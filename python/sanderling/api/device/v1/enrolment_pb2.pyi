@@ -34,12 +34,13 @@ class DeviceFacts(_message.Message):
     machine: _builtins.str
     """Of uname: "x86_64", "aarch64"."""
     memory_bytes: _builtins.int
+    """Of the whole machine."""
     accelerator: _builtins.str
     """"cuda-13.0 sm_87", empty without one."""
     runtime_version: _builtins.str
     """Version of Sanderling."""
     profile: _builtins.str
-    """Name of the device profile (devices/profiles), such as "raspberry-pi-5"."""
+    """Name of the device profile, such as "raspberry-pi-5"; empty without one."""
     @_builtins.property
     def isas(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The instruction sets that the engine runs here, best first: "avx512_vnni", "avx2", "scalar"."""
@@ -76,7 +77,9 @@ class FleetAddresses(_message.Message):
     enrolment: _builtins.str
     """"host:port" of the enrolment listener, where expired certificates are recovered."""
     @_builtins.property
-    def broker(self) -> Global___BrokerAddress: ...
+    def broker(self) -> Global___BrokerAddress:
+        """Unset when the fleet has none: telemetry then goes with check-ins."""
+
     def __init__(
         self,
         *,
@@ -94,7 +97,7 @@ Global___FleetAddresses: _TypeAlias = FleetAddresses  # noqa: Y015
 
 @_typing.final
 class BrokerAddress(_message.Message):
-    """How a device reaches the MQTT broker; absent when the fleet has none."""
+    """How a device reaches the MQTT broker."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -106,6 +109,7 @@ class BrokerAddress(_message.Message):
     username: _builtins.str
     """Set for the embedded broker, which authenticates the fleet and not the device; empty means the device's certificate."""
     password: _builtins.str
+    """A secret of the whole fleet; empty with a certificate."""
     def __init__(
         self,
         *,
@@ -131,6 +135,7 @@ class EnrollRequest(_message.Message):
     CSR_FIELD_NUMBER: _builtins.int
     FACTS_FIELD_NUMBER: _builtins.int
     protocol_version: _builtins.int
+    """That the agent speaks."""
     request_id: _builtins.str
     """Random, chosen once per attempt to enrol."""
     token_secret: _builtins.str
@@ -168,7 +173,9 @@ class EnrollResponse(_message.Message):
     ADDRESSES_FIELD_NUMBER: _builtins.int
     APPROVED_FIELD_NUMBER: _builtins.int
     protocol_version: _builtins.int
+    """The newest that the server speaks."""
     device_id: _builtins.str
+    """[a-z0-9-]; the common name of its certificates and the name in its MQTT topics."""
     certificate_chain: _builtins.str
     """PEM, the device's first, then those up to the CA's."""
     ca_certificate: _builtins.str
@@ -205,6 +212,7 @@ class BeginRecoveryRequest(_message.Message):
     PROTOCOL_VERSION_FIELD_NUMBER: _builtins.int
     CERTIFICATE_FIELD_NUMBER: _builtins.int
     protocol_version: _builtins.int
+    """That the agent speaks."""
     certificate: _builtins.str
     """PEM of the expired certificate."""
     def __init__(
@@ -226,19 +234,22 @@ class BeginRecoveryResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     NONCE_FIELD_NUMBER: _builtins.int
-    EXPIRES_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
     nonce: _builtins.bytes
+    """Random; RecoverRequest.signature covers it."""
     @_builtins.property
-    def expires(self) -> _timestamp_pb2.Timestamp: ...
+    def expires_at(self) -> _timestamp_pb2.Timestamp:
+        """Of the nonce."""
+
     def __init__(
         self,
         *,
         nonce: _builtins.bytes = ...,
-        expires: _timestamp_pb2.Timestamp | None = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["expires", b"expires"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires", b"expires", "nonce", b"nonce"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "nonce", b"nonce"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -254,11 +265,15 @@ class RecoverRequest(_message.Message):
     SIGNATURE_FIELD_NUMBER: _builtins.int
     CSR_FIELD_NUMBER: _builtins.int
     protocol_version: _builtins.int
+    """That the agent speaks."""
     certificate: _builtins.str
+    """PEM of the expired certificate."""
     nonce: _builtins.bytes
+    """Of BeginRecovery."""
     signature: _builtins.bytes
     """ECDSA P-256 with SHA-256 over "sanderling recovery v1\\n", the nonce and the CSR, by the expired certificate's key."""
     csr: _builtins.bytes
+    """PKCS#10, DER, of a new key."""
     def __init__(
         self,
         *,
@@ -282,6 +297,7 @@ class RecoverResponse(_message.Message):
 
     CERTIFICATE_CHAIN_FIELD_NUMBER: _builtins.int
     certificate_chain: _builtins.str
+    """PEM, as EnrollResponse has it."""
     def __init__(
         self,
         *,

@@ -27,7 +27,8 @@ if _version_not_supported:
 
 class EnrolmentServiceStub(object):
     """How a machine becomes a device of the fleet. It listens apart from the other services, with server TLS only: the caller
-    has no certificate yet, or an expired one.
+    has no certificate yet, or an expired one. Requests of a protocol version that the server does not serve are refused
+    with UNIMPLEMENTED.
     """
 
     def __init__(self, channel):
@@ -55,7 +56,8 @@ class EnrolmentServiceStub(object):
 
 class EnrolmentServiceServicer(object):
     """How a machine becomes a device of the fleet. It listens apart from the other services, with server TLS only: the caller
-    has no certificate yet, or an expired one.
+    has no certificate yet, or an expired one. Requests of a protocol version that the server does not serve are refused
+    with UNIMPLEMENTED.
     """
 
     def Enroll(self, request, context):
@@ -67,14 +69,14 @@ class EnrolmentServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def BeginRecovery(self, request, context):
-        """The first half of getting a new certificate for an expired one. Repeats safely.
+        """The first half of getting a new certificate for an expired one. Repeats safely: each call answers another nonce.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Recover(self, request, context):
-        """The second half: a nonce serves once.
+        """The second half: a nonce serves once. After a lost answer the agent begins again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -108,7 +110,8 @@ def add_EnrolmentServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class EnrolmentService(object):
     """How a machine becomes a device of the fleet. It listens apart from the other services, with server TLS only: the caller
-    has no certificate yet, or an expired one.
+    has no certificate yet, or an expired one. Requests of a protocol version that the server does not serve are refused
+    with UNIMPLEMENTED.
     """
 
     @staticmethod

@@ -28,7 +28,8 @@ GRPC_VERSION: str
 
 class EnrolmentServiceStub:
     """How a machine becomes a device of the fleet. It listens apart from the other services, with server TLS only: the caller
-    has no certificate yet, or an expired one.
+    has no certificate yet, or an expired one. Requests of a protocol version that the server does not serve are refused
+    with UNIMPLEMENTED.
     """
 
     @_typing.overload
@@ -40,14 +41,15 @@ class EnrolmentServiceStub:
     request id within the token's life answers with the same device; another request id is refused, for a token is used once.
     """
     BeginRecovery: _grpc.UnaryUnaryMultiCallable[_enrolment_pb2.BeginRecoveryRequest, _enrolment_pb2.BeginRecoveryResponse]
-    """The first half of getting a new certificate for an expired one. Repeats safely."""
+    """The first half of getting a new certificate for an expired one. Repeats safely: each call answers another nonce."""
     Recover: _grpc.UnaryUnaryMultiCallable[_enrolment_pb2.RecoverRequest, _enrolment_pb2.RecoverResponse]
-    """The second half: a nonce serves once."""
+    """The second half: a nonce serves once. After a lost answer the agent begins again."""
 
 @_typing.type_check_only
 class EnrolmentServiceAsyncStub(EnrolmentServiceStub):
     """How a machine becomes a device of the fleet. It listens apart from the other services, with server TLS only: the caller
-    has no certificate yet, or an expired one.
+    has no certificate yet, or an expired one. Requests of a protocol version that the server does not serve are refused
+    with UNIMPLEMENTED.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -56,13 +58,14 @@ class EnrolmentServiceAsyncStub(EnrolmentServiceStub):
     request id within the token's life answers with the same device; another request id is refused, for a token is used once.
     """
     BeginRecovery: _aio.UnaryUnaryMultiCallable[_enrolment_pb2.BeginRecoveryRequest, _enrolment_pb2.BeginRecoveryResponse]  # type: ignore[assignment]
-    """The first half of getting a new certificate for an expired one. Repeats safely."""
+    """The first half of getting a new certificate for an expired one. Repeats safely: each call answers another nonce."""
     Recover: _aio.UnaryUnaryMultiCallable[_enrolment_pb2.RecoverRequest, _enrolment_pb2.RecoverResponse]  # type: ignore[assignment]
-    """The second half: a nonce serves once."""
+    """The second half: a nonce serves once. After a lost answer the agent begins again."""
 
 class EnrolmentServiceServicer(metaclass=_abc_1.ABCMeta):
     """How a machine becomes a device of the fleet. It listens apart from the other services, with server TLS only: the caller
-    has no certificate yet, or an expired one.
+    has no certificate yet, or an expired one. Requests of a protocol version that the server does not serve are refused
+    with UNIMPLEMENTED.
     """
 
     @_abc_1.abstractmethod
@@ -81,7 +84,7 @@ class EnrolmentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _enrolment_pb2.BeginRecoveryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_enrolment_pb2.BeginRecoveryResponse, _abc.Awaitable[_enrolment_pb2.BeginRecoveryResponse]]:
-        """The first half of getting a new certificate for an expired one. Repeats safely."""
+        """The first half of getting a new certificate for an expired one. Repeats safely: each call answers another nonce."""
 
     @_abc_1.abstractmethod
     def Recover(
@@ -89,6 +92,6 @@ class EnrolmentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _enrolment_pb2.RecoverRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_enrolment_pb2.RecoverResponse, _abc.Awaitable[_enrolment_pb2.RecoverResponse]]:
-        """The second half: a nonce serves once."""
+        """The second half: a nonce serves once. After a lost answer the agent begins again."""
 
 def add_EnrolmentServiceServicer_to_server(servicer: EnrolmentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)sanderling/api/registry/v1/registry.proto\x12\x1asanderling.api.registry.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb9\x01\n\x07Version\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x17\n\x0frelease_counter\x18\x03 \x01(\x04\x12\x17\n\x0fmanifest_digest\x18\x04 \x01(\x0c\x12\r\n\x05\x62ytes\x18\x05 \x01(\x04\x12\x0c\n\x04role\x18\x06 \x01(\t\x12-\n\tpublished\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08manifest\x18\x08 \x01(\t\"$\n\x12QueryUploadRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\"@\n\x13QueryUploadResponse\x12\x17\n\x0f\x63ommitted_bytes\x18\x01 \x01(\x04\x12\x10\n\x08\x63omplete\x18\x02 \x01(\x08\"A\n\x11UploadBlobRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"?\n\x12UploadBlobResponse\x12\x17\n\x0f\x63ommitted_bytes\x18\x01 \x01(\x04\x12\x10\n\x08\x63omplete\x18\x02 \x01(\x08\"8\n\x16PublishMetadataRequest\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x10\n\x08metadata\x18\x02 \x01(\x0c\"\x86\x01\n\x17PublishMetadataResponse\x12\x18\n\x10snapshot_version\x18\x01 \x01(\x04\x12\x19\n\x11timestamp_version\x18\x02 \x01(\x04\x12\x36\n\tpublished\x18\x03 \x03(\x0b\x32#.sanderling.api.registry.v1.Version\"\x1e\n\x0eGetRoleRequest\x12\x0c\n\x04role\x18\x01 \x01(\t\"#\n\x0fGetRoleResponse\x12\x10\n\x08metadata\x18\x01 \x01(\x0c\"$\n\x13ListVersionsRequest\x12\r\n\x05model\x18\x01 \x01(\t\"M\n\x14ListVersionsResponse\x12\x35\n\x08versions\x18\x01 \x03(\x0b\x32#.sanderling.api.registry.v1.Version\"$\n\x11GetVersionRequest\x12\x0f\n\x07version\x18\x01 \x01(\t\"J\n\x12GetVersionResponse\x12\x34\n\x07version\x18\x01 \x01(\x0b\x32#.sanderling.api.registry.v1.Version2\xb0\x05\n\x0fRegistryService\x12n\n\x0bQueryUpload\x12..sanderling.api.registry.v1.QueryUploadRequest\x1a/.sanderling.api.registry.v1.QueryUploadResponse\x12m\n\nUploadBlob\x12-.sanderling.api.registry.v1.UploadBlobRequest\x1a..sanderling.api.registry.v1.UploadBlobResponse(\x01\x12z\n\x0fPublishMetadata\x12\x32.sanderling.api.registry.v1.PublishMetadataRequest\x1a\x33.sanderling.api.registry.v1.PublishMetadataResponse\x12\x62\n\x07GetRole\x12*.sanderling.api.registry.v1.GetRoleRequest\x1a+.sanderling.api.registry.v1.GetRoleResponse\x12q\n\x0cListVersions\x12/.sanderling.api.registry.v1.ListVersionsRequest\x1a\x30.sanderling.api.registry.v1.ListVersionsResponse\x12k\n\nGetVersion\x12-.sanderling.api.registry.v1.GetVersionRequest\x1a..sanderling.api.registry.v1.GetVersionResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)sanderling/api/registry/v1/registry.proto\x12\x1asanderling.api.registry.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc1\x01\n\x07Version\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x17\n\x0frelease_counter\x18\x03 \x01(\x04\x12\x17\n\x0fmanifest_digest\x18\x04 \x01(\x0c\x12\x12\n\nsize_bytes\x18\x05 \x01(\x04\x12\x0c\n\x04role\x18\x06 \x01(\t\x12\x30\n\x0cpublished_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08manifest\x18\x08 \x01(\t\"$\n\x12QueryUploadRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\"@\n\x13QueryUploadResponse\x12\x17\n\x0f\x63ommitted_bytes\x18\x01 \x01(\x04\x12\x10\n\x08\x63omplete\x18\x02 \x01(\x08\"U\n\x11UploadBlobRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\"-\n\x12UploadBlobResponse\x12\x17\n\x0f\x63ommitted_bytes\x18\x01 \x01(\x04\"8\n\x16PublishMetadataRequest\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x10\n\x08metadata\x18\x02 \x01(\x0c\"\x86\x01\n\x17PublishMetadataResponse\x12\x18\n\x10snapshot_version\x18\x01 \x01(\x04\x12\x19\n\x11timestamp_version\x18\x02 \x01(\x04\x12\x36\n\tpublished\x18\x03 \x03(\x0b\x32#.sanderling.api.registry.v1.Version\"\x1e\n\x0eGetRoleRequest\x12\x0c\n\x04role\x18\x01 \x01(\t\"#\n\x0fGetRoleResponse\x12\x10\n\x08metadata\x18\x01 \x01(\x0c\"K\n\x13ListVersionsRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"f\n\x14ListVersionsResponse\x12\x35\n\x08versions\x18\x01 \x03(\x0b\x32#.sanderling.api.registry.v1.Version\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"$\n\x11GetVersionRequest\x12\x0f\n\x07version\x18\x01 \x01(\t\"J\n\x12GetVersionResponse\x12\x34\n\x07version\x18\x01 \x01(\x0b\x32#.sanderling.api.registry.v1.Version2\xb0\x05\n\x0fRegistryService\x12n\n\x0bQueryUpload\x12..sanderling.api.registry.v1.QueryUploadRequest\x1a/.sanderling.api.registry.v1.QueryUploadResponse\x12m\n\nUploadBlob\x12-.sanderling.api.registry.v1.UploadBlobRequest\x1a..sanderling.api.registry.v1.UploadBlobResponse(\x01\x12z\n\x0fPublishMetadata\x12\x32.sanderling.api.registry.v1.PublishMetadataRequest\x1a\x33.sanderling.api.registry.v1.PublishMetadataResponse\x12\x62\n\x07GetRole\x12*.sanderling.api.registry.v1.GetRoleRequest\x1a+.sanderling.api.registry.v1.GetRoleResponse\x12q\n\x0cListVersions\x12/.sanderling.api.registry.v1.ListVersionsRequest\x1a\x30.sanderling.api.registry.v1.ListVersionsResponse\x12k\n\nGetVersion\x12-.sanderling.api.registry.v1.GetVersionRequest\x1a..sanderling.api.registry.v1.GetVersionResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,31 +33,31 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sanderling.api.registry.v1.
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_VERSION']._serialized_start=107
-  _globals['_VERSION']._serialized_end=292
-  _globals['_QUERYUPLOADREQUEST']._serialized_start=294
-  _globals['_QUERYUPLOADREQUEST']._serialized_end=330
-  _globals['_QUERYUPLOADRESPONSE']._serialized_start=332
-  _globals['_QUERYUPLOADRESPONSE']._serialized_end=396
-  _globals['_UPLOADBLOBREQUEST']._serialized_start=398
-  _globals['_UPLOADBLOBREQUEST']._serialized_end=463
-  _globals['_UPLOADBLOBRESPONSE']._serialized_start=465
-  _globals['_UPLOADBLOBRESPONSE']._serialized_end=528
-  _globals['_PUBLISHMETADATAREQUEST']._serialized_start=530
-  _globals['_PUBLISHMETADATAREQUEST']._serialized_end=586
-  _globals['_PUBLISHMETADATARESPONSE']._serialized_start=589
-  _globals['_PUBLISHMETADATARESPONSE']._serialized_end=723
-  _globals['_GETROLEREQUEST']._serialized_start=725
-  _globals['_GETROLEREQUEST']._serialized_end=755
-  _globals['_GETROLERESPONSE']._serialized_start=757
-  _globals['_GETROLERESPONSE']._serialized_end=792
-  _globals['_LISTVERSIONSREQUEST']._serialized_start=794
-  _globals['_LISTVERSIONSREQUEST']._serialized_end=830
-  _globals['_LISTVERSIONSRESPONSE']._serialized_start=832
-  _globals['_LISTVERSIONSRESPONSE']._serialized_end=909
-  _globals['_GETVERSIONREQUEST']._serialized_start=911
-  _globals['_GETVERSIONREQUEST']._serialized_end=947
-  _globals['_GETVERSIONRESPONSE']._serialized_start=949
-  _globals['_GETVERSIONRESPONSE']._serialized_end=1023
-  _globals['_REGISTRYSERVICE']._serialized_start=1026
-  _globals['_REGISTRYSERVICE']._serialized_end=1714
+  _globals['_VERSION']._serialized_end=300
+  _globals['_QUERYUPLOADREQUEST']._serialized_start=302
+  _globals['_QUERYUPLOADREQUEST']._serialized_end=338
+  _globals['_QUERYUPLOADRESPONSE']._serialized_start=340
+  _globals['_QUERYUPLOADRESPONSE']._serialized_end=404
+  _globals['_UPLOADBLOBREQUEST']._serialized_start=406
+  _globals['_UPLOADBLOBREQUEST']._serialized_end=491
+  _globals['_UPLOADBLOBRESPONSE']._serialized_start=493
+  _globals['_UPLOADBLOBRESPONSE']._serialized_end=538
+  _globals['_PUBLISHMETADATAREQUEST']._serialized_start=540
+  _globals['_PUBLISHMETADATAREQUEST']._serialized_end=596
+  _globals['_PUBLISHMETADATARESPONSE']._serialized_start=599
+  _globals['_PUBLISHMETADATARESPONSE']._serialized_end=733
+  _globals['_GETROLEREQUEST']._serialized_start=735
+  _globals['_GETROLEREQUEST']._serialized_end=765
+  _globals['_GETROLERESPONSE']._serialized_start=767
+  _globals['_GETROLERESPONSE']._serialized_end=802
+  _globals['_LISTVERSIONSREQUEST']._serialized_start=804
+  _globals['_LISTVERSIONSREQUEST']._serialized_end=879
+  _globals['_LISTVERSIONSRESPONSE']._serialized_start=881
+  _globals['_LISTVERSIONSRESPONSE']._serialized_end=983
+  _globals['_GETVERSIONREQUEST']._serialized_start=985
+  _globals['_GETVERSIONREQUEST']._serialized_end=1021
+  _globals['_GETVERSIONRESPONSE']._serialized_start=1023
+  _globals['_GETVERSIONRESPONSE']._serialized_end=1097
+  _globals['_REGISTRYSERVICE']._serialized_start=1100
+  _globals['_REGISTRYSERVICE']._serialized_end=1788
 # @@protoc_insertion_point(module_scope)

@@ -21,28 +21,34 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Version(_message.Message):
+    """A version of a model as a TUF role names it."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     VERSION_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     RELEASE_COUNTER_FIELD_NUMBER: _builtins.int
     MANIFEST_DIGEST_FIELD_NUMBER: _builtins.int
-    BYTES_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
     ROLE_FIELD_NUMBER: _builtins.int
-    PUBLISHED_FIELD_NUMBER: _builtins.int
+    PUBLISHED_AT_FIELD_NUMBER: _builtins.int
     MANIFEST_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """"NAME-VERSION"."""
     model: _builtins.str
+    """NAME."""
     release_counter: _builtins.int
+    """Rises with each release of the model; a device goes back only with a downgrade token."""
     manifest_digest: _builtins.bytes
-    bytes: _builtins.int
+    """SHA-256."""
+    size_bytes: _builtins.int
+    """Of its blobs together."""
     role: _builtins.str
     """The TUF role that signed it: "targets" or "auto/NAME"."""
     manifest: _builtins.str
     """The manifest, JSON."""
     @_builtins.property
-    def published(self) -> _timestamp_pb2.Timestamp: ...
+    def published_at(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
         self,
         *,
@@ -50,14 +56,14 @@ class Version(_message.Message):
         model: _builtins.str = ...,
         release_counter: _builtins.int = ...,
         manifest_digest: _builtins.bytes = ...,
-        bytes: _builtins.int = ...,
+        size_bytes: _builtins.int = ...,
         role: _builtins.str = ...,
-        published: _timestamp_pb2.Timestamp | None = ...,
+        published_at: _timestamp_pb2.Timestamp | None = ...,
         manifest: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["published", b"published"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["published_at", b"published_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "manifest", b"manifest", "manifest_digest", b"manifest_digest", "model", b"model", "published", b"published", "release_counter", b"release_counter", "role", b"role", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["manifest", b"manifest", "manifest_digest", b"manifest_digest", "model", b"model", "published_at", b"published_at", "release_counter", b"release_counter", "role", b"role", "size_bytes", b"size_bytes", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -69,6 +75,7 @@ class QueryUploadRequest(_message.Message):
 
     DIGEST_FIELD_NUMBER: _builtins.int
     digest: _builtins.bytes
+    """SHA-256."""
     def __init__(
         self,
         *,
@@ -89,7 +96,9 @@ class QueryUploadResponse(_message.Message):
     COMMITTED_BYTES_FIELD_NUMBER: _builtins.int
     COMPLETE_FIELD_NUMBER: _builtins.int
     committed_bytes: _builtins.int
+    """An upload may go on from here."""
     complete: _builtins.bool
+    """The blob is there: nothing needs to be sent."""
     def __init__(
         self,
         *,
@@ -109,22 +118,28 @@ class UploadBlobRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DIGEST_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
     OFFSET_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
     digest: _builtins.bytes
-    """SHA-256, in the first message only, as is the offset."""
+    """SHA-256; in the first message only, as are size and offset."""
+    size_bytes: _builtins.int
+    """Of the whole blob: the server refuses one that is too large before it takes any of it."""
     offset: _builtins.int
+    """Where `data` of the first message belongs: 0, or what QueryUpload said."""
     data: _builtins.bytes
+    """At most 256 KiB."""
     def __init__(
         self,
         *,
         digest: _builtins.bytes = ...,
+        size_bytes: _builtins.int = ...,
         offset: _builtins.int = ...,
         data: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "digest", b"digest", "offset", b"offset"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "digest", b"digest", "offset", b"offset", "size_bytes", b"size_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -135,18 +150,16 @@ class UploadBlobResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     COMMITTED_BYTES_FIELD_NUMBER: _builtins.int
-    COMPLETE_FIELD_NUMBER: _builtins.int
     committed_bytes: _builtins.int
-    complete: _builtins.bool
+    """Of the whole blob."""
     def __init__(
         self,
         *,
         committed_bytes: _builtins.int = ...,
-        complete: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["committed_bytes", b"committed_bytes", "complete", b"complete"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["committed_bytes", b"committed_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -161,6 +174,7 @@ class PublishMetadataRequest(_message.Message):
     role: _builtins.str
     """"root", "targets" or the name of a delegated role."""
     metadata: _builtins.bytes
+    """The file."""
     def __init__(
         self,
         *,
@@ -183,7 +197,9 @@ class PublishMetadataResponse(_message.Message):
     TIMESTAMP_VERSION_FIELD_NUMBER: _builtins.int
     PUBLISHED_FIELD_NUMBER: _builtins.int
     snapshot_version: _builtins.int
+    """Of the snapshot in force now."""
     timestamp_version: _builtins.int
+    """Of the timestamp in force now."""
     @_builtins.property
     def published(self) -> _containers.RepeatedCompositeFieldContainer[Global___Version]:
         """Versions that this made visible."""
@@ -209,6 +225,7 @@ class GetRoleRequest(_message.Message):
 
     ROLE_FIELD_NUMBER: _builtins.int
     role: _builtins.str
+    """As PublishMetadataRequest has it."""
     def __init__(
         self,
         *,
@@ -228,6 +245,7 @@ class GetRoleResponse(_message.Message):
 
     METADATA_FIELD_NUMBER: _builtins.int
     metadata: _builtins.bytes
+    """The file."""
     def __init__(
         self,
         *,
@@ -246,16 +264,24 @@ class ListVersionsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     MODEL_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Of one model; empty for all."""
+    page_size: _builtins.int
+    """At most so many; 0 means the server's default."""
+    page_token: _builtins.str
+    """next_page_token of the page before; empty for the first."""
     def __init__(
         self,
         *,
         model: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -266,16 +292,20 @@ class ListVersionsResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     VERSIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
     @_builtins.property
     def versions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Version]: ...
     def __init__(
         self,
         *,
         versions: _abc.Iterable[Global___Version] | None = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["versions", b"versions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "versions", b"versions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -287,6 +317,7 @@ class GetVersionRequest(_message.Message):
 
     VERSION_FIELD_NUMBER: _builtins.int
     version: _builtins.str
+    """"NAME-VERSION"."""
     def __init__(
         self,
         *,

@@ -38,7 +38,9 @@ class RegistryServiceStub:
     QueryUpload: _grpc.UnaryUnaryMultiCallable[_registry_pb2.QueryUploadRequest, _registry_pb2.QueryUploadResponse]
     """How much of a blob the server has, so that an upload can go on. Repeats safely."""
     UploadBlob: _grpc.StreamUnaryMultiCallable[_registry_pb2.UploadBlobRequest, _registry_pb2.UploadBlobResponse]
-    """The first message has the digest and the offset; the blob exists once its bytes have that digest. Repeats safely."""
+    """The blob exists once its bytes have its digest: then it answers. What a stream brought before it broke off stays.
+    Repeats safely.
+    """
     PublishMetadata: _grpc.UnaryUnaryMultiCallable[_registry_pb2.PublishMetadataRequest, _registry_pb2.PublishMetadataResponse]
     """Root, targets or a delegated role, signed outside. The server checks it as a client would, signs a snapshot and a
     timestamp that name it, and only then shows its versions. The same bytes again change nothing.
@@ -46,7 +48,9 @@ class RegistryServiceStub:
     GetRole: _grpc.UnaryUnaryMultiCallable[_registry_pb2.GetRoleRequest, _registry_pb2.GetRoleResponse]
     """The newest metadata of a role, to be edited and signed outside."""
     ListVersions: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ListVersionsRequest, _registry_pb2.ListVersionsResponse]
+    """By name; versions that are withdrawn are not listed."""
     GetVersion: _grpc.UnaryUnaryMultiCallable[_registry_pb2.GetVersionRequest, _registry_pb2.GetVersionResponse]
+    """Also one that is withdrawn."""
 
 @_typing.type_check_only
 class RegistryServiceAsyncStub(RegistryServiceStub):
@@ -58,7 +62,9 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     QueryUpload: _aio.UnaryUnaryMultiCallable[_registry_pb2.QueryUploadRequest, _registry_pb2.QueryUploadResponse]  # type: ignore[assignment]
     """How much of a blob the server has, so that an upload can go on. Repeats safely."""
     UploadBlob: _aio.StreamUnaryMultiCallable[_registry_pb2.UploadBlobRequest, _registry_pb2.UploadBlobResponse]  # type: ignore[assignment]
-    """The first message has the digest and the offset; the blob exists once its bytes have that digest. Repeats safely."""
+    """The blob exists once its bytes have its digest: then it answers. What a stream brought before it broke off stays.
+    Repeats safely.
+    """
     PublishMetadata: _aio.UnaryUnaryMultiCallable[_registry_pb2.PublishMetadataRequest, _registry_pb2.PublishMetadataResponse]  # type: ignore[assignment]
     """Root, targets or a delegated role, signed outside. The server checks it as a client would, signs a snapshot and a
     timestamp that name it, and only then shows its versions. The same bytes again change nothing.
@@ -66,7 +72,9 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     GetRole: _aio.UnaryUnaryMultiCallable[_registry_pb2.GetRoleRequest, _registry_pb2.GetRoleResponse]  # type: ignore[assignment]
     """The newest metadata of a role, to be edited and signed outside."""
     ListVersions: _aio.UnaryUnaryMultiCallable[_registry_pb2.ListVersionsRequest, _registry_pb2.ListVersionsResponse]  # type: ignore[assignment]
+    """By name; versions that are withdrawn are not listed."""
     GetVersion: _aio.UnaryUnaryMultiCallable[_registry_pb2.GetVersionRequest, _registry_pb2.GetVersionResponse]  # type: ignore[assignment]
+    """Also one that is withdrawn."""
 
 class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
     """Versions of models. A publisher uploads blobs, then TUF targets metadata that it signed with a key the server does not
@@ -87,7 +95,9 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_registry_pb2.UploadBlobRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_registry_pb2.UploadBlobResponse, _abc.Awaitable[_registry_pb2.UploadBlobResponse]]:
-        """The first message has the digest and the offset; the blob exists once its bytes have that digest. Repeats safely."""
+        """The blob exists once its bytes have its digest: then it answers. What a stream brought before it broke off stays.
+        Repeats safely.
+        """
 
     @_abc_1.abstractmethod
     def PublishMetadata(
@@ -112,13 +122,15 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _registry_pb2.ListVersionsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_registry_pb2.ListVersionsResponse, _abc.Awaitable[_registry_pb2.ListVersionsResponse]]: ...
+    ) -> _typing.Union[_registry_pb2.ListVersionsResponse, _abc.Awaitable[_registry_pb2.ListVersionsResponse]]:
+        """By name; versions that are withdrawn are not listed."""
 
     @_abc_1.abstractmethod
     def GetVersion(
         self,
         request: _registry_pb2.GetVersionRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_registry_pb2.GetVersionResponse, _abc.Awaitable[_registry_pb2.GetVersionResponse]]: ...
+    ) -> _typing.Union[_registry_pb2.GetVersionResponse, _abc.Awaitable[_registry_pb2.GetVersionResponse]]:
+        """Also one that is withdrawn."""
 
 def add_RegistryServiceServicer_to_server(servicer: RegistryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

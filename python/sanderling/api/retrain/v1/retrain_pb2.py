@@ -25,45 +25,45 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'sanderling/api/retrain/v1/retrain.proto\x12\x19sanderling.api.retrain.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa3\x01\n\nComparison\x12\x11\n\trows_name\x18\x01 \x01(\t\x12\x0c\n\x04rows\x18\x02 \x01(\r\x12\x19\n\x11\x63hampion_accuracy\x18\x03 \x01(\x01\x12\x1b\n\x13\x63hallenger_accuracy\x18\x04 \x01(\x01\x12\r\n\x05lower\x18\x05 \x01(\x01\x12\r\n\x05upper\x18\x06 \x01(\x01\x12\x0e\n\x06passed\x18\x07 \x01(\x08\x12\x0e\n\x06reason\x18\x08 \x01(\t\"\xbb\x03\n\x03Job\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0c\n\x04slot\x18\x02 \x01(\t\x12\x18\n\x10\x63hampion_version\x18\x03 \x01(\t\x12\x32\n\x05state\x18\x04 \x01(\x0e\x32#.sanderling.api.retrain.v1.JobState\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x0f\n\x07trigger\x18\x06 \x01(\t\x12\x0f\n\x07samples\x18\x07 \x01(\r\x12\x0e\n\x06labels\x18\x08 \x01(\r\x12\x14\n\x0csample_bytes\x18\t \x01(\x04\x12\x12\n\nlabel_cost\x18\n \x01(\x01\x12\x10\n\x08progress\x18\x0b \x01(\x01\x12\x33\n\x04gate\x18\x0c \x03(\x0b\x32%.sanderling.api.retrain.v1.Comparison\x12\x15\n\rdraft_version\x18\r \x01(\t\x12\x14\n\x0c\x64raft_digest\x18\x0e \x01(\x0c\x12+\n\x07\x63reated\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05\x65nded\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08log_tail\x18\x11 \x01(\t\"G\n\x13StartRetrainRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0c\n\x04slot\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"C\n\x14StartRetrainResponse\x12+\n\x03job\x18\x01 \x01(\x0b\x32\x1e.sanderling.api.retrain.v1.Job\"\x1f\n\x0fListJobsRequest\x12\x0c\n\x04slot\x18\x01 \x01(\t\"@\n\x10ListJobsResponse\x12,\n\x04jobs\x18\x01 \x03(\x0b\x32\x1e.sanderling.api.retrain.v1.Job\"\x1f\n\rGetJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"=\n\x0eGetJobResponse\x12+\n\x03job\x18\x01 \x01(\x0b\x32\x1e.sanderling.api.retrain.v1.Job\"<\n\x05Label\x12\x11\n\tdevice_id\x18\x01 \x01(\t\x12\x11\n\tsample_id\x18\x02 \x01(\x04\x12\r\n\x05label\x18\x03 \x01(\t\"e\n\x13ImportLabelsRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x30\n\x06labels\x18\x02 \x03(\x0b\x32 .sanderling.api.retrain.v1.Label\x12\x0c\n\x04\x63ost\x18\x03 \x01(\x01\"T\n\x14ImportLabelsResponse\x12+\n\x03job\x18\x01 \x01(\x0b\x32\x1e.sanderling.api.retrain.v1.Job\x12\x0f\n\x07unknown\x18\x02 \x01(\r\"\x13\n\x11ListDraftsRequest\"D\n\x12ListDraftsResponse\x12.\n\x06\x64rafts\x18\x01 \x03(\x0b\x32\x1e.sanderling.api.retrain.v1.Job\"4\n\x12RejectDraftRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"B\n\x13RejectDraftResponse\x12+\n\x03job\x18\x01 \x01(\x0b\x32\x1e.sanderling.api.retrain.v1.Job*\x80\x02\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14JOB_STATE_COLLECTING\x10\x01\x12\x1d\n\x19JOB_STATE_AWAITING_LABELS\x10\x02\x12\x16\n\x12JOB_STATE_TRAINING\x10\x03\x12\x14\n\x10JOB_STATE_GATING\x10\x04\x12\x13\n\x0fJOB_STATE_DRAFT\x10\x05\x12\x17\n\x13JOB_STATE_PUBLISHED\x10\x06\x12\x15\n\x11JOB_STATE_REFUSED\x10\x07\x12\x14\n\x10JOB_STATE_FAILED\x10\x08\x12\x17\n\x13JOB_STATE_CANCELLED\x10\t2\x8f\x05\n\x0eRetrainService\x12o\n\x0cStartRetrain\x12..sanderling.api.retrain.v1.StartRetrainRequest\x1a/.sanderling.api.retrain.v1.StartRetrainResponse\x12\x63\n\x08ListJobs\x12*.sanderling.api.retrain.v1.ListJobsRequest\x1a+.sanderling.api.retrain.v1.ListJobsResponse\x12]\n\x06GetJob\x12(.sanderling.api.retrain.v1.GetJobRequest\x1a).sanderling.api.retrain.v1.GetJobResponse\x12o\n\x0cImportLabels\x12..sanderling.api.retrain.v1.ImportLabelsRequest\x1a/.sanderling.api.retrain.v1.ImportLabelsResponse\x12i\n\nListDrafts\x12,.sanderling.api.retrain.v1.ListDraftsRequest\x1a-.sanderling.api.retrain.v1.ListDraftsResponse\x12l\n\x0bRejectDraft\x12-.sanderling.api.retrain.v1.RejectDraftRequest\x1a..sanderling.api.retrain.v1.RejectDraftResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'sanderling/api/retrain/v1/retrain.proto\x12\x19sanderling.api.retrain.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa3\x01\n\nComparison\x12\x11\n\trows_name\x18\x01 \x01(\t\x12\x0c\n\x04rows\x18\x02 \x01(\r\x12\x19\n\x11\x63hampion_accuracy\x18\x03 \x01(\x01\x12\x1b\n\x13\x63hallenger_accuracy\x18\x04 \x01(\x01\x12\r\n\x05lower\x18\x05 \x01(\x01\x12\r\n\x05upper\x18\x06 \x01(\x01\x12\x0e\n\x06passed\x18\x07 \x01(\x08\x12\x0e\n\x06reason\x18\x08 \x01(\t\"\xd9\x03\n\x03Job\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0c\n\x04slot\x18\x02 \x01(\t\x12\x18\n\x10\x63hampion_version\x18\x03 \x01(\t\x12\x32\n\x05state\x18\x04 \x01(\x0e\x32#.sanderling.api.retrain.v1.JobState\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x0f\n\x07trigger\x18\x06 \x01(\t\x12\x0f\n\x07samples\x18\x07 \x01(\r\x12\x14\n\x0csample_bytes\x18\x08 \x01(\x04\x12\x16\n\x0esamples_digest\x18\t \x01(\x0c\x12\x0e\n\x06labels\x18\n \x01(\r\x12\x12\n\nlabel_cost\x18\x0b \x01(\x01\x12\x10\n\x08progress\x18\x0c \x01(\x01\x12\x33\n\x04gate\x18\r \x03(\x0b\x32%.sanderling.api.retrain.v1.Comparison\x12\x15\n\rdraft_version\x18\x0e \x01(\t\x12\x14\n\x0c\x64raft_digest\x18\x0f \x01(\x0c\x12.\n\ncreated_at\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08log_tail\x18\x12 \x01(\t\"G\n\x13StartRetrainRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0c\n\x04slot\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"C\n\x14StartRetrainResponse\x12+\n\x03job\x18\x01 \x01(\x0b\x32\x1e.sanderling.api.retrain.v1.Job\"F\n\x0fListJobsRequest\x12\x0c\n\x04slot\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"Y\n\x10ListJobsResponse\x12,\n\x04jobs\x18\x01 \x03(\x0b\x32\x1e.sanderling.api.retrain.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1f\n\rGetJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"=\n\x0eGetJobResponse\x12+\n\x03job\x18\x01 \x01(\x0b\x32\x1e.sanderling.api.retrain.v1.Job\"<\n\x05Label\x12\x11\n\tdevice_id\x18\x01 \x01(\t\x12\x11\n\tsample_id\x18\x02 \x01(\x04\x12\r\n\x05label\x18\x03 \x01(\t\"y\n\x13ImportLabelsRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\x30\n\x06labels\x18\x03 \x03(\x0b\x32 .sanderling.api.retrain.v1.Label\x12\x0c\n\x04\x63ost\x18\x04 \x01(\x01\"T\n\x14ImportLabelsResponse\x12+\n\x03job\x18\x01 \x01(\x0b\x32\x1e.sanderling.api.retrain.v1.Job\x12\x0f\n\x07unknown\x18\x02 \x01(\r\":\n\x11ListDraftsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"]\n\x12ListDraftsResponse\x12.\n\x06\x64rafts\x18\x01 \x03(\x0b\x32\x1e.sanderling.api.retrain.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"4\n\x12RejectDraftRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"B\n\x13RejectDraftResponse\x12+\n\x03job\x18\x01 \x01(\x0b\x32\x1e.sanderling.api.retrain.v1.Job*\x80\x02\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14JOB_STATE_COLLECTING\x10\x01\x12\x1d\n\x19JOB_STATE_AWAITING_LABELS\x10\x02\x12\x16\n\x12JOB_STATE_TRAINING\x10\x03\x12\x14\n\x10JOB_STATE_GATING\x10\x04\x12\x13\n\x0fJOB_STATE_DRAFT\x10\x05\x12\x17\n\x13JOB_STATE_PUBLISHED\x10\x06\x12\x15\n\x11JOB_STATE_REFUSED\x10\x07\x12\x14\n\x10JOB_STATE_FAILED\x10\x08\x12\x17\n\x13JOB_STATE_CANCELLED\x10\t2\x8f\x05\n\x0eRetrainService\x12o\n\x0cStartRetrain\x12..sanderling.api.retrain.v1.StartRetrainRequest\x1a/.sanderling.api.retrain.v1.StartRetrainResponse\x12\x63\n\x08ListJobs\x12*.sanderling.api.retrain.v1.ListJobsRequest\x1a+.sanderling.api.retrain.v1.ListJobsResponse\x12]\n\x06GetJob\x12(.sanderling.api.retrain.v1.GetJobRequest\x1a).sanderling.api.retrain.v1.GetJobResponse\x12o\n\x0cImportLabels\x12..sanderling.api.retrain.v1.ImportLabelsRequest\x1a/.sanderling.api.retrain.v1.ImportLabelsResponse\x12i\n\nListDrafts\x12,.sanderling.api.retrain.v1.ListDraftsRequest\x1a-.sanderling.api.retrain.v1.ListDraftsResponse\x12l\n\x0bRejectDraft\x12-.sanderling.api.retrain.v1.RejectDraftRequest\x1a..sanderling.api.retrain.v1.RejectDraftResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sanderling.api.retrain.v1.retrain_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_JOBSTATE']._serialized_start=1517
-  _globals['_JOBSTATE']._serialized_end=1773
+  _globals['_JOBSTATE']._serialized_start=1695
+  _globals['_JOBSTATE']._serialized_end=1951
   _globals['_COMPARISON']._serialized_start=104
   _globals['_COMPARISON']._serialized_end=267
   _globals['_JOB']._serialized_start=270
-  _globals['_JOB']._serialized_end=713
-  _globals['_STARTRETRAINREQUEST']._serialized_start=715
-  _globals['_STARTRETRAINREQUEST']._serialized_end=786
-  _globals['_STARTRETRAINRESPONSE']._serialized_start=788
-  _globals['_STARTRETRAINRESPONSE']._serialized_end=855
-  _globals['_LISTJOBSREQUEST']._serialized_start=857
-  _globals['_LISTJOBSREQUEST']._serialized_end=888
-  _globals['_LISTJOBSRESPONSE']._serialized_start=890
-  _globals['_LISTJOBSRESPONSE']._serialized_end=954
-  _globals['_GETJOBREQUEST']._serialized_start=956
-  _globals['_GETJOBREQUEST']._serialized_end=987
-  _globals['_GETJOBRESPONSE']._serialized_start=989
-  _globals['_GETJOBRESPONSE']._serialized_end=1050
-  _globals['_LABEL']._serialized_start=1052
-  _globals['_LABEL']._serialized_end=1112
-  _globals['_IMPORTLABELSREQUEST']._serialized_start=1114
-  _globals['_IMPORTLABELSREQUEST']._serialized_end=1215
-  _globals['_IMPORTLABELSRESPONSE']._serialized_start=1217
-  _globals['_IMPORTLABELSRESPONSE']._serialized_end=1301
-  _globals['_LISTDRAFTSREQUEST']._serialized_start=1303
-  _globals['_LISTDRAFTSREQUEST']._serialized_end=1322
-  _globals['_LISTDRAFTSRESPONSE']._serialized_start=1324
-  _globals['_LISTDRAFTSRESPONSE']._serialized_end=1392
-  _globals['_REJECTDRAFTREQUEST']._serialized_start=1394
-  _globals['_REJECTDRAFTREQUEST']._serialized_end=1446
-  _globals['_REJECTDRAFTRESPONSE']._serialized_start=1448
-  _globals['_REJECTDRAFTRESPONSE']._serialized_end=1514
-  _globals['_RETRAINSERVICE']._serialized_start=1776
-  _globals['_RETRAINSERVICE']._serialized_end=2431
+  _globals['_JOB']._serialized_end=743
+  _globals['_STARTRETRAINREQUEST']._serialized_start=745
+  _globals['_STARTRETRAINREQUEST']._serialized_end=816
+  _globals['_STARTRETRAINRESPONSE']._serialized_start=818
+  _globals['_STARTRETRAINRESPONSE']._serialized_end=885
+  _globals['_LISTJOBSREQUEST']._serialized_start=887
+  _globals['_LISTJOBSREQUEST']._serialized_end=957
+  _globals['_LISTJOBSRESPONSE']._serialized_start=959
+  _globals['_LISTJOBSRESPONSE']._serialized_end=1048
+  _globals['_GETJOBREQUEST']._serialized_start=1050
+  _globals['_GETJOBREQUEST']._serialized_end=1081
+  _globals['_GETJOBRESPONSE']._serialized_start=1083
+  _globals['_GETJOBRESPONSE']._serialized_end=1144
+  _globals['_LABEL']._serialized_start=1146
+  _globals['_LABEL']._serialized_end=1206
+  _globals['_IMPORTLABELSREQUEST']._serialized_start=1208
+  _globals['_IMPORTLABELSREQUEST']._serialized_end=1329
+  _globals['_IMPORTLABELSRESPONSE']._serialized_start=1331
+  _globals['_IMPORTLABELSRESPONSE']._serialized_end=1415
+  _globals['_LISTDRAFTSREQUEST']._serialized_start=1417
+  _globals['_LISTDRAFTSREQUEST']._serialized_end=1475
+  _globals['_LISTDRAFTSRESPONSE']._serialized_start=1477
+  _globals['_LISTDRAFTSRESPONSE']._serialized_end=1570
+  _globals['_REJECTDRAFTREQUEST']._serialized_start=1572
+  _globals['_REJECTDRAFTREQUEST']._serialized_end=1624
+  _globals['_REJECTDRAFTRESPONSE']._serialized_start=1626
+  _globals['_REJECTDRAFTRESPONSE']._serialized_end=1692
+  _globals['_RETRAINSERVICE']._serialized_start=1954
+  _globals['_RETRAINSERVICE']._serialized_end=2609
 # @@protoc_insertion_point(module_scope)

@@ -34,11 +34,14 @@ class _JobStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_JobState.Val
     JOB_STATE_DRAFT: _JobState.ValueType  # 5
     """Passed; waits for a signature."""
     JOB_STATE_PUBLISHED: _JobState.ValueType  # 6
+    """The ends. Published: its version is in the registry."""
     JOB_STATE_REFUSED: _JobState.ValueType  # 7
+    """By the gate, or by who should have signed it."""
     JOB_STATE_FAILED: _JobState.ValueType  # 8
     JOB_STATE_CANCELLED: _JobState.ValueType  # 9
 
-class JobState(_JobState, metaclass=_JobStateEnumTypeWrapper): ...
+class JobState(_JobState, metaclass=_JobStateEnumTypeWrapper):
+    """Where a job stands."""
 
 JOB_STATE_UNSPECIFIED: JobState.ValueType  # 0
 JOB_STATE_COLLECTING: JobState.ValueType  # 1
@@ -48,7 +51,9 @@ JOB_STATE_GATING: JobState.ValueType  # 4
 JOB_STATE_DRAFT: JobState.ValueType  # 5
 """Passed; waits for a signature."""
 JOB_STATE_PUBLISHED: JobState.ValueType  # 6
+"""The ends. Published: its version is in the registry."""
 JOB_STATE_REFUSED: JobState.ValueType  # 7
+"""By the gate, or by who should have signed it."""
 JOB_STATE_FAILED: JobState.ValueType  # 8
 JOB_STATE_CANCELLED: JobState.ValueType  # 9
 Global___JobState: _TypeAlias = JobState  # noqa: Y015
@@ -70,13 +75,18 @@ class Comparison(_message.Message):
     rows_name: _builtins.str
     """"holdout", "drifted", or a slice's name."""
     rows: _builtins.int
+    """How many."""
     champion_accuracy: _builtins.float
+    """Share of right answers, in [0, 1]."""
     challenger_accuracy: _builtins.float
+    """Share of right answers, in [0, 1]."""
     lower: _builtins.float
-    """Of the difference, paired."""
+    """The least that the paired difference, challenger less champion, may be."""
     upper: _builtins.float
+    """The most."""
     passed: _builtins.bool
     reason: _builtins.str
+    """One line, with the numbers."""
     def __init__(
         self,
         *,
@@ -99,6 +109,8 @@ Global___Comparison: _TypeAlias = Comparison  # noqa: Y015
 
 @_typing.final
 class Job(_message.Message):
+    """One retraining of a slot's model."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     JOB_ID_FIELD_NUMBER: _builtins.int
@@ -108,37 +120,54 @@ class Job(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     TRIGGER_FIELD_NUMBER: _builtins.int
     SAMPLES_FIELD_NUMBER: _builtins.int
-    LABELS_FIELD_NUMBER: _builtins.int
     SAMPLE_BYTES_FIELD_NUMBER: _builtins.int
+    SAMPLES_DIGEST_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
     LABEL_COST_FIELD_NUMBER: _builtins.int
     PROGRESS_FIELD_NUMBER: _builtins.int
     GATE_FIELD_NUMBER: _builtins.int
     DRAFT_VERSION_FIELD_NUMBER: _builtins.int
     DRAFT_DIGEST_FIELD_NUMBER: _builtins.int
-    CREATED_FIELD_NUMBER: _builtins.int
-    ENDED_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    ENDED_AT_FIELD_NUMBER: _builtins.int
     LOG_TAIL_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     slot: _builtins.str
     champion_version: _builtins.str
+    """"NAME-VERSION" that is to be bettered."""
     state: Global___JobState.ValueType
     reason: _builtins.str
+    """Of the state; one line for a person."""
     trigger: _builtins.str
+    """Who or what asked for it, and why."""
     samples: _builtins.int
-    labels: _builtins.int
+    """Handed in."""
     sample_bytes: _builtins.int
+    """Of these, bytes."""
+    samples_digest: _builtins.bytes
+    """File of the samples to be labelled, .npz; SHA-256, for ReadBlob. Empty before it is written."""
+    labels: _builtins.int
+    """Samples that have one."""
     label_cost: _builtins.float
+    """In the unit of whoever labels."""
     progress: _builtins.float
+    """Of the work under way, in [0, 1]."""
     draft_version: _builtins.str
-    """"NAME-VERSION" that a signature would publish, and its bundle's blob."""
+    """"NAME-VERSION" that a signature would publish; empty before there is a draft."""
     draft_digest: _builtins.bytes
+    """Its bundle; SHA-256, for ReadBlob."""
     log_tail: _builtins.str
+    """The last lines that the trainer or the gate printed."""
     @_builtins.property
-    def gate(self) -> _containers.RepeatedCompositeFieldContainer[Global___Comparison]: ...
+    def gate(self) -> _containers.RepeatedCompositeFieldContainer[Global___Comparison]:
+        """Empty before the gate."""
+
     @_builtins.property
-    def created(self) -> _timestamp_pb2.Timestamp: ...
+    def created_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
-    def ended(self) -> _timestamp_pb2.Timestamp: ...
+    def ended_at(self) -> _timestamp_pb2.Timestamp:
+        """Unset while it is open."""
+
     def __init__(
         self,
         *,
@@ -149,20 +178,21 @@ class Job(_message.Message):
         reason: _builtins.str = ...,
         trigger: _builtins.str = ...,
         samples: _builtins.int = ...,
-        labels: _builtins.int = ...,
         sample_bytes: _builtins.int = ...,
+        samples_digest: _builtins.bytes = ...,
+        labels: _builtins.int = ...,
         label_cost: _builtins.float = ...,
         progress: _builtins.float = ...,
         gate: _abc.Iterable[Global___Comparison] | None = ...,
         draft_version: _builtins.str = ...,
         draft_digest: _builtins.bytes = ...,
-        created: _timestamp_pb2.Timestamp | None = ...,
-        ended: _timestamp_pb2.Timestamp | None = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+        ended_at: _timestamp_pb2.Timestamp | None = ...,
         log_tail: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "ended", b"ended"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "ended_at", b"ended_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["champion_version", b"champion_version", "created", b"created", "draft_digest", b"draft_digest", "draft_version", b"draft_version", "ended", b"ended", "gate", b"gate", "job_id", b"job_id", "label_cost", b"label_cost", "labels", b"labels", "log_tail", b"log_tail", "progress", b"progress", "reason", b"reason", "sample_bytes", b"sample_bytes", "samples", b"samples", "slot", b"slot", "state", b"state", "trigger", b"trigger"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["champion_version", b"champion_version", "created_at", b"created_at", "draft_digest", b"draft_digest", "draft_version", b"draft_version", "ended_at", b"ended_at", "gate", b"gate", "job_id", b"job_id", "label_cost", b"label_cost", "labels", b"labels", "log_tail", b"log_tail", "progress", b"progress", "reason", b"reason", "sample_bytes", b"sample_bytes", "samples", b"samples", "samples_digest", b"samples_digest", "slot", b"slot", "state", b"state", "trigger", b"trigger"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -176,8 +206,10 @@ class StartRetrainRequest(_message.Message):
     SLOT_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
+    """Chosen by the caller; the same again answers with the same job."""
     slot: _builtins.str
     reason: _builtins.str
+    """Goes into Job.trigger."""
     def __init__(
         self,
         *,
@@ -218,15 +250,24 @@ class ListJobsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SLOT_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     slot: _builtins.str
+    """Empty for all."""
+    page_size: _builtins.int
+    """At most so many; 0 means the server's default."""
+    page_token: _builtins.str
+    """next_page_token of the page before; empty for the first."""
     def __init__(
         self,
         *,
         slot: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["slot", b"slot"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "slot", b"slot"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -237,16 +278,20 @@ class ListJobsResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     JOBS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
     @_builtins.property
     def jobs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Job]: ...
     def __init__(
         self,
         *,
         jobs: _abc.Iterable[Global___Job] | None = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["jobs", b"jobs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["jobs", b"jobs", "next_page_token", b"next_page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -293,6 +338,8 @@ Global___GetJobResponse: _TypeAlias = GetJobResponse  # noqa: Y015
 
 @_typing.final
 class Label(_message.Message):
+    """What one sample shows."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     DEVICE_ID_FIELD_NUMBER: _builtins.int
@@ -300,7 +347,9 @@ class Label(_message.Message):
     LABEL_FIELD_NUMBER: _builtins.int
     device_id: _builtins.str
     sample_id: _builtins.int
+    """Sample.sample_id of that device."""
     label: _builtins.str
+    """One of the model's labels, or the number of a class."""
     def __init__(
         self,
         *,
@@ -320,23 +369,30 @@ Global___Label: _TypeAlias = Label  # noqa: Y015
 class ImportLabelsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     JOB_ID_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     COST_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Chosen by the caller; the same again costs nothing more."""
     job_id: _builtins.str
     cost: _builtins.float
+    """Of these labels, at least 0, in the unit of whoever labels."""
     @_builtins.property
-    def labels(self) -> _containers.RepeatedCompositeFieldContainer[Global___Label]: ...
+    def labels(self) -> _containers.RepeatedCompositeFieldContainer[Global___Label]:
+        """At most 100,000."""
+
     def __init__(
         self,
         *,
+        request_id: _builtins.str = ...,
         job_id: _builtins.str = ...,
         labels: _abc.Iterable[Global___Label] | None = ...,
         cost: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "job_id", b"job_id", "labels", b"labels"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "job_id", b"job_id", "labels", b"labels", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -370,12 +426,21 @@ Global___ImportLabelsResponse: _TypeAlias = ImportLabelsResponse  # noqa: Y015
 class ListDraftsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """At most so many; 0 means the server's default."""
+    page_token: _builtins.str
+    """next_page_token of the page before; empty for the first."""
     def __init__(
         self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -386,16 +451,20 @@ class ListDraftsResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DRAFTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
     @_builtins.property
     def drafts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Job]: ...
     def __init__(
         self,
         *,
         drafts: _abc.Iterable[Global___Job] | None = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["drafts", b"drafts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drafts", b"drafts", "next_page_token", b"next_page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -409,6 +478,7 @@ class RejectDraftRequest(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     reason: _builtins.str
+    """Goes into Job.reason."""
     def __init__(
         self,
         *,

@@ -79,33 +79,36 @@ class RetrainServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListJobs(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Oldest first.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetJob(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Fails with INVALID_ARGUMENT if there is none of that id.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ImportLabels(self, request, context):
-        """Labels from a person or a Labeller, by export and import. Repeats safely: the last label of a sample holds.
+        """Labels from a person or a Labeller, by export and import. Repeats safely by request id, by which the cost is counted
+        once; the last label of a sample holds.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListDrafts(self, request, context):
-        """The publisher asks for drafts that passed the gate and await a signature.
+        """The publisher asks for drafts that passed the gate and await a signature; oldest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RejectDraft(self, request, context):
-        """A person or the publisher's policy said no; the draft ends.
+        """A person or the publisher's policy said no; the draft ends. One that has ended is refused.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,13 +36,17 @@ class RetrainServiceStub:
     StartRetrain: _grpc.UnaryUnaryMultiCallable[_retrain_pb2.StartRetrainRequest, _retrain_pb2.StartRetrainResponse]
     """Repeats safely by request id."""
     ListJobs: _grpc.UnaryUnaryMultiCallable[_retrain_pb2.ListJobsRequest, _retrain_pb2.ListJobsResponse]
+    """Oldest first."""
     GetJob: _grpc.UnaryUnaryMultiCallable[_retrain_pb2.GetJobRequest, _retrain_pb2.GetJobResponse]
+    """Fails with INVALID_ARGUMENT if there is none of that id."""
     ImportLabels: _grpc.UnaryUnaryMultiCallable[_retrain_pb2.ImportLabelsRequest, _retrain_pb2.ImportLabelsResponse]
-    """Labels from a person or a Labeller, by export and import. Repeats safely: the last label of a sample holds."""
+    """Labels from a person or a Labeller, by export and import. Repeats safely by request id, by which the cost is counted
+    once; the last label of a sample holds.
+    """
     ListDrafts: _grpc.UnaryUnaryMultiCallable[_retrain_pb2.ListDraftsRequest, _retrain_pb2.ListDraftsResponse]
-    """The publisher asks for drafts that passed the gate and await a signature."""
+    """The publisher asks for drafts that passed the gate and await a signature; oldest first."""
     RejectDraft: _grpc.UnaryUnaryMultiCallable[_retrain_pb2.RejectDraftRequest, _retrain_pb2.RejectDraftResponse]
-    """A person or the publisher's policy said no; the draft ends."""
+    """A person or the publisher's policy said no; the draft ends. One that has ended is refused."""
 
 @_typing.type_check_only
 class RetrainServiceAsyncStub(RetrainServiceStub):
@@ -52,13 +56,17 @@ class RetrainServiceAsyncStub(RetrainServiceStub):
     StartRetrain: _aio.UnaryUnaryMultiCallable[_retrain_pb2.StartRetrainRequest, _retrain_pb2.StartRetrainResponse]  # type: ignore[assignment]
     """Repeats safely by request id."""
     ListJobs: _aio.UnaryUnaryMultiCallable[_retrain_pb2.ListJobsRequest, _retrain_pb2.ListJobsResponse]  # type: ignore[assignment]
+    """Oldest first."""
     GetJob: _aio.UnaryUnaryMultiCallable[_retrain_pb2.GetJobRequest, _retrain_pb2.GetJobResponse]  # type: ignore[assignment]
+    """Fails with INVALID_ARGUMENT if there is none of that id."""
     ImportLabels: _aio.UnaryUnaryMultiCallable[_retrain_pb2.ImportLabelsRequest, _retrain_pb2.ImportLabelsResponse]  # type: ignore[assignment]
-    """Labels from a person or a Labeller, by export and import. Repeats safely: the last label of a sample holds."""
+    """Labels from a person or a Labeller, by export and import. Repeats safely by request id, by which the cost is counted
+    once; the last label of a sample holds.
+    """
     ListDrafts: _aio.UnaryUnaryMultiCallable[_retrain_pb2.ListDraftsRequest, _retrain_pb2.ListDraftsResponse]  # type: ignore[assignment]
-    """The publisher asks for drafts that passed the gate and await a signature."""
+    """The publisher asks for drafts that passed the gate and await a signature; oldest first."""
     RejectDraft: _aio.UnaryUnaryMultiCallable[_retrain_pb2.RejectDraftRequest, _retrain_pb2.RejectDraftResponse]  # type: ignore[assignment]
-    """A person or the publisher's policy said no; the draft ends."""
+    """A person or the publisher's policy said no; the draft ends. One that has ended is refused."""
 
 class RetrainServiceServicer(metaclass=_abc_1.ABCMeta):
     """Central retraining. Every call needs a bearer token and leaves a line in the audit log."""
@@ -76,14 +84,16 @@ class RetrainServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _retrain_pb2.ListJobsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_retrain_pb2.ListJobsResponse, _abc.Awaitable[_retrain_pb2.ListJobsResponse]]: ...
+    ) -> _typing.Union[_retrain_pb2.ListJobsResponse, _abc.Awaitable[_retrain_pb2.ListJobsResponse]]:
+        """Oldest first."""
 
     @_abc_1.abstractmethod
     def GetJob(
         self,
         request: _retrain_pb2.GetJobRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_retrain_pb2.GetJobResponse, _abc.Awaitable[_retrain_pb2.GetJobResponse]]: ...
+    ) -> _typing.Union[_retrain_pb2.GetJobResponse, _abc.Awaitable[_retrain_pb2.GetJobResponse]]:
+        """Fails with INVALID_ARGUMENT if there is none of that id."""
 
     @_abc_1.abstractmethod
     def ImportLabels(
@@ -91,7 +101,9 @@ class RetrainServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _retrain_pb2.ImportLabelsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_retrain_pb2.ImportLabelsResponse, _abc.Awaitable[_retrain_pb2.ImportLabelsResponse]]:
-        """Labels from a person or a Labeller, by export and import. Repeats safely: the last label of a sample holds."""
+        """Labels from a person or a Labeller, by export and import. Repeats safely by request id, by which the cost is counted
+        once; the last label of a sample holds.
+        """
 
     @_abc_1.abstractmethod
     def ListDrafts(
@@ -99,7 +111,7 @@ class RetrainServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _retrain_pb2.ListDraftsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_retrain_pb2.ListDraftsResponse, _abc.Awaitable[_retrain_pb2.ListDraftsResponse]]:
-        """The publisher asks for drafts that passed the gate and await a signature."""
+        """The publisher asks for drafts that passed the gate and await a signature; oldest first."""
 
     @_abc_1.abstractmethod
     def RejectDraft(
@@ -107,6 +119,6 @@ class RetrainServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _retrain_pb2.RejectDraftRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_retrain_pb2.RejectDraftResponse, _abc.Awaitable[_retrain_pb2.RejectDraftResponse]]:
-        """A person or the publisher's policy said no; the draft ends."""
+        """A person or the publisher's policy said no; the draft ends. One that has ended is refused."""
 
 def add_RetrainServiceServicer_to_server(servicer: RetrainServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -22,10 +22,9 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'sanderling/api/retrain/v1/samples.proto\x12\x19sanderling.api.retrain.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf5\x02\n\x06Sample\x12\x11\n\tsample_id\x18\x01 \x01(\x04\x12\x0c\n\x04slot\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0e\n\x06window\x18\x04 \x01(\x04\x12)\n\x05taken\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12=\n\x06inputs\x18\x06 \x03(\x0b\x32-.sanderling.api.retrain.v1.Sample.InputsEntry\x12?\n\x07outputs\x18\x07 \x03(\x0b\x32..sanderling.api.retrain.v1.Sample.OutputsEntry\x12\x0f\n\x07uniform\x18\x08 \x01(\x08\x12\x0e\n\x06weight\x18\t \x01(\x01\x1a-\n\x0bInputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\x1a.\n\x0cOutputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"J\n\x14UploadSamplesRequest\x12\x32\n\x07samples\x18\x01 \x03(\x0b\x32!.sanderling.api.retrain.v1.Sample\"U\n\x15UploadSamplesResponse\x12\x1c\n\x14\x63ommitted_sample_ids\x18\x01 \x03(\x04\x12\x1e\n\x16remaining_budget_bytes\x18\x02 \x01(\x04\x32\x83\x01\n\rSampleService\x12r\n\rUploadSamples\x12/.sanderling.api.retrain.v1.UploadSamplesRequest\x1a\x30.sanderling.api.retrain.v1.UploadSamplesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'sanderling/api/retrain/v1/samples.proto\x12\x19sanderling.api.retrain.v1\"\xd9\x01\n\x06Sample\x12\x11\n\tsample_id\x18\x01 \x01(\x04\x12\x0c\n\x04slot\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0e\n\x06window\x18\x04 \x01(\x04\x12=\n\x06inputs\x18\x05 \x03(\x0b\x32-.sanderling.api.retrain.v1.Sample.InputsEntry\x12\x0f\n\x07uniform\x18\x06 \x01(\x08\x12\x0e\n\x06weight\x18\x07 \x01(\x01\x1a-\n\x0bInputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"J\n\x14UploadSamplesRequest\x12\x32\n\x07samples\x18\x01 \x03(\x0b\x32!.sanderling.api.retrain.v1.Sample\"U\n\x15UploadSamplesResponse\x12\x1c\n\x14\x63ommitted_sample_ids\x18\x01 \x03(\x04\x12\x1e\n\x16remaining_budget_bytes\x18\x02 \x01(\x04\x32\x83\x01\n\rSampleService\x12r\n\rUploadSamples\x12/.sanderling.api.retrain.v1.UploadSamplesRequest\x1a\x30.sanderling.api.retrain.v1.UploadSamplesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,18 +33,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SAMPLE_INPUTSENTRY']._loaded_options = None
   _globals['_SAMPLE_INPUTSENTRY']._serialized_options = b'8\001'
-  _globals['_SAMPLE_OUTPUTSENTRY']._loaded_options = None
-  _globals['_SAMPLE_OUTPUTSENTRY']._serialized_options = b'8\001'
-  _globals['_SAMPLE']._serialized_start=104
-  _globals['_SAMPLE']._serialized_end=477
-  _globals['_SAMPLE_INPUTSENTRY']._serialized_start=384
-  _globals['_SAMPLE_INPUTSENTRY']._serialized_end=429
-  _globals['_SAMPLE_OUTPUTSENTRY']._serialized_start=431
-  _globals['_SAMPLE_OUTPUTSENTRY']._serialized_end=477
-  _globals['_UPLOADSAMPLESREQUEST']._serialized_start=479
-  _globals['_UPLOADSAMPLESREQUEST']._serialized_end=553
-  _globals['_UPLOADSAMPLESRESPONSE']._serialized_start=555
-  _globals['_UPLOADSAMPLESRESPONSE']._serialized_end=640
-  _globals['_SAMPLESERVICE']._serialized_start=643
-  _globals['_SAMPLESERVICE']._serialized_end=774
+  _globals['_SAMPLE']._serialized_start=71
+  _globals['_SAMPLE']._serialized_end=288
+  _globals['_SAMPLE_INPUTSENTRY']._serialized_start=243
+  _globals['_SAMPLE_INPUTSENTRY']._serialized_end=288
+  _globals['_UPLOADSAMPLESREQUEST']._serialized_start=290
+  _globals['_UPLOADSAMPLESREQUEST']._serialized_end=364
+  _globals['_UPLOADSAMPLESRESPONSE']._serialized_start=366
+  _globals['_UPLOADSAMPLESRESPONSE']._serialized_end=451
+  _globals['_SAMPLESERVICE']._serialized_start=454
+  _globals['_SAMPLESERVICE']._serialized_end=585
 # @@protoc_insertion_point(module_scope)

@@ -6,7 +6,6 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
@@ -21,7 +20,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Sample(_message.Message):
-    """One row that a device kept."""
+    """One row that a device kept. What the model said of it is not sent: a prediction must never become a label."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -45,53 +44,27 @@ class Sample(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-    @_typing.final
-    class OutputsEntry(_message.Message):
-        DESCRIPTOR: _descriptor.Descriptor
-
-        KEY_FIELD_NUMBER: _builtins.int
-        VALUE_FIELD_NUMBER: _builtins.int
-        key: _builtins.str
-        value: _builtins.bytes
-        def __init__(
-            self,
-            *,
-            key: _builtins.str = ...,
-            value: _builtins.bytes = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
-
     SAMPLE_ID_FIELD_NUMBER: _builtins.int
     SLOT_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     WINDOW_FIELD_NUMBER: _builtins.int
-    TAKEN_FIELD_NUMBER: _builtins.int
     INPUTS_FIELD_NUMBER: _builtins.int
-    OUTPUTS_FIELD_NUMBER: _builtins.int
     UNIFORM_FIELD_NUMBER: _builtins.int
     WEIGHT_FIELD_NUMBER: _builtins.int
     sample_id: _builtins.int
-    """Chosen by the device; unique there."""
+    """Chosen by the device, below 2^63; unique there for ever."""
     slot: _builtins.str
     version: _builtins.str
+    """"NAME-VERSION" that answered it."""
     window: _builtins.int
+    """In which it was seen (DriftWindow.window)."""
     uniform: _builtins.bool
     """True for the uniform share, false for the one weighted by drift."""
     weight: _builtins.float
-    """1 / (chance of having been kept)."""
-    @_builtins.property
-    def taken(self) -> _timestamp_pb2.Timestamp: ...
+    """1 / (chance of having been kept), at least 1."""
     @_builtins.property
     def inputs(self) -> _containers.ScalarMap[_builtins.str, _builtins.bytes]:
-        """By input name: the row as an .npy file, no pickle."""
-
-    @_builtins.property
-    def outputs(self) -> _containers.ScalarMap[_builtins.str, _builtins.bytes]:
-        """What the model said, for selection only; never a label."""
+        """By input name: the row as an .npy file, no pickle, without the batch axis."""
 
     def __init__(
         self,
@@ -100,15 +73,13 @@ class Sample(_message.Message):
         slot: _builtins.str = ...,
         version: _builtins.str = ...,
         window: _builtins.int = ...,
-        taken: _timestamp_pb2.Timestamp | None = ...,
         inputs: _abc.Mapping[_builtins.str, _builtins.bytes] | None = ...,
-        outputs: _abc.Mapping[_builtins.str, _builtins.bytes] | None = ...,
         uniform: _builtins.bool = ...,
         weight: _builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["taken", b"taken"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["inputs", b"inputs", "outputs", b"outputs", "sample_id", b"sample_id", "slot", b"slot", "taken", b"taken", "uniform", b"uniform", "version", b"version", "weight", b"weight", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["inputs", b"inputs", "sample_id", b"sample_id", "slot", b"slot", "uniform", b"uniform", "version", b"version", "weight", b"weight", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -120,7 +91,9 @@ class UploadSamplesRequest(_message.Message):
 
     SAMPLES_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def samples(self) -> _containers.RepeatedCompositeFieldContainer[Global___Sample]: ...
+    def samples(self) -> _containers.RepeatedCompositeFieldContainer[Global___Sample]:
+        """At most 1,000."""
+
     def __init__(
         self,
         *,
@@ -143,7 +116,9 @@ class UploadSamplesResponse(_message.Message):
     remaining_budget_bytes: _builtins.int
     """What the device may still send; 0 means stop."""
     @_builtins.property
-    def committed_sample_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def committed_sample_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The device may forget these."""
+
     def __init__(
         self,
         *,

@@ -47,7 +47,7 @@ class SampleServiceServicer(object):
     """
 
     def UploadSamples(self, request, context):
-        """The agent calls it when the fleet asked for samples. Repeats safely by (device, sample id).
+        """The agent calls it after a check-in, when the fleet asked for samples. Repeats safely by (device, sample id).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

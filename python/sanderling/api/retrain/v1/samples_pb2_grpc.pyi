@@ -34,7 +34,7 @@ class SampleServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> SampleServiceAsyncStub: ...
     UploadSamples: _grpc.UnaryUnaryMultiCallable[_samples_pb2.UploadSamplesRequest, _samples_pb2.UploadSamplesResponse]
-    """The agent calls it when the fleet asked for samples. Repeats safely by (device, sample id)."""
+    """The agent calls it after a check-in, when the fleet asked for samples. Repeats safely by (device, sample id)."""
 
 @_typing.type_check_only
 class SampleServiceAsyncStub(SampleServiceStub):
@@ -42,7 +42,7 @@ class SampleServiceAsyncStub(SampleServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     UploadSamples: _aio.UnaryUnaryMultiCallable[_samples_pb2.UploadSamplesRequest, _samples_pb2.UploadSamplesResponse]  # type: ignore[assignment]
-    """The agent calls it when the fleet asked for samples. Repeats safely by (device, sample id)."""
+    """The agent calls it after a check-in, when the fleet asked for samples. Repeats safely by (device, sample id)."""
 
 class SampleServiceServicer(metaclass=_abc_1.ABCMeta):
     """How devices hand in samples, over mutual TLS."""
@@ -53,6 +53,6 @@ class SampleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _samples_pb2.UploadSamplesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_samples_pb2.UploadSamplesResponse, _abc.Awaitable[_samples_pb2.UploadSamplesResponse]]:
-        """The agent calls it when the fleet asked for samples. Repeats safely by (device, sample id)."""
+        """The agent calls it after a check-in, when the fleet asked for samples. Repeats safely by (device, sample id)."""
 
 def add_SampleServiceServicer_to_server(servicer: SampleServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -80,9 +80,11 @@ class _ResultCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ResultCode
     DESCRIPTOR: _descriptor.EnumDescriptor
     RESULT_CODE_UNSPECIFIED: _ResultCode.ValueType  # 0
     RESULT_CODE_OK: _ResultCode.ValueType  # 1
+    """Committed."""
     RESULT_CODE_INCOMPATIBLE: _ResultCode.ValueType  # 2
     """The manifest says that it does not run here; `detail` names the field."""
     RESULT_CODE_NO_SPACE: _ResultCode.ValueType  # 3
+    """On the device's disk, or in its quota."""
     RESULT_CODE_FETCH_FAILED: _ResultCode.ValueType  # 4
     """Blobs or metadata could not be had in time."""
     RESULT_CODE_INTEGRITY: _ResultCode.ValueType  # 5
@@ -92,11 +94,17 @@ class _ResultCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ResultCode
     RESULT_CODE_SELFTEST_FAILED: _ResultCode.ValueType  # 7
     """Golden samples came out differently, or too slowly."""
     RESULT_CODE_CRASH: _ResultCode.ValueType  # 8
+    """The runner ended by itself."""
     RESULT_CODE_HANG: _ResultCode.ValueType  # 9
+    """The runner did not answer in time."""
     RESULT_CODE_LATENCY: _ResultCode.ValueType  # 10
+    """p95 too far above the incumbent's."""
     RESULT_CODE_CONFIDENCE: _ResultCode.ValueType  # 11
+    """Too far below the incumbent's."""
     RESULT_CODE_PROBATION_TIMEOUT: _ResultCode.ValueType  # 12
+    """Too few rows came by the deadline."""
     RESULT_CODE_SUPERSEDED: _ResultCode.ValueType  # 13
+    """A newer desired state came first."""
     RESULT_CODE_INTERNAL: _ResultCode.ValueType  # 14
     """The agent met a state that it cannot go on from."""
 
@@ -105,9 +113,11 @@ class ResultCode(_ResultCode, metaclass=_ResultCodeEnumTypeWrapper):
 
 RESULT_CODE_UNSPECIFIED: ResultCode.ValueType  # 0
 RESULT_CODE_OK: ResultCode.ValueType  # 1
+"""Committed."""
 RESULT_CODE_INCOMPATIBLE: ResultCode.ValueType  # 2
 """The manifest says that it does not run here; `detail` names the field."""
 RESULT_CODE_NO_SPACE: ResultCode.ValueType  # 3
+"""On the device's disk, or in its quota."""
 RESULT_CODE_FETCH_FAILED: ResultCode.ValueType  # 4
 """Blobs or metadata could not be had in time."""
 RESULT_CODE_INTEGRITY: ResultCode.ValueType  # 5
@@ -117,11 +127,17 @@ RESULT_CODE_BUILD_FAILED: ResultCode.ValueType  # 6
 RESULT_CODE_SELFTEST_FAILED: ResultCode.ValueType  # 7
 """Golden samples came out differently, or too slowly."""
 RESULT_CODE_CRASH: ResultCode.ValueType  # 8
+"""The runner ended by itself."""
 RESULT_CODE_HANG: ResultCode.ValueType  # 9
+"""The runner did not answer in time."""
 RESULT_CODE_LATENCY: ResultCode.ValueType  # 10
+"""p95 too far above the incumbent's."""
 RESULT_CODE_CONFIDENCE: ResultCode.ValueType  # 11
+"""Too far below the incumbent's."""
 RESULT_CODE_PROBATION_TIMEOUT: ResultCode.ValueType  # 12
+"""Too few rows came by the deadline."""
 RESULT_CODE_SUPERSEDED: ResultCode.ValueType  # 13
+"""A newer desired state came first."""
 RESULT_CODE_INTERNAL: ResultCode.ValueType  # 14
 """The agent met a state that it cannot go on from."""
 Global___ResultCode: _TypeAlias = ResultCode  # noqa: Y015
@@ -135,7 +151,9 @@ class ResultId(_message.Message):
     ASSIGNMENT_ID_FIELD_NUMBER: _builtins.int
     ATTEMPT_FIELD_NUMBER: _builtins.int
     assignment_id: _builtins.str
+    """Of DesiredSlot."""
     attempt: _builtins.int
+    """Of DesiredSlot."""
     def __init__(
         self,
         *,
@@ -162,11 +180,12 @@ class AssignmentResult(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     CODE_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
-    ENDED_FIELD_NUMBER: _builtins.int
+    ENDED_AT_FIELD_NUMBER: _builtins.int
     CANDIDATE_FIELD_NUMBER: _builtins.int
     INCUMBENT_FIELD_NUMBER: _builtins.int
     slot: _builtins.str
     version: _builtins.str
+    """"NAME-VERSION" that was to be installed."""
     state: Global___AssignmentState.ValueType
     """COMMITTED, DISCARDED, REVERTED or SUPERSEDED."""
     code: Global___ResultCode.ValueType
@@ -175,9 +194,13 @@ class AssignmentResult(_message.Message):
     @_builtins.property
     def id(self) -> Global___ResultId: ...
     @_builtins.property
-    def ended(self) -> _timestamp_pb2.Timestamp: ...
+    def ended_at(self) -> _timestamp_pb2.Timestamp:
+        """The device's clock."""
+
     @_builtins.property
-    def candidate(self) -> Global___Measurements: ...
+    def candidate(self) -> Global___Measurements:
+        """The version that was on trial."""
+
     @_builtins.property
     def incumbent(self) -> Global___Measurements:
         """The version that was active before, in the same time."""
@@ -191,13 +214,13 @@ class AssignmentResult(_message.Message):
         state: Global___AssignmentState.ValueType = ...,
         code: Global___ResultCode.ValueType = ...,
         detail: _builtins.str = ...,
-        ended: _timestamp_pb2.Timestamp | None = ...,
+        ended_at: _timestamp_pb2.Timestamp | None = ...,
         candidate: Global___Measurements | None = ...,
         incumbent: Global___Measurements | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["candidate", b"candidate", "ended", b"ended", "id", b"id", "incumbent", b"incumbent"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["candidate", b"candidate", "ended_at", b"ended_at", "id", b"id", "incumbent", b"incumbent"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidate", b"candidate", "code", b"code", "detail", b"detail", "ended", b"ended", "id", b"id", "incumbent", b"incumbent", "slot", b"slot", "state", b"state", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidate", b"candidate", "code", b"code", "detail", b"detail", "ended_at", b"ended_at", "id", b"id", "incumbent", b"incumbent", "slot", b"slot", "state", b"state", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -217,9 +240,13 @@ class Measurements(_message.Message):
     MEAN_CONFIDENCE_FIELD_NUMBER: _builtins.int
     CONFIDENCE_EVIDENCE_FIELD_NUMBER: _builtins.int
     rows: _builtins.int
+    """Answered."""
     errors: _builtins.int
+    """Requests that failed."""
     crashes: _builtins.int
+    """Of its runner."""
     latency_p95_us: _builtins.float
+    """Of a run."""
     golden_score: _builtins.float
     """Of self-test: share of golden samples within tolerance."""
     mean_confidence: _builtins.float

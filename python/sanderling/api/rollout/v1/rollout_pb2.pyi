@@ -33,19 +33,24 @@ class _RolloutStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RolloutS
     ROLLOUT_STATE_PAUSED: _RolloutState.ValueType  # 2
     """By an operator, a breach, or a gate that could not decide by its deadline; `reason` says which."""
     ROLLOUT_STATE_SUCCEEDED: _RolloutState.ValueType  # 3
+    """The ends, but for ROLLING_BACK. Succeeded: all stages are passed."""
     ROLLOUT_STATE_ABORTED: _RolloutState.ValueType  # 4
     ROLLOUT_STATE_ROLLING_BACK: _RolloutState.ValueType  # 5
+    """Devices have yet to return to their former versions."""
     ROLLOUT_STATE_ROLLED_BACK: _RolloutState.ValueType  # 6
 
-class RolloutState(_RolloutState, metaclass=_RolloutStateEnumTypeWrapper): ...
+class RolloutState(_RolloutState, metaclass=_RolloutStateEnumTypeWrapper):
+    """Where a rollout stands."""
 
 ROLLOUT_STATE_UNSPECIFIED: RolloutState.ValueType  # 0
 ROLLOUT_STATE_RUNNING: RolloutState.ValueType  # 1
 ROLLOUT_STATE_PAUSED: RolloutState.ValueType  # 2
 """By an operator, a breach, or a gate that could not decide by its deadline; `reason` says which."""
 ROLLOUT_STATE_SUCCEEDED: RolloutState.ValueType  # 3
+"""The ends, but for ROLLING_BACK. Succeeded: all stages are passed."""
 ROLLOUT_STATE_ABORTED: RolloutState.ValueType  # 4
 ROLLOUT_STATE_ROLLING_BACK: RolloutState.ValueType  # 5
+"""Devices have yet to return to their former versions."""
 ROLLOUT_STATE_ROLLED_BACK: RolloutState.ValueType  # 6
 Global___RolloutState: _TypeAlias = RolloutState  # noqa: Y015
 
@@ -68,7 +73,8 @@ class _StageStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StageState
     STAGE_STATE_INCONCLUSIVE: _StageState.ValueType  # 7
     """Undecided at the deadline."""
 
-class StageState(_StageState, metaclass=_StageStateEnumTypeWrapper): ...
+class StageState(_StageState, metaclass=_StageStateEnumTypeWrapper):
+    """Where a stage stands."""
 
 STAGE_STATE_UNSPECIFIED: StageState.ValueType  # 0
 STAGE_STATE_PENDING: StageState.ValueType  # 1
@@ -95,7 +101,8 @@ class _OnBreachEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OnBreach.Val
     ON_BREACH_ABORT: _OnBreach.ValueType  # 2
     ON_BREACH_ROLL_BACK: _OnBreach.ValueType  # 3
 
-class OnBreach(_OnBreach, metaclass=_OnBreachEnumTypeWrapper): ...
+class OnBreach(_OnBreach, metaclass=_OnBreachEnumTypeWrapper):
+    """What a rollout does by itself when a gate is breached."""
 
 ON_BREACH_UNSPECIFIED: OnBreach.ValueType  # 0
 ON_BREACH_PAUSE: OnBreach.ValueType  # 1
@@ -111,23 +118,38 @@ class _MetricEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Metric.ValueTy
     DESCRIPTOR: _descriptor.EnumDescriptor
     METRIC_UNSPECIFIED: _Metric.ValueType  # 0
     METRIC_FAILURES: _Metric.ValueType  # 1
+    """Devices on which the version failed, of those that attempted it."""
     METRIC_CRASHES: _Metric.ValueType  # 2
+    """Of the version's runner, per row of metrics."""
     METRIC_LATENCY_P95: _Metric.ValueType  # 3
+    """Microseconds; compared by ratio."""
     METRIC_GOLDEN_SCORE: _Metric.ValueType  # 4
+    """Share of golden samples within tolerance; lower is worse."""
     METRIC_CONFIDENCE: _Metric.ValueType  # 5
+    """Mean of the largest probability, in [0, 1]; lower is worse."""
     METRIC_DRIFT: _Metric.ValueType  # 6
+    """1 in a window that the device judged as moved, else 0."""
     METRIC_OUTCOMES: _Metric.ValueType  # 7
+    """Share of right answers, where the application knows; lower is worse."""
 
-class Metric(_Metric, metaclass=_MetricEnumTypeWrapper): ...
+class Metric(_Metric, metaclass=_MetricEnumTypeWrapper):
+    """What a gate looks at."""
 
 METRIC_UNSPECIFIED: Metric.ValueType  # 0
 METRIC_FAILURES: Metric.ValueType  # 1
+"""Devices on which the version failed, of those that attempted it."""
 METRIC_CRASHES: Metric.ValueType  # 2
+"""Of the version's runner, per row of metrics."""
 METRIC_LATENCY_P95: Metric.ValueType  # 3
+"""Microseconds; compared by ratio."""
 METRIC_GOLDEN_SCORE: Metric.ValueType  # 4
+"""Share of golden samples within tolerance; lower is worse."""
 METRIC_CONFIDENCE: Metric.ValueType  # 5
+"""Mean of the largest probability, in [0, 1]; lower is worse."""
 METRIC_DRIFT: Metric.ValueType  # 6
+"""1 in a window that the device judged as moved, else 0."""
 METRIC_OUTCOMES: Metric.ValueType  # 7
+"""Share of right answers, where the application knows; lower is worse."""
 Global___Metric: _TypeAlias = Metric  # noqa: Y015
 
 class _GateDecision:
@@ -142,7 +164,8 @@ class _GateDecisionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_GateDeci
     GATE_DECISION_UNDECIDED: _GateDecision.ValueType  # 3
     """Not enough is known yet. It never passes by itself."""
 
-class GateDecision(_GateDecision, metaclass=_GateDecisionEnumTypeWrapper): ...
+class GateDecision(_GateDecision, metaclass=_GateDecisionEnumTypeWrapper):
+    """What a gate says."""
 
 GATE_DECISION_UNSPECIFIED: GateDecision.ValueType  # 0
 GATE_DECISION_PASS: GateDecision.ValueType  # 1
@@ -153,6 +176,8 @@ Global___GateDecision: _TypeAlias = GateDecision  # noqa: Y015
 
 @_typing.final
 class Stage(_message.Message):
+    """One step of a rollout."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
@@ -163,18 +188,23 @@ class Stage(_message.Message):
     GATES_FIELD_NUMBER: _builtins.int
     HOLD_FIELD_NUMBER: _builtins.int
     name: _builtins.str
+    """"canary"; for people."""
     count: _builtins.int
     percent: _builtins.float
     hold: _builtins.bool
     """Wait for PromoteRollout when all gates are passed."""
     @_builtins.property
-    def soak(self) -> _duration_pb2.Duration: ...
-    @_builtins.property
-    def deadline(self) -> _duration_pb2.Duration:
-        """From activation; then the stage is inconclusive."""
+    def soak(self) -> _duration_pb2.Duration:
+        """How long it is watched once enough devices have the version."""
 
     @_builtins.property
-    def gates(self) -> _containers.RepeatedCompositeFieldContainer[Global___Gate]: ...
+    def deadline(self) -> _duration_pb2.Duration:
+        """From activation; then the stage is inconclusive. Unset means the server's default."""
+
+    @_builtins.property
+    def gates(self) -> _containers.RepeatedCompositeFieldContainer[Global___Gate]:
+        """All must pass."""
+
     def __init__(
         self,
         *,
@@ -198,6 +228,8 @@ Global___Stage: _TypeAlias = Stage  # noqa: Y015
 
 @_typing.final
 class Gate(_message.Message):
+    """What must hold before a stage passes."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     HARD_LIMIT_FIELD_NUMBER: _builtins.int
@@ -232,10 +264,11 @@ class HardLimit(_message.Message):
     COUNT_FIELD_NUMBER: _builtins.int
     SHARE_FIELD_NUMBER: _builtins.int
     metric: Global___Metric.ValueType
+    """FAILURES, CRASHES or DRIFT; unspecified means FAILURES."""
     count: _builtins.int
-    """Breached at so many devices..."""
+    """Breached at so many devices; 0 means 2."""
     share: _builtins.float
-    """...or at this share of the devices that attempted, once two have."""
+    """Breached at this share of the devices that attempted, in (0, 1], once two have; 0 means 0.5."""
     def __init__(
         self,
         *,
@@ -261,10 +294,11 @@ class Comparison(_message.Message):
     MARGIN_FIELD_NUMBER: _builtins.int
     ALPHA_FIELD_NUMBER: _builtins.int
     metric: Global___Metric.ValueType
+    """Any but FAILURES, which the control group cannot have."""
     margin: _builtins.float
-    """How much worse than the control's median is tolerated: a ratio for latency, a difference for others."""
+    """How much worse than the control's median is tolerated: a ratio of at least 1 for latency, a difference for others."""
     alpha: _builtins.float
-    """Chance of a breach that is none, over all looks."""
+    """Chance of a breach that is none, over all looks, in (0, 1); 0 means 0.05."""
     def __init__(
         self,
         *,
@@ -282,6 +316,8 @@ Global___Comparison: _TypeAlias = Comparison  # noqa: Y015
 
 @_typing.final
 class GateStatus(_message.Message):
+    """How a gate stands."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     GATE_FIELD_NUMBER: _builtins.int
@@ -292,19 +328,26 @@ class GateStatus(_message.Message):
     CANDIDATES_FIELD_NUMBER: _builtins.int
     CONTROLS_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
-    JUDGED_FIELD_NUMBER: _builtins.int
+    JUDGED_AT_FIELD_NUMBER: _builtins.int
     decision: Global___GateDecision.ValueType
     estimate: _builtins.float
-    """Of the difference, in the metric's unit; all 0 where none exists yet."""
+    """Of the share of devices (hard limit) or of the shift, a ratio for latency; 0 while there is none, as are its bounds."""
     lower: _builtins.float
+    """The least that it may be; for a hard limit if nothing more goes wrong."""
     upper: _builtins.float
+    """The most; for a hard limit if everything that is outstanding goes wrong."""
     candidates: _builtins.int
+    """Devices with the version that this rests on."""
     controls: _builtins.int
+    """Devices of the control group that this rests on."""
     reason: _builtins.str
+    """One line, with the numbers."""
     @_builtins.property
     def gate(self) -> Global___Gate: ...
     @_builtins.property
-    def judged(self) -> _timestamp_pb2.Timestamp: ...
+    def judged_at(self) -> _timestamp_pb2.Timestamp:
+        """Unset before the first time."""
+
     def __init__(
         self,
         *,
@@ -316,11 +359,11 @@ class GateStatus(_message.Message):
         candidates: _builtins.int = ...,
         controls: _builtins.int = ...,
         reason: _builtins.str = ...,
-        judged: _timestamp_pb2.Timestamp | None = ...,
+        judged_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["gate", b"gate", "judged", b"judged"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["gate", b"gate", "judged_at", b"judged_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "controls", b"controls", "decision", b"decision", "estimate", b"estimate", "gate", b"gate", "judged", b"judged", "lower", b"lower", "reason", b"reason", "upper", b"upper"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "controls", b"controls", "decision", b"decision", "estimate", b"estimate", "gate", b"gate", "judged_at", b"judged_at", "lower", b"lower", "reason", b"reason", "upper", b"upper"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -328,6 +371,8 @@ Global___GateStatus: _TypeAlias = GateStatus  # noqa: Y015
 
 @_typing.final
 class StageStatus(_message.Message):
+    """How a stage stands."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     STAGE_FIELD_NUMBER: _builtins.int
@@ -337,21 +382,31 @@ class StageStatus(_message.Message):
     ATTEMPTED_FIELD_NUMBER: _builtins.int
     COMMITTED_FIELD_NUMBER: _builtins.int
     FAILED_FIELD_NUMBER: _builtins.int
-    ACTIVATED_FIELD_NUMBER: _builtins.int
-    ENDED_FIELD_NUMBER: _builtins.int
+    ACTIVATED_AT_FIELD_NUMBER: _builtins.int
+    ENDED_AT_FIELD_NUMBER: _builtins.int
     state: Global___StageState.ValueType
     devices: _builtins.int
+    """How many devices joined in this stage, as the next three count."""
     attempted: _builtins.int
+    """Have begun with the version itself."""
     committed: _builtins.int
+    """Have it now."""
     failed: _builtins.int
+    """Refused it, took it back or did not report in time."""
     @_builtins.property
     def stage(self) -> Global___Stage: ...
     @_builtins.property
-    def gates(self) -> _containers.RepeatedCompositeFieldContainer[Global___GateStatus]: ...
+    def gates(self) -> _containers.RepeatedCompositeFieldContainer[Global___GateStatus]:
+        """In the order of stage.gates."""
+
     @_builtins.property
-    def activated(self) -> _timestamp_pb2.Timestamp: ...
+    def activated_at(self) -> _timestamp_pb2.Timestamp:
+        """Unset before."""
+
     @_builtins.property
-    def ended(self) -> _timestamp_pb2.Timestamp: ...
+    def ended_at(self) -> _timestamp_pb2.Timestamp:
+        """Unset before."""
+
     def __init__(
         self,
         *,
@@ -362,12 +417,12 @@ class StageStatus(_message.Message):
         attempted: _builtins.int = ...,
         committed: _builtins.int = ...,
         failed: _builtins.int = ...,
-        activated: _timestamp_pb2.Timestamp | None = ...,
-        ended: _timestamp_pb2.Timestamp | None = ...,
+        activated_at: _timestamp_pb2.Timestamp | None = ...,
+        ended_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["activated", b"activated", "ended", b"ended", "stage", b"stage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activated_at", b"activated_at", "ended_at", b"ended_at", "stage", b"stage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activated", b"activated", "attempted", b"attempted", "committed", b"committed", "devices", b"devices", "ended", b"ended", "failed", b"failed", "gates", b"gates", "stage", b"stage", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activated_at", b"activated_at", "attempted", b"attempted", "committed", b"committed", "devices", b"devices", "ended_at", b"ended_at", "failed", b"failed", "gates", b"gates", "stage", b"stage", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -375,6 +430,8 @@ Global___StageStatus: _TypeAlias = StageStatus  # noqa: Y015
 
 @_typing.final
 class Assignment(_message.Message):
+    """One device in a rollout."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ASSIGNMENT_ID_FIELD_NUMBER: _builtins.int
@@ -385,23 +442,34 @@ class Assignment(_message.Message):
     DETAIL_FIELD_NUMBER: _builtins.int
     ATTEMPT_FIELD_NUMBER: _builtins.int
     FORMER_VERSION_FIELD_NUMBER: _builtins.int
-    OFFERED_FIELD_NUMBER: _builtins.int
-    DEADLINE_FIELD_NUMBER: _builtins.int
-    ENDED_FIELD_NUMBER: _builtins.int
+    OFFERED_AT_FIELD_NUMBER: _builtins.int
+    DEADLINE_AT_FIELD_NUMBER: _builtins.int
+    ENDED_AT_FIELD_NUMBER: _builtins.int
     assignment_id: _builtins.str
     device_id: _builtins.str
     stage: _builtins.int
+    """Index in Rollout.stages of the one in which it joined."""
     state: _assignment_pb2.AssignmentState.ValueType
     code: _assignment_pb2.ResultCode.ValueType
+    """Unspecified while it has not ended."""
     detail: _builtins.str
+    """One line for a person."""
     attempt: _builtins.int
+    """From 1; 0 before the first offer."""
     former_version: _builtins.str
+    """"NAME-VERSION" that the device had before; empty for none."""
     @_builtins.property
-    def offered(self) -> _timestamp_pb2.Timestamp: ...
+    def offered_at(self) -> _timestamp_pb2.Timestamp:
+        """Unset before."""
+
     @_builtins.property
-    def deadline(self) -> _timestamp_pb2.Timestamp: ...
+    def deadline_at(self) -> _timestamp_pb2.Timestamp:
+        """For a result."""
+
     @_builtins.property
-    def ended(self) -> _timestamp_pb2.Timestamp: ...
+    def ended_at(self) -> _timestamp_pb2.Timestamp:
+        """Unset before."""
+
     def __init__(
         self,
         *,
@@ -413,13 +481,13 @@ class Assignment(_message.Message):
         detail: _builtins.str = ...,
         attempt: _builtins.int = ...,
         former_version: _builtins.str = ...,
-        offered: _timestamp_pb2.Timestamp | None = ...,
-        deadline: _timestamp_pb2.Timestamp | None = ...,
-        ended: _timestamp_pb2.Timestamp | None = ...,
+        offered_at: _timestamp_pb2.Timestamp | None = ...,
+        deadline_at: _timestamp_pb2.Timestamp | None = ...,
+        ended_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline", "ended", b"ended", "offered", b"offered"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["deadline_at", b"deadline_at", "ended_at", b"ended_at", "offered_at", b"offered_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignment_id", b"assignment_id", "attempt", b"attempt", "code", b"code", "deadline", b"deadline", "detail", b"detail", "device_id", b"device_id", "ended", b"ended", "former_version", b"former_version", "offered", b"offered", "stage", b"stage", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignment_id", b"assignment_id", "attempt", b"attempt", "code", b"code", "deadline_at", b"deadline_at", "detail", b"detail", "device_id", b"device_id", "ended_at", b"ended_at", "former_version", b"former_version", "offered_at", b"offered_at", "stage", b"stage", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -427,6 +495,8 @@ Global___Assignment: _TypeAlias = Assignment  # noqa: Y015
 
 @_typing.final
 class RolloutSpec(_message.Message):
+    """What a rollout is to do; it does not change."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     SLOT_FIELD_NUMBER: _builtins.int
@@ -436,23 +506,22 @@ class RolloutSpec(_message.Message):
     ON_BREACH_FIELD_NUMBER: _builtins.int
     CONTROL_PERCENT_FIELD_NUMBER: _builtins.int
     DEVICE_DEADLINE_FIELD_NUMBER: _builtins.int
-    DOWNGRADE_TOKENS_FIELD_NUMBER: _builtins.int
     slot: _builtins.str
     version: _builtins.str
     """"NAME-VERSION"."""
     selector: _builtins.str
+    """Of the devices, as ListDevicesRequest has it; empty for all."""
     on_breach: Global___OnBreach.ValueType
+    """Unspecified means PAUSE."""
     control_percent: _builtins.float
-    """How many stay on the former version, as a control for comparisons, until the last stage."""
+    """How many stay on the former version, as a control for comparisons, until the last stage; of the matching devices."""
     @_builtins.property
-    def stages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Stage]: ...
-    @_builtins.property
-    def device_deadline(self) -> _duration_pb2.Duration:
-        """How long one device may take from the offer to a result."""
+    def stages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Stage]:
+        """At least one."""
 
     @_builtins.property
-    def downgrade_tokens(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """SignedDowngradeTokens: for a version with an older release counter, or for the versions that a roll back returns to."""
+    def device_deadline(self) -> _duration_pb2.Duration:
+        """How long one device may take from the offer to a result; unset means the server's default."""
 
     def __init__(
         self,
@@ -464,11 +533,10 @@ class RolloutSpec(_message.Message):
         on_breach: Global___OnBreach.ValueType = ...,
         control_percent: _builtins.float = ...,
         device_deadline: _duration_pb2.Duration | None = ...,
-        downgrade_tokens: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["device_deadline", b"device_deadline"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["control_percent", b"control_percent", "device_deadline", b"device_deadline", "downgrade_tokens", b"downgrade_tokens", "on_breach", b"on_breach", "selector", b"selector", "slot", b"slot", "stages", b"stages", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["control_percent", b"control_percent", "device_deadline", b"device_deadline", "on_breach", b"on_breach", "selector", b"selector", "slot", b"slot", "stages", b"stages", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -476,6 +544,8 @@ Global___RolloutSpec: _TypeAlias = RolloutSpec  # noqa: Y015
 
 @_typing.final
 class Rollout(_message.Message):
+    """A rollout as it stands."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ROLLOUT_ID_FIELD_NUMBER: _builtins.int
@@ -484,24 +554,31 @@ class Rollout(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     STAGES_FIELD_NUMBER: _builtins.int
     ASSIGNMENTS_FIELD_NUMBER: _builtins.int
-    CREATED_FIELD_NUMBER: _builtins.int
-    ENDED_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    ENDED_AT_FIELD_NUMBER: _builtins.int
     CREATED_BY_FIELD_NUMBER: _builtins.int
     rollout_id: _builtins.str
     state: Global___RolloutState.ValueType
     reason: _builtins.str
+    """Of the state; one line for a person."""
     created_by: _builtins.str
-    """Name of the token or of the retraining job that created it."""
+    """Name of the operator's or publisher's token."""
     @_builtins.property
     def spec(self) -> Global___RolloutSpec: ...
     @_builtins.property
-    def stages(self) -> _containers.RepeatedCompositeFieldContainer[Global___StageStatus]: ...
+    def stages(self) -> _containers.RepeatedCompositeFieldContainer[Global___StageStatus]:
+        """In the order of spec.stages."""
+
     @_builtins.property
-    def assignments(self) -> _containers.RepeatedCompositeFieldContainer[Global___Assignment]: ...
+    def assignments(self) -> _containers.RepeatedCompositeFieldContainer[Global___Assignment]:
+        """Of all devices so far; ListRollouts leaves them out."""
+
     @_builtins.property
-    def created(self) -> _timestamp_pb2.Timestamp: ...
+    def created_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
-    def ended(self) -> _timestamp_pb2.Timestamp: ...
+    def ended_at(self) -> _timestamp_pb2.Timestamp:
+        """Unset while it goes on."""
+
     def __init__(
         self,
         *,
@@ -511,13 +588,13 @@ class Rollout(_message.Message):
         reason: _builtins.str = ...,
         stages: _abc.Iterable[Global___StageStatus] | None = ...,
         assignments: _abc.Iterable[Global___Assignment] | None = ...,
-        created: _timestamp_pb2.Timestamp | None = ...,
-        ended: _timestamp_pb2.Timestamp | None = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+        ended_at: _timestamp_pb2.Timestamp | None = ...,
         created_by: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "ended", b"ended", "spec", b"spec"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "ended_at", b"ended_at", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "created", b"created", "created_by", b"created_by", "ended", b"ended", "reason", b"reason", "rollout_id", b"rollout_id", "spec", b"spec", "stages", b"stages", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "created_at", b"created_at", "created_by", b"created_by", "ended_at", b"ended_at", "reason", b"reason", "rollout_id", b"rollout_id", "spec", b"spec", "stages", b"stages", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -529,22 +606,29 @@ class CreateRolloutRequest(_message.Message):
 
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     SPEC_FIELD_NUMBER: _builtins.int
+    DOWNGRADE_TOKENS_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
+    """Chosen by the caller; the same again answers with the same rollout."""
     validate_only: _builtins.bool
     """Answers what would happen and who would refuse, and changes nothing."""
     @_builtins.property
     def spec(self) -> Global___RolloutSpec: ...
+    @_builtins.property
+    def downgrade_tokens(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """SignedDowngradeTokens: for a version with an older release counter, or for the versions that a roll back returns to."""
+
     def __init__(
         self,
         *,
         request_id: _builtins.str = ...,
         spec: Global___RolloutSpec | None = ...,
+        downgrade_tokens: _abc.Iterable[_builtins.bytes] | None = ...,
         validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "spec", b"spec", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["downgrade_tokens", b"downgrade_tokens", "request_id", b"request_id", "spec", b"spec", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -580,7 +664,7 @@ class CreateRolloutResponse(_message.Message):
     def rollout(self) -> Global___Rollout: ...
     @_builtins.property
     def incompatible(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Devices that match and cannot run the version, with the reason."""
+        """Devices that match and cannot run the version, with the reason, by id."""
 
     def __init__(
         self,
@@ -603,7 +687,9 @@ class ListRolloutsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
+    """At most so many; 0 means the server's default."""
     page_token: _builtins.str
+    """next_page_token of the page before; empty for the first."""
     def __init__(
         self,
         *,
@@ -625,10 +711,9 @@ class ListRolloutsResponse(_message.Message):
     ROLLOUTS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
+    """Empty on the last page."""
     @_builtins.property
-    def rollouts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rollout]:
-        """Without assignments."""
-
+    def rollouts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rollout]: ...
     def __init__(
         self,
         *,
@@ -690,6 +775,7 @@ class PauseRolloutRequest(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     rollout_id: _builtins.str
     reason: _builtins.str
+    """Goes into Rollout.reason."""
     def __init__(
         self,
         *,
@@ -771,6 +857,7 @@ class AbortRolloutRequest(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     rollout_id: _builtins.str
     reason: _builtins.str
+    """Goes into Rollout.reason."""
     def __init__(
         self,
         *,
@@ -814,6 +901,7 @@ class RollBackRolloutRequest(_message.Message):
     DOWNGRADE_TOKENS_FIELD_NUMBER: _builtins.int
     rollout_id: _builtins.str
     reason: _builtins.str
+    """Goes into Rollout.reason."""
     @_builtins.property
     def downgrade_tokens(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """SignedDowngradeTokens for the former versions of devices that have committed this one."""
@@ -858,17 +946,23 @@ class PromoteRolloutRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ROLLOUT_ID_FIELD_NUMBER: _builtins.int
+    STAGE_FIELD_NUMBER: _builtins.int
     rollout_id: _builtins.str
+    stage: _builtins.int
+    """Index of the stage that is to be passed; one that is passed already changes nothing. Unset means the present one."""
     def __init__(
         self,
         *,
         rollout_id: _builtins.str = ...,
+        stage: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_stage", b"_stage", "stage", b"stage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["rollout_id", b"rollout_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_stage", b"_stage", "rollout_id", b"rollout_id", "stage", b"stage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__stage: _TypeAlias = _typing.Literal["stage"]  # noqa: Y015
+    _WhichOneofArgType__stage: _TypeAlias = _typing.Literal["_stage", b"_stage"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__stage) -> _WhichOneofReturnType__stage | None: ...
 
 Global___PromoteRolloutRequest: _TypeAlias = PromoteRolloutRequest  # noqa: Y015
 

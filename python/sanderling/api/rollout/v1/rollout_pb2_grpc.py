@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class RolloutServiceStub(object):
-    """What operators do with rollouts. Every call needs a bearer token and leaves a line in the audit log.
+    """What operators do with rollouts. Every call needs a bearer token and leaves a line in the audit log. A command that does
+    not fit the rollout's state changes nothing and is refused with INVALID_ARGUMENT, as is one that has been carried out.
     """
 
     def __init__(self, channel):
@@ -78,24 +79,27 @@ class RolloutServiceStub(object):
 
 
 class RolloutServiceServicer(object):
-    """What operators do with rollouts. Every call needs a bearer token and leaves a line in the audit log.
+    """What operators do with rollouts. Every call needs a bearer token and leaves a line in the audit log. A command that does
+    not fit the rollout's state changes nothing and is refused with INVALID_ARGUMENT, as is one that has been carried out.
     """
 
     def CreateRollout(self, request, context):
-        """Repeats safely by request id.
+        """Repeats safely by request id and caller.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListRollouts(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Newest first, without assignments.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetRollout(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Fails with INVALID_ARGUMENT if there is none of that id.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -108,7 +112,8 @@ class RolloutServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ResumeRollout(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Goes on with a paused one; an inconclusive stage gets its time anew.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -128,7 +133,8 @@ class RolloutServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def PromoteRollout(self, request, context):
-        """Goes past a stage that waits for a person.
+        """Goes past a stage that waits for a person, or, of a paused rollout, against its gates. Repeats safely where it names
+        the stage.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -186,7 +192,8 @@ def add_RolloutServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RolloutService(object):
-    """What operators do with rollouts. Every call needs a bearer token and leaves a line in the audit log.
+    """What operators do with rollouts. Every call needs a bearer token and leaves a line in the audit log. A command that does
+    not fit the rollout's state changes nothing and is refused with INVALID_ARGUMENT, as is one that has been carried out.
     """
 
     @staticmethod

@@ -27,47 +27,63 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class RolloutServiceStub:
-    """What operators do with rollouts. Every call needs a bearer token and leaves a line in the audit log."""
+    """What operators do with rollouts. Every call needs a bearer token and leaves a line in the audit log. A command that does
+    not fit the rollout's state changes nothing and is refused with INVALID_ARGUMENT, as is one that has been carried out.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RolloutServiceAsyncStub: ...
     CreateRollout: _grpc.UnaryUnaryMultiCallable[_rollout_pb2.CreateRolloutRequest, _rollout_pb2.CreateRolloutResponse]
-    """Repeats safely by request id."""
+    """Repeats safely by request id and caller."""
     ListRollouts: _grpc.UnaryUnaryMultiCallable[_rollout_pb2.ListRolloutsRequest, _rollout_pb2.ListRolloutsResponse]
+    """Newest first, without assignments."""
     GetRollout: _grpc.UnaryUnaryMultiCallable[_rollout_pb2.GetRolloutRequest, _rollout_pb2.GetRolloutResponse]
+    """Fails with INVALID_ARGUMENT if there is none of that id."""
     PauseRollout: _grpc.UnaryUnaryMultiCallable[_rollout_pb2.PauseRolloutRequest, _rollout_pb2.PauseRolloutResponse]
     """Offers stop; devices under way go on."""
     ResumeRollout: _grpc.UnaryUnaryMultiCallable[_rollout_pb2.ResumeRolloutRequest, _rollout_pb2.ResumeRolloutResponse]
+    """Goes on with a paused one; an inconclusive stage gets its time anew."""
     AbortRollout: _grpc.UnaryUnaryMultiCallable[_rollout_pb2.AbortRolloutRequest, _rollout_pb2.AbortRolloutResponse]
     """Ends it; committed devices keep the version."""
     RollBackRollout: _grpc.UnaryUnaryMultiCallable[_rollout_pb2.RollBackRolloutRequest, _rollout_pb2.RollBackRolloutResponse]
     """Ends it and wants the former version of every device that it touched."""
     PromoteRollout: _grpc.UnaryUnaryMultiCallable[_rollout_pb2.PromoteRolloutRequest, _rollout_pb2.PromoteRolloutResponse]
-    """Goes past a stage that waits for a person."""
+    """Goes past a stage that waits for a person, or, of a paused rollout, against its gates. Repeats safely where it names
+    the stage.
+    """
 
 @_typing.type_check_only
 class RolloutServiceAsyncStub(RolloutServiceStub):
-    """What operators do with rollouts. Every call needs a bearer token and leaves a line in the audit log."""
+    """What operators do with rollouts. Every call needs a bearer token and leaves a line in the audit log. A command that does
+    not fit the rollout's state changes nothing and is refused with INVALID_ARGUMENT, as is one that has been carried out.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateRollout: _aio.UnaryUnaryMultiCallable[_rollout_pb2.CreateRolloutRequest, _rollout_pb2.CreateRolloutResponse]  # type: ignore[assignment]
-    """Repeats safely by request id."""
+    """Repeats safely by request id and caller."""
     ListRollouts: _aio.UnaryUnaryMultiCallable[_rollout_pb2.ListRolloutsRequest, _rollout_pb2.ListRolloutsResponse]  # type: ignore[assignment]
+    """Newest first, without assignments."""
     GetRollout: _aio.UnaryUnaryMultiCallable[_rollout_pb2.GetRolloutRequest, _rollout_pb2.GetRolloutResponse]  # type: ignore[assignment]
+    """Fails with INVALID_ARGUMENT if there is none of that id."""
     PauseRollout: _aio.UnaryUnaryMultiCallable[_rollout_pb2.PauseRolloutRequest, _rollout_pb2.PauseRolloutResponse]  # type: ignore[assignment]
     """Offers stop; devices under way go on."""
     ResumeRollout: _aio.UnaryUnaryMultiCallable[_rollout_pb2.ResumeRolloutRequest, _rollout_pb2.ResumeRolloutResponse]  # type: ignore[assignment]
+    """Goes on with a paused one; an inconclusive stage gets its time anew."""
     AbortRollout: _aio.UnaryUnaryMultiCallable[_rollout_pb2.AbortRolloutRequest, _rollout_pb2.AbortRolloutResponse]  # type: ignore[assignment]
     """Ends it; committed devices keep the version."""
     RollBackRollout: _aio.UnaryUnaryMultiCallable[_rollout_pb2.RollBackRolloutRequest, _rollout_pb2.RollBackRolloutResponse]  # type: ignore[assignment]
     """Ends it and wants the former version of every device that it touched."""
     PromoteRollout: _aio.UnaryUnaryMultiCallable[_rollout_pb2.PromoteRolloutRequest, _rollout_pb2.PromoteRolloutResponse]  # type: ignore[assignment]
-    """Goes past a stage that waits for a person."""
+    """Goes past a stage that waits for a person, or, of a paused rollout, against its gates. Repeats safely where it names
+    the stage.
+    """
 
 class RolloutServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What operators do with rollouts. Every call needs a bearer token and leaves a line in the audit log."""
+    """What operators do with rollouts. Every call needs a bearer token and leaves a line in the audit log. A command that does
+    not fit the rollout's state changes nothing and is refused with INVALID_ARGUMENT, as is one that has been carried out.
+    """
 
     @_abc_1.abstractmethod
     def CreateRollout(
@@ -75,21 +91,23 @@ class RolloutServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _rollout_pb2.CreateRolloutRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_rollout_pb2.CreateRolloutResponse, _abc.Awaitable[_rollout_pb2.CreateRolloutResponse]]:
-        """Repeats safely by request id."""
+        """Repeats safely by request id and caller."""
 
     @_abc_1.abstractmethod
     def ListRollouts(
         self,
         request: _rollout_pb2.ListRolloutsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_rollout_pb2.ListRolloutsResponse, _abc.Awaitable[_rollout_pb2.ListRolloutsResponse]]: ...
+    ) -> _typing.Union[_rollout_pb2.ListRolloutsResponse, _abc.Awaitable[_rollout_pb2.ListRolloutsResponse]]:
+        """Newest first, without assignments."""
 
     @_abc_1.abstractmethod
     def GetRollout(
         self,
         request: _rollout_pb2.GetRolloutRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_rollout_pb2.GetRolloutResponse, _abc.Awaitable[_rollout_pb2.GetRolloutResponse]]: ...
+    ) -> _typing.Union[_rollout_pb2.GetRolloutResponse, _abc.Awaitable[_rollout_pb2.GetRolloutResponse]]:
+        """Fails with INVALID_ARGUMENT if there is none of that id."""
 
     @_abc_1.abstractmethod
     def PauseRollout(
@@ -104,7 +122,8 @@ class RolloutServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _rollout_pb2.ResumeRolloutRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_rollout_pb2.ResumeRolloutResponse, _abc.Awaitable[_rollout_pb2.ResumeRolloutResponse]]: ...
+    ) -> _typing.Union[_rollout_pb2.ResumeRolloutResponse, _abc.Awaitable[_rollout_pb2.ResumeRolloutResponse]]:
+        """Goes on with a paused one; an inconclusive stage gets its time anew."""
 
     @_abc_1.abstractmethod
     def AbortRollout(
@@ -128,6 +147,8 @@ class RolloutServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _rollout_pb2.PromoteRolloutRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_rollout_pb2.PromoteRolloutResponse, _abc.Awaitable[_rollout_pb2.PromoteRolloutResponse]]:
-        """Goes past a stage that waits for a person."""
+        """Goes past a stage that waits for a person, or, of a paused rollout, against its gates. Repeats safely where it names
+        the stage.
+        """
 
 def add_RolloutServiceServicer_to_server(servicer: RolloutServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

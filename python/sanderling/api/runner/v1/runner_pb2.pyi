@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from sanderling.api.telemetry.v1 import telemetry_pb2 as _telemetry_pb2
@@ -21,41 +22,53 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class LoadRequest(_message.Message):
+    """A number that is 0 means the runner's default, but for samples."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     SLOT_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     MANIFEST_DIGEST_FIELD_NUMBER: _builtins.int
     BLOBS_FOLDER_FIELD_NUMBER: _builtins.int
+    DEVICE_ID_FIELD_NUMBER: _builtins.int
     THREADS_FIELD_NUMBER: _builtins.int
     MAX_BATCH_SIZE_FIELD_NUMBER: _builtins.int
-    MAX_QUEUE_DELAY_US_FIELD_NUMBER: _builtins.int
+    MAX_QUEUE_DELAY_FIELD_NUMBER: _builtins.int
     MAX_QUEUE_SIZE_FIELD_NUMBER: _builtins.int
     WINDOW_ROWS_FIELD_NUMBER: _builtins.int
     WARMUP_ROWS_FIELD_NUMBER: _builtins.int
     OWN_REFERENCE_FIELD_NUMBER: _builtins.int
     NEXT_WINDOW_FIELD_NUMBER: _builtins.int
-    DEVICE_ID_FIELD_NUMBER: _builtins.int
     SAMPLE_BUDGET_BYTES_FIELD_NUMBER: _builtins.int
-    FLEET_DEVICES_FIELD_NUMBER: _builtins.int
     slot: _builtins.str
     version: _builtins.str
+    """"NAME-VERSION"."""
     manifest_digest: _builtins.bytes
     """SHA-256 of the manifest, read from the content-addressed store."""
     blobs_folder: _builtins.str
+    """Path of the store."""
+    device_id: _builtins.str
+    """It seeds what is drawn at random for this device."""
     threads: _builtins.int
+    """Of inference."""
     max_batch_size: _builtins.int
-    max_queue_delay_us: _builtins.int
+    """Rows."""
     max_queue_size: _builtins.int
+    """Requests that wait; those beyond are refused."""
     window_rows: _builtins.int
+    """Of a window."""
     warmup_rows: _builtins.int
+    """From which the own reference is learned."""
     own_reference: _builtins.bytes
     """The device's own reference, frozen earlier for this version; empty learns one."""
     next_window: _builtins.int
-    device_id: _builtins.str
+    """Number of the next window; windows are numbered from 1."""
     sample_budget_bytes: _builtins.int
-    fleet_devices: _builtins.int
-    """Devices of the fleet: one device alarms at so many times the fleet's alarm level. 0 means 1."""
+    """Of rows kept for retraining; 0 keeps none."""
+    @_builtins.property
+    def max_queue_delay(self) -> _duration_pb2.Duration:
+        """How long a request waits for others; unset for none."""
+
     def __init__(
         self,
         *,
@@ -63,21 +76,20 @@ class LoadRequest(_message.Message):
         version: _builtins.str = ...,
         manifest_digest: _builtins.bytes = ...,
         blobs_folder: _builtins.str = ...,
+        device_id: _builtins.str = ...,
         threads: _builtins.int = ...,
         max_batch_size: _builtins.int = ...,
-        max_queue_delay_us: _builtins.int = ...,
+        max_queue_delay: _duration_pb2.Duration | None = ...,
         max_queue_size: _builtins.int = ...,
         window_rows: _builtins.int = ...,
         warmup_rows: _builtins.int = ...,
         own_reference: _builtins.bytes = ...,
         next_window: _builtins.int = ...,
-        device_id: _builtins.str = ...,
         sample_budget_bytes: _builtins.int = ...,
-        fleet_devices: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["max_queue_delay", b"max_queue_delay"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blobs_folder", b"blobs_folder", "device_id", b"device_id", "fleet_devices", b"fleet_devices", "manifest_digest", b"manifest_digest", "max_batch_size", b"max_batch_size", "max_queue_delay_us", b"max_queue_delay_us", "max_queue_size", b"max_queue_size", "next_window", b"next_window", "own_reference", b"own_reference", "sample_budget_bytes", b"sample_budget_bytes", "slot", b"slot", "threads", b"threads", "version", b"version", "warmup_rows", b"warmup_rows", "window_rows", b"window_rows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blobs_folder", b"blobs_folder", "device_id", b"device_id", "manifest_digest", b"manifest_digest", "max_batch_size", b"max_batch_size", "max_queue_delay", b"max_queue_delay", "max_queue_size", b"max_queue_size", "next_window", b"next_window", "own_reference", b"own_reference", "sample_budget_bytes", b"sample_budget_bytes", "slot", b"slot", "threads", b"threads", "version", b"version", "warmup_rows", b"warmup_rows", "window_rows", b"window_rows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -88,20 +100,16 @@ class LoadResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     INFERENCE_SOCKET_FIELD_NUMBER: _builtins.int
-    INFO_FIELD_NUMBER: _builtins.int
     inference_socket: _builtins.str
     """Where the runner answers the Open Inference Protocol: a Unix socket for the router."""
-    info: _builtins.str
-    """Of session.info(), JSON."""
     def __init__(
         self,
         *,
         inference_socket: _builtins.str = ...,
-        info: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["inference_socket", b"inference_socket", "info", b"info"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["inference_socket", b"inference_socket"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -113,6 +121,7 @@ class SelfTestRequest(_message.Message):
 
     LATENCY_RUNS_FIELD_NUMBER: _builtins.int
     latency_runs: _builtins.int
+    """Of which the median is taken; 0 means the runner's default."""
     def __init__(
         self,
         *,
@@ -135,8 +144,11 @@ class SelfTestResponse(_message.Message):
     LATENCY_MEDIAN_US_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
     samples: _builtins.int
+    """Golden samples there are."""
     within_tolerance: _builtins.int
+    """Golden samples that came out as they should."""
     latency_median_us: _builtins.float
+    """Of one run."""
     detail: _builtins.str
     """What was wrong with the first sample that failed."""
     def __init__(
@@ -199,12 +211,19 @@ class Counters(_message.Message):
     RESIDENT_BYTES_FIELD_NUMBER: _builtins.int
     CPU_SECONDS_FIELD_NUMBER: _builtins.int
     rows: _builtins.int
+    """Answered."""
     requests: _builtins.int
+    """Answered or failed."""
     errors: _builtins.int
+    """Requests that failed."""
     latency_p50_us: _builtins.float
+    """Median of the last runs."""
     latency_p95_us: _builtins.float
+    """95th percentile of the last runs."""
     resident_bytes: _builtins.int
+    """Of the process now."""
     cpu_seconds: _builtins.float
+    """Of the process."""
     def __init__(
         self,
         *,
@@ -226,15 +245,18 @@ Global___Counters: _TypeAlias = Counters  # noqa: Y015
 
 @_typing.final
 class Confidences(_message.Message):
-    """One row's confidence, in [0, 1]; probation compares them."""
+    """Each row's confidence, in [0, 1]; probation compares them."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     FIRST_ROW_FIELD_NUMBER: _builtins.int
     VALUES_FIELD_NUMBER: _builtins.int
     first_row: _builtins.int
+    """Number of the first of `values`; rows are numbered from 1."""
     @_builtins.property
-    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
+    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Of consecutive rows."""
+
     def __init__(
         self,
         *,
@@ -259,6 +281,7 @@ class TakeSketchesRequest(_message.Message):
     acknowledged_window: _builtins.int
     """Windows up to this one are safe with the agent."""
     acknowledged_row: _builtins.int
+    """Confidences up to this row are safe with the agent."""
     sample_budget_bytes: _builtins.int
     """Of rows kept for retraining, from now on; 0 keeps none and drops those there are. Unset changes nothing."""
     def __init__(
@@ -287,13 +310,17 @@ class TakeSketchesResponse(_message.Message):
     CONFIDENCES_FIELD_NUMBER: _builtins.int
     OWN_REFERENCE_FIELD_NUMBER: _builtins.int
     own_reference: _builtins.bytes
-    """Set once, when the warm-up ended: to be kept by the agent."""
+    """Set once the warm-up has ended: to be kept by the agent."""
     @_builtins.property
-    def windows(self) -> _containers.RepeatedCompositeFieldContainer[_telemetry_pb2.DriftWindow]: ...
+    def windows(self) -> _containers.RepeatedCompositeFieldContainer[_telemetry_pb2.DriftWindow]:
+        """Not acknowledged yet, in order."""
+
     @_builtins.property
     def counters(self) -> Global___Counters: ...
     @_builtins.property
-    def confidences(self) -> Global___Confidences: ...
+    def confidences(self) -> Global___Confidences:
+        """Not acknowledged yet."""
+
     def __init__(
         self,
         *,
@@ -317,7 +344,9 @@ class TakeSamplesRequest(_message.Message):
     ACKNOWLEDGED_SAMPLE_ID_FIELD_NUMBER: _builtins.int
     MOST_BYTES_FIELD_NUMBER: _builtins.int
     acknowledged_sample_id: _builtins.int
+    """Samples up to this one are safe with the fleet."""
     most_bytes: _builtins.int
+    """Of one answer; 0 means the runner's default."""
     def __init__(
         self,
         *,
@@ -334,6 +363,8 @@ Global___TakeSamplesRequest: _TypeAlias = TakeSamplesRequest  # noqa: Y015
 
 @_typing.final
 class RunnerSample(_message.Message):
+    """One row kept for retraining; see retrain.v1.Sample."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
@@ -356,55 +387,35 @@ class RunnerSample(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-    @_typing.final
-    class OutputsEntry(_message.Message):
-        DESCRIPTOR: _descriptor.Descriptor
-
-        KEY_FIELD_NUMBER: _builtins.int
-        VALUE_FIELD_NUMBER: _builtins.int
-        key: _builtins.str
-        value: _builtins.bytes
-        def __init__(
-            self,
-            *,
-            key: _builtins.str = ...,
-            value: _builtins.bytes = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
-
     SAMPLE_ID_FIELD_NUMBER: _builtins.int
     WINDOW_FIELD_NUMBER: _builtins.int
     INPUTS_FIELD_NUMBER: _builtins.int
-    OUTPUTS_FIELD_NUMBER: _builtins.int
     UNIFORM_FIELD_NUMBER: _builtins.int
     WEIGHT_FIELD_NUMBER: _builtins.int
     sample_id: _builtins.int
+    """From 1, rising, of this process."""
     window: _builtins.int
+    """In which it was seen."""
     uniform: _builtins.bool
+    """True for the uniform share, false for the one weighted by drift."""
     weight: _builtins.float
+    """1 / (chance of having been kept)."""
     @_builtins.property
     def inputs(self) -> _containers.ScalarMap[_builtins.str, _builtins.bytes]:
-        """By name, .npy without pickle."""
+        """By name, .npy without pickle, without the batch axis."""
 
-    @_builtins.property
-    def outputs(self) -> _containers.ScalarMap[_builtins.str, _builtins.bytes]: ...
     def __init__(
         self,
         *,
         sample_id: _builtins.int = ...,
         window: _builtins.int = ...,
         inputs: _abc.Mapping[_builtins.str, _builtins.bytes] | None = ...,
-        outputs: _abc.Mapping[_builtins.str, _builtins.bytes] | None = ...,
         uniform: _builtins.bool = ...,
         weight: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["inputs", b"inputs", "outputs", b"outputs", "sample_id", b"sample_id", "uniform", b"uniform", "weight", b"weight", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["inputs", b"inputs", "sample_id", b"sample_id", "uniform", b"uniform", "weight", b"weight", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -416,7 +427,9 @@ class TakeSamplesResponse(_message.Message):
 
     SAMPLES_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def samples(self) -> _containers.RepeatedCompositeFieldContainer[Global___RunnerSample]: ...
+    def samples(self) -> _containers.RepeatedCompositeFieldContainer[Global___RunnerSample]:
+        """Not acknowledged yet; none if there are none."""
+
     def __init__(
         self,
         *,
@@ -449,37 +462,43 @@ Global___HealthRequest: _TypeAlias = HealthRequest  # noqa: Y015
 class HealthResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    PROTOCOL_VERSION_FIELD_NUMBER: _builtins.int
     READY_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
-    COUNTERS_FIELD_NUMBER: _builtins.int
     PID_FIELD_NUMBER: _builtins.int
     BOOT_ID_FIELD_NUMBER: _builtins.int
     START_TICKS_FIELD_NUMBER: _builtins.int
-    STUCK_MS_FIELD_NUMBER: _builtins.int
+    STUCK_FOR_FIELD_NUMBER: _builtins.int
+    protocol_version: _builtins.int
+    """That the runner speaks. An agent that speaks another one replaces it."""
     ready: _builtins.bool
+    """A model is loaded, and inference makes progress."""
     version: _builtins.str
+    """"NAME-VERSION" that is loaded; empty before Load."""
     pid: _builtins.int
+    """With the next two it names the process for ever."""
     boot_id: _builtins.str
+    """Of the running kernel."""
     start_ticks: _builtins.int
     """Of /proc/PID/stat, in clock ticks since boot."""
-    stuck_ms: _builtins.int
-    """Age of the oldest inference that has made no progress; 0 when none runs."""
     @_builtins.property
-    def counters(self) -> Global___Counters: ...
+    def stuck_for(self) -> _duration_pb2.Duration:
+        """Age of the oldest inference that has made no progress; unset when none runs."""
+
     def __init__(
         self,
         *,
+        protocol_version: _builtins.int = ...,
         ready: _builtins.bool = ...,
         version: _builtins.str = ...,
-        counters: Global___Counters | None = ...,
         pid: _builtins.int = ...,
         boot_id: _builtins.str = ...,
         start_ticks: _builtins.int = ...,
-        stuck_ms: _builtins.int = ...,
+        stuck_for: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["counters", b"counters"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["stuck_for", b"stuck_for"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_id", b"boot_id", "counters", b"counters", "pid", b"pid", "ready", b"ready", "start_ticks", b"start_ticks", "stuck_ms", b"stuck_ms", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_id", b"boot_id", "pid", b"pid", "protocol_version", b"protocol_version", "ready", b"ready", "start_ticks", b"start_ticks", "stuck_for", b"stuck_for", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -489,16 +508,19 @@ Global___HealthResponse: _TypeAlias = HealthResponse  # noqa: Y015
 class DrainRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    DEADLINE_MS_FIELD_NUMBER: _builtins.int
-    deadline_ms: _builtins.int
+    TIMEOUT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def timeout(self) -> _duration_pb2.Duration:
+        """For what was accepted; unset means the runner's default."""
+
     def __init__(
         self,
         *,
-        deadline_ms: _builtins.int = ...,
+        timeout: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deadline_ms", b"deadline_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["timeout", b"timeout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -510,6 +532,7 @@ class DrainResponse(_message.Message):
 
     UNANSWERED_FIELD_NUMBER: _builtins.int
     unanswered: _builtins.int
+    """Requests that had no answer in time."""
     def __init__(
         self,
         *,

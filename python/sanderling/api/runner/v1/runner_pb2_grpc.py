@@ -27,6 +27,7 @@ if _version_not_supported:
 
 class RunnerServiceStub(object):
     """Between the agent and a runner, on a Unix socket that only they can open. Each call has a deadline; a missed one is a hang.
+    An agent that was upgraded may meet a runner of the release before: Health says what it speaks.
     """
 
     def __init__(self, channel):
@@ -74,10 +75,12 @@ class RunnerServiceStub(object):
 
 class RunnerServiceServicer(object):
     """Between the agent and a runner, on a Unix socket that only they can open. Each call has a deadline; a missed one is a hang.
+    An agent that was upgraded may meet a runner of the release before: Health says what it speaks.
     """
 
     def Load(self, request, context):
-        """Opens a model; the runner answers inference only after Activate. Once per process.
+        """Opens a model; the runner answers inference only after Activate. Once per process: the same request again gets the same
+        answer, another one is refused.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -112,7 +115,8 @@ class RunnerServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Health(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Answers beside an inference that hangs, and before Load. Repeats safely.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -172,6 +176,7 @@ def add_RunnerServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class RunnerService(object):
     """Between the agent and a runner, on a Unix socket that only they can open. Each call has a deadline; a missed one is a hang.
+    An agent that was upgraded may meet a runner of the release before: Health says what it speaks.
     """
 
     @staticmethod

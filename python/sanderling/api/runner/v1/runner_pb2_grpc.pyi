@@ -27,14 +27,18 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class RunnerServiceStub:
-    """Between the agent and a runner, on a Unix socket that only they can open. Each call has a deadline; a missed one is a hang."""
+    """Between the agent and a runner, on a Unix socket that only they can open. Each call has a deadline; a missed one is a hang.
+    An agent that was upgraded may meet a runner of the release before: Health says what it speaks.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RunnerServiceAsyncStub: ...
     Load: _grpc.UnaryUnaryMultiCallable[_runner_pb2.LoadRequest, _runner_pb2.LoadResponse]
-    """Opens a model; the runner answers inference only after Activate. Once per process."""
+    """Opens a model; the runner answers inference only after Activate. Once per process: the same request again gets the same
+    answer, another one is refused.
+    """
     SelfTest: _grpc.UnaryUnaryMultiCallable[_runner_pb2.SelfTestRequest, _runner_pb2.SelfTestResponse]
     """Runs the golden samples and measures latency. Repeats safely."""
     Activate: _grpc.UnaryUnaryMultiCallable[_runner_pb2.ActivateRequest, _runner_pb2.ActivateResponse]
@@ -44,16 +48,21 @@ class RunnerServiceStub:
     TakeSamples: _grpc.UnaryUnaryMultiCallable[_runner_pb2.TakeSamplesRequest, _runner_pb2.TakeSamplesResponse]
     """Rows kept for retraining. Repeats safely until acknowledged."""
     Health: _grpc.UnaryUnaryMultiCallable[_runner_pb2.HealthRequest, _runner_pb2.HealthResponse]
+    """Answers beside an inference that hangs, and before Load. Repeats safely."""
     Drain: _grpc.UnaryUnaryMultiCallable[_runner_pb2.DrainRequest, _runner_pb2.DrainResponse]
     """Answers what was accepted, refuses what is new, then exits."""
 
 @_typing.type_check_only
 class RunnerServiceAsyncStub(RunnerServiceStub):
-    """Between the agent and a runner, on a Unix socket that only they can open. Each call has a deadline; a missed one is a hang."""
+    """Between the agent and a runner, on a Unix socket that only they can open. Each call has a deadline; a missed one is a hang.
+    An agent that was upgraded may meet a runner of the release before: Health says what it speaks.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Load: _aio.UnaryUnaryMultiCallable[_runner_pb2.LoadRequest, _runner_pb2.LoadResponse]  # type: ignore[assignment]
-    """Opens a model; the runner answers inference only after Activate. Once per process."""
+    """Opens a model; the runner answers inference only after Activate. Once per process: the same request again gets the same
+    answer, another one is refused.
+    """
     SelfTest: _aio.UnaryUnaryMultiCallable[_runner_pb2.SelfTestRequest, _runner_pb2.SelfTestResponse]  # type: ignore[assignment]
     """Runs the golden samples and measures latency. Repeats safely."""
     Activate: _aio.UnaryUnaryMultiCallable[_runner_pb2.ActivateRequest, _runner_pb2.ActivateResponse]  # type: ignore[assignment]
@@ -63,11 +72,14 @@ class RunnerServiceAsyncStub(RunnerServiceStub):
     TakeSamples: _aio.UnaryUnaryMultiCallable[_runner_pb2.TakeSamplesRequest, _runner_pb2.TakeSamplesResponse]  # type: ignore[assignment]
     """Rows kept for retraining. Repeats safely until acknowledged."""
     Health: _aio.UnaryUnaryMultiCallable[_runner_pb2.HealthRequest, _runner_pb2.HealthResponse]  # type: ignore[assignment]
+    """Answers beside an inference that hangs, and before Load. Repeats safely."""
     Drain: _aio.UnaryUnaryMultiCallable[_runner_pb2.DrainRequest, _runner_pb2.DrainResponse]  # type: ignore[assignment]
     """Answers what was accepted, refuses what is new, then exits."""
 
 class RunnerServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Between the agent and a runner, on a Unix socket that only they can open. Each call has a deadline; a missed one is a hang."""
+    """Between the agent and a runner, on a Unix socket that only they can open. Each call has a deadline; a missed one is a hang.
+    An agent that was upgraded may meet a runner of the release before: Health says what it speaks.
+    """
 
     @_abc_1.abstractmethod
     def Load(
@@ -75,7 +87,9 @@ class RunnerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _runner_pb2.LoadRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_runner_pb2.LoadResponse, _abc.Awaitable[_runner_pb2.LoadResponse]]:
-        """Opens a model; the runner answers inference only after Activate. Once per process."""
+        """Opens a model; the runner answers inference only after Activate. Once per process: the same request again gets the same
+        answer, another one is refused.
+        """
 
     @_abc_1.abstractmethod
     def SelfTest(
@@ -114,7 +128,8 @@ class RunnerServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _runner_pb2.HealthRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_runner_pb2.HealthResponse, _abc.Awaitable[_runner_pb2.HealthResponse]]: ...
+    ) -> _typing.Union[_runner_pb2.HealthResponse, _abc.Awaitable[_runner_pb2.HealthResponse]]:
+        """Answers beside an inference that hangs, and before Load. Repeats safely."""
 
     @_abc_1.abstractmethod
     def Drain(

@@ -26,31 +26,33 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from sanderling.api.telemetry.v1 import telemetry_pb2 as sanderling_dot_api_dot_telemetry_dot_v1_dot_telemetry__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'sanderling/api/telemetry/v1/alert.proto\x12\x1bsanderling.api.telemetry.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a+sanderling/api/telemetry/v1/telemetry.proto\"\x8a\x02\n\x05\x41lert\x12\x10\n\x08\x61lert_id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x37\n\x08severity\x18\x03 \x01(\x0e\x32%.sanderling.api.telemetry.v1.Severity\x12\x0f\n\x07summary\x18\x04 \x01(\t\x12\x0f\n\x07\x64\x65vices\x18\x05 \x03(\t\x12*\n\x06raised\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x61\x63knowledged\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0f\x61\x63knowledged_by\x18\x08 \x01(\t\x12\x0f\n\x07repeats\x18\t \x01(\r\"1\n\x11ListAlertsRequest\x12\x1c\n\x14include_acknowledged\x18\x01 \x01(\x08\"H\n\x12ListAlertsResponse\x12\x32\n\x06\x61lerts\x18\x01 \x03(\x0b\x32\".sanderling.api.telemetry.v1.Alert\"4\n\x0f\x41\x63kAlertRequest\x12\x10\n\x08\x61lert_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63omment\x18\x02 \x01(\t\"E\n\x10\x41\x63kAlertResponse\x12\x31\n\x05\x61lert\x18\x01 \x01(\x0b\x32\".sanderling.api.telemetry.v1.Alert\"\xe6\x01\n\x0b\x46leetWindow\x12\x0c\n\x04slot\x18\x01 \x01(\t\x12\x0e\n\x06window\x18\x02 \x01(\x04\x12\x36\n\x05scope\x18\x03 \x01(\x0e\x32\'.sanderling.api.telemetry.v1.FleetScope\x12\x14\n\x0clog_evidence\x18\x04 \x01(\x01\x12\x0f\n\x07\x64\x65vices\x18\x05 \x01(\r\x12\x0f\n\x07missing\x18\x06 \x03(\t\x12\r\n\x05moved\x18\x07 \x03(\t\x12\x0e\n\x06\x66\x61ulty\x18\x08 \x03(\t\x12*\n\x06judged\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\":\n\x17ListFleetWindowsRequest\x12\x0c\n\x04slot\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\r\"U\n\x18ListFleetWindowsResponse\x12\x39\n\x07windows\x18\x01 \x03(\x0b\x32(.sanderling.api.telemetry.v1.FleetWindow*\x87\x01\n\nFleetScope\x12\x1b\n\x17\x46LEET_SCOPE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x46LEET_SCOPE_QUIET\x10\x01\x12\x16\n\x12\x46LEET_SCOPE_DEVICE\x10\x02\x12\x16\n\x12\x46LEET_SCOPE_COHORT\x10\x03\x12\x15\n\x11\x46LEET_SCOPE_WORLD\x10\x04\x32\xe7\x02\n\x0c\x41lertService\x12m\n\nListAlerts\x12..sanderling.api.telemetry.v1.ListAlertsRequest\x1a/.sanderling.api.telemetry.v1.ListAlertsResponse\x12g\n\x08\x41\x63kAlert\x12,.sanderling.api.telemetry.v1.AckAlertRequest\x1a-.sanderling.api.telemetry.v1.AckAlertResponse\x12\x7f\n\x10ListFleetWindows\x12\x34.sanderling.api.telemetry.v1.ListFleetWindowsRequest\x1a\x35.sanderling.api.telemetry.v1.ListFleetWindowsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'sanderling/api/telemetry/v1/alert.proto\x12\x1bsanderling.api.telemetry.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a+sanderling/api/telemetry/v1/telemetry.proto\"\xa1\x02\n\x05\x41lert\x12\x10\n\x08\x61lert_id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x37\n\x08severity\x18\x03 \x01(\x0e\x32%.sanderling.api.telemetry.v1.Severity\x12\x0f\n\x07summary\x18\x04 \x01(\t\x12\x0f\n\x07\x64\x65vices\x18\x05 \x03(\t\x12-\n\traised_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07repeats\x18\x07 \x01(\r\x12\x33\n\x0f\x61\x63knowledged_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0f\x61\x63knowledged_by\x18\t \x01(\t\x12\x0f\n\x07\x63omment\x18\n \x01(\t\"X\n\x11ListAlertsRequest\x12\x1c\n\x14include_acknowledged\x18\x01 \x01(\x08\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"a\n\x12ListAlertsResponse\x12\x32\n\x06\x61lerts\x18\x01 \x03(\x0b\x32\".sanderling.api.telemetry.v1.Alert\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"4\n\x0f\x41\x63kAlertRequest\x12\x10\n\x08\x61lert_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63omment\x18\x02 \x01(\t\"E\n\x10\x41\x63kAlertResponse\x12\x31\n\x05\x61lert\x18\x01 \x01(\x0b\x32\".sanderling.api.telemetry.v1.Alert\"\xf3\x02\n\x0b\x46leetWindow\x12\x0c\n\x04slot\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12@\n\x08identity\x18\x03 \x01(\x0e\x32..sanderling.api.telemetry.v1.TelemetryIdentity\x12\x0e\n\x06window\x18\x04 \x01(\x04\x12\x36\n\x05scope\x18\x05 \x01(\x0e\x32\'.sanderling.api.telemetry.v1.FleetScope\x12\x19\n\x0clog_evidence\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12\x10\n\x08reported\x18\x07 \x01(\r\x12\x0f\n\x07missing\x18\x08 \x03(\t\x12\r\n\x05moved\x18\t \x03(\t\x12\x0e\n\x06\x66\x61ulty\x18\n \x03(\t\x12\x0e\n\x06\x63ohort\x18\x0b \x01(\t\x12\x0e\n\x06\x63\x61uses\x18\x0c \x03(\t\x12-\n\tjudged_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x0f\n\r_log_evidence\"N\n\x17ListFleetWindowsRequest\x12\x0c\n\x04slot\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"n\n\x18ListFleetWindowsResponse\x12\x39\n\x07windows\x18\x01 \x03(\x0b\x32(.sanderling.api.telemetry.v1.FleetWindow\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\x87\x01\n\nFleetScope\x12\x1b\n\x17\x46LEET_SCOPE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x46LEET_SCOPE_QUIET\x10\x01\x12\x16\n\x12\x46LEET_SCOPE_DEVICE\x10\x02\x12\x16\n\x12\x46LEET_SCOPE_COHORT\x10\x03\x12\x15\n\x11\x46LEET_SCOPE_WORLD\x10\x04*y\n\x11TelemetryIdentity\x12\"\n\x1eTELEMETRY_IDENTITY_UNSPECIFIED\x10\x00\x12\x1f\n\x1bTELEMETRY_IDENTITY_VERIFIED\x10\x01\x12\x1f\n\x1bTELEMETRY_IDENTITY_ASSERTED\x10\x02\x32\xe7\x02\n\x0c\x41lertService\x12m\n\nListAlerts\x12..sanderling.api.telemetry.v1.ListAlertsRequest\x1a/.sanderling.api.telemetry.v1.ListAlertsResponse\x12g\n\x08\x41\x63kAlert\x12,.sanderling.api.telemetry.v1.AckAlertRequest\x1a-.sanderling.api.telemetry.v1.AckAlertResponse\x12\x7f\n\x10ListFleetWindows\x12\x34.sanderling.api.telemetry.v1.ListFleetWindowsRequest\x1a\x35.sanderling.api.telemetry.v1.ListFleetWindowsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sanderling.api.telemetry.v1.alert_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_FLEETSCOPE']._serialized_start=1050
-  _globals['_FLEETSCOPE']._serialized_end=1185
+  _globals['_FLEETSCOPE']._serialized_start=1323
+  _globals['_FLEETSCOPE']._serialized_end=1458
+  _globals['_TELEMETRYIDENTITY']._serialized_start=1460
+  _globals['_TELEMETRYIDENTITY']._serialized_end=1581
   _globals['_ALERT']._serialized_start=151
-  _globals['_ALERT']._serialized_end=417
-  _globals['_LISTALERTSREQUEST']._serialized_start=419
-  _globals['_LISTALERTSREQUEST']._serialized_end=468
-  _globals['_LISTALERTSRESPONSE']._serialized_start=470
-  _globals['_LISTALERTSRESPONSE']._serialized_end=542
-  _globals['_ACKALERTREQUEST']._serialized_start=544
-  _globals['_ACKALERTREQUEST']._serialized_end=596
-  _globals['_ACKALERTRESPONSE']._serialized_start=598
-  _globals['_ACKALERTRESPONSE']._serialized_end=667
-  _globals['_FLEETWINDOW']._serialized_start=670
-  _globals['_FLEETWINDOW']._serialized_end=900
-  _globals['_LISTFLEETWINDOWSREQUEST']._serialized_start=902
-  _globals['_LISTFLEETWINDOWSREQUEST']._serialized_end=960
-  _globals['_LISTFLEETWINDOWSRESPONSE']._serialized_start=962
-  _globals['_LISTFLEETWINDOWSRESPONSE']._serialized_end=1047
-  _globals['_ALERTSERVICE']._serialized_start=1188
-  _globals['_ALERTSERVICE']._serialized_end=1547
+  _globals['_ALERT']._serialized_end=440
+  _globals['_LISTALERTSREQUEST']._serialized_start=442
+  _globals['_LISTALERTSREQUEST']._serialized_end=530
+  _globals['_LISTALERTSRESPONSE']._serialized_start=532
+  _globals['_LISTALERTSRESPONSE']._serialized_end=629
+  _globals['_ACKALERTREQUEST']._serialized_start=631
+  _globals['_ACKALERTREQUEST']._serialized_end=683
+  _globals['_ACKALERTRESPONSE']._serialized_start=685
+  _globals['_ACKALERTRESPONSE']._serialized_end=754
+  _globals['_FLEETWINDOW']._serialized_start=757
+  _globals['_FLEETWINDOW']._serialized_end=1128
+  _globals['_LISTFLEETWINDOWSREQUEST']._serialized_start=1130
+  _globals['_LISTFLEETWINDOWSREQUEST']._serialized_end=1208
+  _globals['_LISTFLEETWINDOWSRESPONSE']._serialized_start=1210
+  _globals['_LISTFLEETWINDOWSRESPONSE']._serialized_end=1320
+  _globals['_ALERTSERVICE']._serialized_start=1584
+  _globals['_ALERTSERVICE']._serialized_end=1943
 # @@protoc_insertion_point(module_scope)

@@ -33,7 +33,8 @@ class _FleetScopeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FleetScope
     FLEET_SCOPE_COHORT: _FleetScope.ValueType  # 3
     FLEET_SCOPE_WORLD: _FleetScope.ValueType  # 4
 
-class FleetScope(_FleetScope, metaclass=_FleetScopeEnumTypeWrapper): ...
+class FleetScope(_FleetScope, metaclass=_FleetScopeEnumTypeWrapper):
+    """How much of the fleet has moved."""
 
 FLEET_SCOPE_UNSPECIFIED: FleetScope.ValueType  # 0
 FLEET_SCOPE_QUIET: FleetScope.ValueType  # 1
@@ -42,8 +43,32 @@ FLEET_SCOPE_COHORT: FleetScope.ValueType  # 3
 FLEET_SCOPE_WORLD: FleetScope.ValueType  # 4
 Global___FleetScope: _TypeAlias = FleetScope  # noqa: Y015
 
+class _TelemetryIdentity:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TelemetryIdentityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TelemetryIdentity.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TELEMETRY_IDENTITY_UNSPECIFIED: _TelemetryIdentity.ValueType  # 0
+    TELEMETRY_IDENTITY_VERIFIED: _TelemetryIdentity.ValueType  # 1
+    """By a certificate: the device listener's, or that of a broker with mutual TLS."""
+    TELEMETRY_IDENTITY_ASSERTED: _TelemetryIdentity.ValueType  # 2
+    """The sender says so: the embedded broker knows the fleet, not the device."""
+
+class TelemetryIdentity(_TelemetryIdentity, metaclass=_TelemetryIdentityEnumTypeWrapper):
+    """How it is known who sent what was judged."""
+
+TELEMETRY_IDENTITY_UNSPECIFIED: TelemetryIdentity.ValueType  # 0
+TELEMETRY_IDENTITY_VERIFIED: TelemetryIdentity.ValueType  # 1
+"""By a certificate: the device listener's, or that of a broker with mutual TLS."""
+TELEMETRY_IDENTITY_ASSERTED: TelemetryIdentity.ValueType  # 2
+"""The sender says so: the embedded broker knows the fleet, not the device."""
+Global___TelemetryIdentity: _TypeAlias = TelemetryIdentity  # noqa: Y015
+
 @_typing.final
 class Alert(_message.Message):
+    """Something that a person should look at."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ALERT_ID_FIELD_NUMBER: _builtins.int
@@ -51,24 +76,33 @@ class Alert(_message.Message):
     SEVERITY_FIELD_NUMBER: _builtins.int
     SUMMARY_FIELD_NUMBER: _builtins.int
     DEVICES_FIELD_NUMBER: _builtins.int
-    RAISED_FIELD_NUMBER: _builtins.int
-    ACKNOWLEDGED_FIELD_NUMBER: _builtins.int
-    ACKNOWLEDGED_BY_FIELD_NUMBER: _builtins.int
+    RAISED_AT_FIELD_NUMBER: _builtins.int
     REPEATS_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGED_AT_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGED_BY_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
     alert_id: _builtins.str
     kind: _builtins.str
-    """"sensor.fault", "drift.world", "rollout.breach", "registry.stale"."""
+    """"sensor.fault", "drift.world", "rollout.breach", "registry.stale". New ones may come."""
     severity: _telemetry_pb2.Severity.ValueType
     summary: _builtins.str
-    acknowledged_by: _builtins.str
+    """One line for a person, with what to do."""
     repeats: _builtins.int
     """How often it was raised again while it stood."""
+    acknowledged_by: _builtins.str
+    """Name of the operator's token."""
+    comment: _builtins.str
+    """What they said of it."""
     @_builtins.property
-    def devices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def devices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids of those that it concerns."""
+
     @_builtins.property
-    def raised(self) -> _timestamp_pb2.Timestamp: ...
+    def raised_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
-    def acknowledged(self) -> _timestamp_pb2.Timestamp: ...
+    def acknowledged_at(self) -> _timestamp_pb2.Timestamp:
+        """Unset while nobody has."""
+
     def __init__(
         self,
         *,
@@ -77,14 +111,15 @@ class Alert(_message.Message):
         severity: _telemetry_pb2.Severity.ValueType = ...,
         summary: _builtins.str = ...,
         devices: _abc.Iterable[_builtins.str] | None = ...,
-        raised: _timestamp_pb2.Timestamp | None = ...,
-        acknowledged: _timestamp_pb2.Timestamp | None = ...,
-        acknowledged_by: _builtins.str = ...,
+        raised_at: _timestamp_pb2.Timestamp | None = ...,
         repeats: _builtins.int = ...,
+        acknowledged_at: _timestamp_pb2.Timestamp | None = ...,
+        acknowledged_by: _builtins.str = ...,
+        comment: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledged", b"acknowledged", "raised", b"raised"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledged_at", b"acknowledged_at", "raised_at", b"raised_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged", b"acknowledged", "acknowledged_by", b"acknowledged_by", "alert_id", b"alert_id", "devices", b"devices", "kind", b"kind", "raised", b"raised", "repeats", b"repeats", "severity", b"severity", "summary", b"summary"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged_at", b"acknowledged_at", "acknowledged_by", b"acknowledged_by", "alert_id", b"alert_id", "comment", b"comment", "devices", b"devices", "kind", b"kind", "raised_at", b"raised_at", "repeats", b"repeats", "severity", b"severity", "summary", b"summary"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -95,15 +130,24 @@ class ListAlertsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     INCLUDE_ACKNOWLEDGED_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     include_acknowledged: _builtins.bool
+    """Also those that someone has acknowledged and that still hold."""
+    page_size: _builtins.int
+    """At most so many; 0 means the server's default."""
+    page_token: _builtins.str
+    """next_page_token of the page before; empty for the first."""
     def __init__(
         self,
         *,
         include_acknowledged: _builtins.bool = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["include_acknowledged", b"include_acknowledged"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["include_acknowledged", b"include_acknowledged", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -114,16 +158,20 @@ class ListAlertsResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ALERTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
     @_builtins.property
     def alerts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Alert]: ...
     def __init__(
         self,
         *,
         alerts: _abc.Iterable[Global___Alert] | None = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alerts", b"alerts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alerts", b"alerts", "next_page_token", b"next_page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -137,6 +185,7 @@ class AckAlertRequest(_message.Message):
     COMMENT_FIELD_NUMBER: _builtins.int
     alert_id: _builtins.str
     comment: _builtins.str
+    """What was found or done."""
     def __init__(
         self,
         *,
@@ -173,50 +222,80 @@ Global___AckAlertResponse: _TypeAlias = AckAlertResponse  # noqa: Y015
 
 @_typing.final
 class FleetWindow(_message.Message):
+    """What the fleet says of one window of a version."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     SLOT_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    IDENTITY_FIELD_NUMBER: _builtins.int
     WINDOW_FIELD_NUMBER: _builtins.int
     SCOPE_FIELD_NUMBER: _builtins.int
     LOG_EVIDENCE_FIELD_NUMBER: _builtins.int
-    DEVICES_FIELD_NUMBER: _builtins.int
+    REPORTED_FIELD_NUMBER: _builtins.int
     MISSING_FIELD_NUMBER: _builtins.int
     MOVED_FIELD_NUMBER: _builtins.int
     FAULTY_FIELD_NUMBER: _builtins.int
-    JUDGED_FIELD_NUMBER: _builtins.int
+    COHORT_FIELD_NUMBER: _builtins.int
+    CAUSES_FIELD_NUMBER: _builtins.int
+    JUDGED_AT_FIELD_NUMBER: _builtins.int
     slot: _builtins.str
+    version: _builtins.str
+    """"NAME-VERSION"."""
+    identity: Global___TelemetryIdentity.ValueType
+    """Windows of verified and of asserted devices are judged apart."""
     window: _builtins.int
+    """From 1; as the devices count."""
     scope: Global___FleetScope.ValueType
+    """How much has moved by now; it stays until acknowledged."""
     log_evidence: _builtins.float
-    devices: _builtins.int
+    """Natural logarithm of the fleet's e-value; unset while there is none."""
+    reported: _builtins.int
+    """How many devices sent something for it."""
+    cohort: _builtins.str
+    """"label=value" that the moved devices share and the others do not; empty for none."""
     @_builtins.property
     def missing(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Devices that had not sent it by the deadline."""
 
     @_builtins.property
-    def moved(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def moved(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Devices that have alarmed by themselves, until acknowledged."""
+
     @_builtins.property
-    def faulty(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def faulty(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Devices with a sensor fault in this window."""
+
     @_builtins.property
-    def judged(self) -> _timestamp_pb2.Timestamp: ...
+    def causes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the evidence points to, the strongest first."""
+
+    @_builtins.property
+    def judged_at(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
         self,
         *,
         slot: _builtins.str = ...,
+        version: _builtins.str = ...,
+        identity: Global___TelemetryIdentity.ValueType = ...,
         window: _builtins.int = ...,
         scope: Global___FleetScope.ValueType = ...,
-        log_evidence: _builtins.float = ...,
-        devices: _builtins.int = ...,
+        log_evidence: _builtins.float | None = ...,
+        reported: _builtins.int = ...,
         missing: _abc.Iterable[_builtins.str] | None = ...,
         moved: _abc.Iterable[_builtins.str] | None = ...,
         faulty: _abc.Iterable[_builtins.str] | None = ...,
-        judged: _timestamp_pb2.Timestamp | None = ...,
+        cohort: _builtins.str = ...,
+        causes: _abc.Iterable[_builtins.str] | None = ...,
+        judged_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["judged", b"judged"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_log_evidence", b"_log_evidence", "judged_at", b"judged_at", "log_evidence", b"log_evidence"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["devices", b"devices", "faulty", b"faulty", "judged", b"judged", "log_evidence", b"log_evidence", "missing", b"missing", "moved", b"moved", "scope", b"scope", "slot", b"slot", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_log_evidence", b"_log_evidence", "causes", b"causes", "cohort", b"cohort", "faulty", b"faulty", "identity", b"identity", "judged_at", b"judged_at", "log_evidence", b"log_evidence", "missing", b"missing", "moved", b"moved", "reported", b"reported", "scope", b"scope", "slot", b"slot", "version", b"version", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__log_evidence: _TypeAlias = _typing.Literal["log_evidence"]  # noqa: Y015
+    _WhichOneofArgType__log_evidence: _TypeAlias = _typing.Literal["_log_evidence", b"_log_evidence"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__log_evidence) -> _WhichOneofReturnType__log_evidence | None: ...
 
 Global___FleetWindow: _TypeAlias = FleetWindow  # noqa: Y015
 
@@ -226,17 +305,23 @@ class ListFleetWindowsRequest(_message.Message):
 
     SLOT_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     slot: _builtins.str
+    """Empty for all."""
     page_size: _builtins.int
+    """At most so many; 0 means the server's default."""
+    page_token: _builtins.str
+    """next_page_token of the page before; empty for the first."""
     def __init__(
         self,
         *,
         slot: _builtins.str = ...,
         page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "slot", b"slot"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "slot", b"slot"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -247,16 +332,20 @@ class ListFleetWindowsResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     WINDOWS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
     @_builtins.property
     def windows(self) -> _containers.RepeatedCompositeFieldContainer[Global___FleetWindow]: ...
     def __init__(
         self,
         *,
         windows: _abc.Iterable[Global___FleetWindow] | None = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["windows", b"windows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "windows", b"windows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

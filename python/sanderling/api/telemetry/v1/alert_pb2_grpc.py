@@ -57,13 +57,14 @@ class AlertServiceServicer(object):
     """
 
     def ListAlerts(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Alerts that hold, newest first.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def AckAlert(self, request, context):
-        """Repeats safely.
+        """Says that someone has looked; drift is watched for anew from then on. Repeats safely: the first to do so stays.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

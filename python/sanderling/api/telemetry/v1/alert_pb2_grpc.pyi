@@ -34,8 +34,9 @@ class AlertServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AlertServiceAsyncStub: ...
     ListAlerts: _grpc.UnaryUnaryMultiCallable[_alert_pb2.ListAlertsRequest, _alert_pb2.ListAlertsResponse]
+    """Alerts that hold, newest first."""
     AckAlert: _grpc.UnaryUnaryMultiCallable[_alert_pb2.AckAlertRequest, _alert_pb2.AckAlertResponse]
-    """Repeats safely."""
+    """Says that someone has looked; drift is watched for anew from then on. Repeats safely: the first to do so stays."""
     ListFleetWindows: _grpc.UnaryUnaryMultiCallable[_alert_pb2.ListFleetWindowsRequest, _alert_pb2.ListFleetWindowsResponse]
     """The windows that the fleet was judged by, newest first."""
 
@@ -45,8 +46,9 @@ class AlertServiceAsyncStub(AlertServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListAlerts: _aio.UnaryUnaryMultiCallable[_alert_pb2.ListAlertsRequest, _alert_pb2.ListAlertsResponse]  # type: ignore[assignment]
+    """Alerts that hold, newest first."""
     AckAlert: _aio.UnaryUnaryMultiCallable[_alert_pb2.AckAlertRequest, _alert_pb2.AckAlertResponse]  # type: ignore[assignment]
-    """Repeats safely."""
+    """Says that someone has looked; drift is watched for anew from then on. Repeats safely: the first to do so stays."""
     ListFleetWindows: _aio.UnaryUnaryMultiCallable[_alert_pb2.ListFleetWindowsRequest, _alert_pb2.ListFleetWindowsResponse]  # type: ignore[assignment]
     """The windows that the fleet was judged by, newest first."""
 
@@ -58,7 +60,8 @@ class AlertServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _alert_pb2.ListAlertsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_alert_pb2.ListAlertsResponse, _abc.Awaitable[_alert_pb2.ListAlertsResponse]]: ...
+    ) -> _typing.Union[_alert_pb2.ListAlertsResponse, _abc.Awaitable[_alert_pb2.ListAlertsResponse]]:
+        """Alerts that hold, newest first."""
 
     @_abc_1.abstractmethod
     def AckAlert(
@@ -66,7 +69,7 @@ class AlertServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _alert_pb2.AckAlertRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_alert_pb2.AckAlertResponse, _abc.Awaitable[_alert_pb2.AckAlertResponse]]:
-        """Repeats safely."""
+        """Says that someone has looked; drift is watched for anew from then on. Repeats safely: the first to do so stays."""
 
     @_abc_1.abstractmethod
     def ListFleetWindows(

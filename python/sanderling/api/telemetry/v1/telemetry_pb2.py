@@ -22,10 +22,11 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+sanderling/api/telemetry/v1/telemetry.proto\x12\x1bsanderling.api.telemetry.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc1\x02\n\x08\x45nvelope\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x0f\n\x07\x62oot_id\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04slot\x18\x05 \x01(\t\x12\x0f\n\x07version\x18\x06 \x01(\t\x12\x37\n\x07metrics\x18\x07 \x01(\x0b\x32$.sanderling.api.telemetry.v1.MetricsH\x00\x12\x39\n\x05\x64rift\x18\x08 \x01(\x0b\x32(.sanderling.api.telemetry.v1.DriftWindowH\x00\x12\x33\n\x05\x65vent\x18\t \x01(\x0b\x32\".sanderling.api.telemetry.v1.EventH\x00\x42\x06\n\x04\x62ody\"B\n\x08Presence\x12\x0f\n\x07\x62oot_id\x18\x01 \x01(\t\x12\x0e\n\x06online\x18\x02 \x01(\x08\x12\x15\n\ragent_version\x18\x03 \x01(\t\"\xbc\x01\n\x07Metrics\x12\x12\n\ninferences\x18\x01 \x01(\x04\x12\x0e\n\x06\x65rrors\x18\x02 \x01(\x04\x12\x16\n\x0elatency_p50_us\x18\x03 \x01(\x01\x12\x16\n\x0elatency_p95_us\x18\x04 \x01(\x01\x12\x17\n\x0fmean_confidence\x18\x05 \x01(\x01\x12\x17\n\x0frunner_restarts\x18\x06 \x01(\x04\x12\x16\n\x0eresident_bytes\x18\x07 \x01(\x04\x12\x13\n\x0b\x63pu_seconds\x18\x08 \x01(\x01\"\x92\x02\n\x0b\x44riftWindow\x12\x0e\n\x06window\x18\x01 \x01(\x04\x12\x0c\n\x04rows\x18\x02 \x01(\r\x12\x14\n\x0creference_id\x18\x03 \x01(\x0c\x12;\n\x07verdict\x18\x04 \x01(\x0e\x32*.sanderling.api.telemetry.v1.DeviceVerdict\x12\r\n\x05\x66\x61ult\x18\x05 \x01(\t\x12\x36\n\x05ranks\x18\x06 \x03(\x0b\x32\'.sanderling.api.telemetry.v1.RankCounts\x12\x10\n\x08sketches\x18\x07 \x01(\x0c\x12\x14\n\x0clog_evidence\x18\x08 \x01(\x01\x12\x13\n\x0b\x61larm_level\x18\t \x01(\x01\x12\x0e\n\x06\x63\x61uses\x18\n \x03(\t\"|\n\nRankCounts\x12\r\n\x05input\x18\x01 \x01(\t\x12\x10\n\x08\x66\x65\x61tures\x18\x02 \x01(\r\x12\r\n\x05\x63\x65lls\x18\x03 \x01(\r\x12\x0e\n\x06\x63ounts\x18\x04 \x03(\r\x12\x16\n\x0e\x64\x65sign_effects\x18\x05 \x03(\x02\x12\x16\n\x0ereference_rows\x18\x06 \x01(\x04\"\xce\x01\n\x05\x45vent\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x37\n\x08severity\x18\x02 \x01(\x0e\x32%.sanderling.api.telemetry.v1.Severity\x12\x0f\n\x07message\x18\x03 \x01(\t\x12>\n\x06\x66ields\x18\x04 \x03(\x0b\x32..sanderling.api.telemetry.v1.Event.FieldsEntry\x1a-\n\x0b\x46ieldsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x1e\n\x04Hint\x12\x16\n\x0espread_seconds\x18\x01 \x01(\r\".\n\tCommitted\x12\x0f\n\x07\x62oot_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04*\xa3\x01\n\rDeviceVerdict\x12\x1e\n\x1a\x44\x45VICE_VERDICT_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x44\x45VICE_VERDICT_WARMING_UP\x10\x01\x12\x18\n\x14\x44\x45VICE_VERDICT_QUIET\x10\x02\x12\x1f\n\x1b\x44\x45VICE_VERDICT_SENSOR_FAULT\x10\x03\x12\x18\n\x14\x44\x45VICE_VERDICT_MOVED\x10\x04*a\n\x08Severity\x12\x18\n\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x11\n\rSEVERITY_INFO\x10\x01\x12\x14\n\x10SEVERITY_WARNING\x10\x02\x12\x12\n\x0eSEVERITY_ERROR\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+sanderling/api/telemetry/v1/telemetry.proto\x12\x1bsanderling.api.telemetry.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc8\x02\n\x08\x45nvelope\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x0f\n\x07\x62oot_id\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12/\n\x0brecorded_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04slot\x18\x05 \x01(\t\x12\x0f\n\x07version\x18\x06 \x01(\t\x12\x37\n\x07metrics\x18\x07 \x01(\x0b\x32$.sanderling.api.telemetry.v1.MetricsH\x00\x12\x39\n\x05\x64rift\x18\x08 \x01(\x0b\x32(.sanderling.api.telemetry.v1.DriftWindowH\x00\x12\x33\n\x05\x65vent\x18\t \x01(\x0b\x32\".sanderling.api.telemetry.v1.EventH\x00\x42\x06\n\x04\x62ody\"B\n\x08Presence\x12\x0f\n\x07\x62oot_id\x18\x01 \x01(\t\x12\x0e\n\x06online\x18\x02 \x01(\x08\x12\x15\n\ragent_version\x18\x03 \x01(\t\"\xbc\x01\n\x07Metrics\x12\x12\n\ninferences\x18\x01 \x01(\x04\x12\x0e\n\x06\x65rrors\x18\x02 \x01(\x04\x12\x16\n\x0elatency_p50_us\x18\x03 \x01(\x01\x12\x16\n\x0elatency_p95_us\x18\x04 \x01(\x01\x12\x17\n\x0fmean_confidence\x18\x05 \x01(\x01\x12\x17\n\x0frunner_restarts\x18\x06 \x01(\x04\x12\x16\n\x0eresident_bytes\x18\x07 \x01(\x04\x12\x13\n\x0b\x63pu_seconds\x18\x08 \x01(\x01\"h\n\x0bSensorFault\x12:\n\x04kind\x18\x01 \x01(\x0e\x32,.sanderling.api.telemetry.v1.SensorFaultKind\x12\r\n\x05input\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"\xd3\x02\n\x0b\x44riftWindow\x12\x0e\n\x06window\x18\x01 \x01(\x04\x12\x0c\n\x04rows\x18\x02 \x01(\r\x12\x14\n\x0creference_id\x18\x03 \x01(\x0c\x12;\n\x07verdict\x18\x04 \x01(\x0e\x32*.sanderling.api.telemetry.v1.DeviceVerdict\x12\x38\n\x06\x66\x61ults\x18\x05 \x03(\x0b\x32(.sanderling.api.telemetry.v1.SensorFault\x12\x36\n\x05ranks\x18\x06 \x03(\x0b\x32\'.sanderling.api.telemetry.v1.RankCounts\x12\x10\n\x08sketches\x18\x07 \x01(\x0c\x12\x19\n\x0clog_evidence\x18\x08 \x01(\x01H\x00\x88\x01\x01\x12\x13\n\x0b\x61larm_level\x18\t \x01(\x01\x12\x0e\n\x06\x63\x61uses\x18\n \x03(\tB\x0f\n\r_log_evidence\"|\n\nRankCounts\x12\r\n\x05input\x18\x01 \x01(\t\x12\x10\n\x08\x66\x65\x61tures\x18\x02 \x01(\r\x12\r\n\x05\x63\x65lls\x18\x03 \x01(\r\x12\x0e\n\x06\x63ounts\x18\x04 \x03(\r\x12\x16\n\x0e\x64\x65sign_effects\x18\x05 \x03(\x02\x12\x16\n\x0ereference_rows\x18\x06 \x01(\x04\"\xce\x01\n\x05\x45vent\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x37\n\x08severity\x18\x02 \x01(\x0e\x32%.sanderling.api.telemetry.v1.Severity\x12\x0f\n\x07message\x18\x03 \x01(\t\x12>\n\x06\x66ields\x18\x04 \x03(\x0b\x32..sanderling.api.telemetry.v1.Event.FieldsEntry\x1a-\n\x0b\x46ieldsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"1\n\x04Hint\x12)\n\x06spread\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\".\n\tCommitted\x12\x0f\n\x07\x62oot_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04*\xa3\x01\n\rDeviceVerdict\x12\x1e\n\x1a\x44\x45VICE_VERDICT_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x44\x45VICE_VERDICT_WARMING_UP\x10\x01\x12\x18\n\x14\x44\x45VICE_VERDICT_QUIET\x10\x02\x12\x1f\n\x1b\x44\x45VICE_VERDICT_SENSOR_FAULT\x10\x03\x12\x18\n\x14\x44\x45VICE_VERDICT_MOVED\x10\x04*\x91\x01\n\x0fSensorFaultKind\x12!\n\x1dSENSOR_FAULT_KIND_UNSPECIFIED\x10\x00\x12\x1b\n\x17SENSOR_FAULT_KIND_STUCK\x10\x01\x12\x1f\n\x1bSENSOR_FAULT_KIND_SATURATED\x10\x02\x12\x1d\n\x19SENSOR_FAULT_KIND_MISSING\x10\x03*a\n\x08Severity\x12\x18\n\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x11\n\rSEVERITY_INFO\x10\x01\x12\x14\n\x10SEVERITY_WARNING\x10\x02\x12\x12\n\x0eSEVERITY_ERROR\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,26 +35,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_EVENT_FIELDSENTRY']._loaded_options = None
   _globals['_EVENT_FIELDSENTRY']._serialized_options = b'8\001'
-  _globals['_DEVICEVERDICT']._serialized_start=1385
-  _globals['_DEVICEVERDICT']._serialized_end=1548
-  _globals['_SEVERITY']._serialized_start=1550
-  _globals['_SEVERITY']._serialized_end=1647
-  _globals['_ENVELOPE']._serialized_start=110
-  _globals['_ENVELOPE']._serialized_end=431
-  _globals['_PRESENCE']._serialized_start=433
-  _globals['_PRESENCE']._serialized_end=499
-  _globals['_METRICS']._serialized_start=502
-  _globals['_METRICS']._serialized_end=690
-  _globals['_DRIFTWINDOW']._serialized_start=693
-  _globals['_DRIFTWINDOW']._serialized_end=967
-  _globals['_RANKCOUNTS']._serialized_start=969
-  _globals['_RANKCOUNTS']._serialized_end=1093
-  _globals['_EVENT']._serialized_start=1096
-  _globals['_EVENT']._serialized_end=1302
-  _globals['_EVENT_FIELDSENTRY']._serialized_start=1257
-  _globals['_EVENT_FIELDSENTRY']._serialized_end=1302
-  _globals['_HINT']._serialized_start=1304
-  _globals['_HINT']._serialized_end=1334
-  _globals['_COMMITTED']._serialized_start=1336
-  _globals['_COMMITTED']._serialized_end=1382
+  _globals['_DEVICEVERDICT']._serialized_start=1614
+  _globals['_DEVICEVERDICT']._serialized_end=1777
+  _globals['_SENSORFAULTKIND']._serialized_start=1780
+  _globals['_SENSORFAULTKIND']._serialized_end=1925
+  _globals['_SEVERITY']._serialized_start=1927
+  _globals['_SEVERITY']._serialized_end=2024
+  _globals['_ENVELOPE']._serialized_start=142
+  _globals['_ENVELOPE']._serialized_end=470
+  _globals['_PRESENCE']._serialized_start=472
+  _globals['_PRESENCE']._serialized_end=538
+  _globals['_METRICS']._serialized_start=541
+  _globals['_METRICS']._serialized_end=729
+  _globals['_SENSORFAULT']._serialized_start=731
+  _globals['_SENSORFAULT']._serialized_end=835
+  _globals['_DRIFTWINDOW']._serialized_start=838
+  _globals['_DRIFTWINDOW']._serialized_end=1177
+  _globals['_RANKCOUNTS']._serialized_start=1179
+  _globals['_RANKCOUNTS']._serialized_end=1303
+  _globals['_EVENT']._serialized_start=1306
+  _globals['_EVENT']._serialized_end=1512
+  _globals['_EVENT_FIELDSENTRY']._serialized_start=1467
+  _globals['_EVENT_FIELDSENTRY']._serialized_end=1512
+  _globals['_HINT']._serialized_start=1514
+  _globals['_HINT']._serialized_end=1563
+  _globals['_COMMITTED']._serialized_start=1565
+  _globals['_COMMITTED']._serialized_end=1611
 # @@protoc_insertion_point(module_scope)

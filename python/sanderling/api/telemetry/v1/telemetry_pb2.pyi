@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -28,18 +29,51 @@ class _DeviceVerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DeviceV
     DESCRIPTOR: _descriptor.EnumDescriptor
     DEVICE_VERDICT_UNSPECIFIED: _DeviceVerdict.ValueType  # 0
     DEVICE_VERDICT_WARMING_UP: _DeviceVerdict.ValueType  # 1
+    """It has no reference of its own yet."""
     DEVICE_VERDICT_QUIET: _DeviceVerdict.ValueType  # 2
     DEVICE_VERDICT_SENSOR_FAULT: _DeviceVerdict.ValueType  # 3
+    """`faults` says which; the window is not judged for drift."""
     DEVICE_VERDICT_MOVED: _DeviceVerdict.ValueType  # 4
+    """The inputs have moved: evidence is above the alarm level."""
 
-class DeviceVerdict(_DeviceVerdict, metaclass=_DeviceVerdictEnumTypeWrapper): ...
+class DeviceVerdict(_DeviceVerdict, metaclass=_DeviceVerdictEnumTypeWrapper):
+    """What a device says of one window."""
 
 DEVICE_VERDICT_UNSPECIFIED: DeviceVerdict.ValueType  # 0
 DEVICE_VERDICT_WARMING_UP: DeviceVerdict.ValueType  # 1
+"""It has no reference of its own yet."""
 DEVICE_VERDICT_QUIET: DeviceVerdict.ValueType  # 2
 DEVICE_VERDICT_SENSOR_FAULT: DeviceVerdict.ValueType  # 3
+"""`faults` says which; the window is not judged for drift."""
 DEVICE_VERDICT_MOVED: DeviceVerdict.ValueType  # 4
+"""The inputs have moved: evidence is above the alarm level."""
 Global___DeviceVerdict: _TypeAlias = DeviceVerdict  # noqa: Y015
+
+class _SensorFaultKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SensorFaultKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SensorFaultKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SENSOR_FAULT_KIND_UNSPECIFIED: _SensorFaultKind.ValueType  # 0
+    SENSOR_FAULT_KIND_STUCK: _SensorFaultKind.ValueType  # 1
+    """Features that vary in the reference have one value, or rows repeat."""
+    SENSOR_FAULT_KIND_SATURATED: _SensorFaultKind.ValueType  # 2
+    """Features sit at one end of the reference's range."""
+    SENSOR_FAULT_KIND_MISSING: _SensorFaultKind.ValueType  # 3
+    """Values are NaN where the reference has none."""
+
+class SensorFaultKind(_SensorFaultKind, metaclass=_SensorFaultKindEnumTypeWrapper):
+    """What can be wrong with a sensor."""
+
+SENSOR_FAULT_KIND_UNSPECIFIED: SensorFaultKind.ValueType  # 0
+SENSOR_FAULT_KIND_STUCK: SensorFaultKind.ValueType  # 1
+"""Features that vary in the reference have one value, or rows repeat."""
+SENSOR_FAULT_KIND_SATURATED: SensorFaultKind.ValueType  # 2
+"""Features sit at one end of the reference's range."""
+SENSOR_FAULT_KIND_MISSING: SensorFaultKind.ValueType  # 3
+"""Values are NaN where the reference has none."""
+Global___SensorFaultKind: _TypeAlias = SensorFaultKind  # noqa: Y015
 
 class _Severity:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -51,19 +85,22 @@ class _SeverityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Severity.Val
     SEVERITY_INFO: _Severity.ValueType  # 1
     SEVERITY_WARNING: _Severity.ValueType  # 2
     SEVERITY_ERROR: _Severity.ValueType  # 3
+    """An alert is raised for it."""
 
-class Severity(_Severity, metaclass=_SeverityEnumTypeWrapper): ...
+class Severity(_Severity, metaclass=_SeverityEnumTypeWrapper):
+    """How bad something is."""
 
 SEVERITY_UNSPECIFIED: Severity.ValueType  # 0
 SEVERITY_INFO: Severity.ValueType  # 1
 SEVERITY_WARNING: Severity.ValueType  # 2
 SEVERITY_ERROR: Severity.ValueType  # 3
+"""An alert is raised for it."""
 Global___Severity: _TypeAlias = Severity  # noqa: Y015
 
 @_typing.final
 class Envelope(_message.Message):
-    """What a device reports, on MQTT topics sanderling/v1/d/DEVICE/up/{status,metrics,drift,events} as one Envelope each. Who
-    sent it is known from the topic, which the broker guards, never from the payload.
+    """What a device reports, on MQTT topics sanderling/v1/d/DEVICE/up/{metrics,drift,events} or in a check-in, one row an
+    Envelope. Who sent it is known from the topic, which the broker guards, or the certificate, never from the payload.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -71,21 +108,24 @@ class Envelope(_message.Message):
     PROTOCOL_VERSION_FIELD_NUMBER: _builtins.int
     BOOT_ID_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
-    TIME_FIELD_NUMBER: _builtins.int
+    RECORDED_AT_FIELD_NUMBER: _builtins.int
     SLOT_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     METRICS_FIELD_NUMBER: _builtins.int
     DRIFT_FIELD_NUMBER: _builtins.int
     EVENT_FIELD_NUMBER: _builtins.int
     protocol_version: _builtins.int
+    """Of the agent that made the row; it may have waited in an outbox through an upgrade."""
     boot_id: _builtins.str
-    """(boot_id, sequence) names it: a server counts it once."""
+    """(boot_id, sequence) names the row: a server counts it once."""
     sequence: _builtins.int
     """From 1, without gaps; it survives a restart of the agent."""
     slot: _builtins.str
+    """Of the model that the row is about; empty for the device as a whole."""
     version: _builtins.str
+    """"NAME-VERSION"; empty for none."""
     @_builtins.property
-    def time(self) -> _timestamp_pb2.Timestamp:
+    def recorded_at(self) -> _timestamp_pb2.Timestamp:
         """The device's clock."""
 
     @_builtins.property
@@ -100,16 +140,16 @@ class Envelope(_message.Message):
         protocol_version: _builtins.int = ...,
         boot_id: _builtins.str = ...,
         sequence: _builtins.int = ...,
-        time: _timestamp_pb2.Timestamp | None = ...,
+        recorded_at: _timestamp_pb2.Timestamp | None = ...,
         slot: _builtins.str = ...,
         version: _builtins.str = ...,
         metrics: Global___Metrics | None = ...,
         drift: Global___DriftWindow | None = ...,
         event: Global___Event | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "drift", b"drift", "event", b"event", "metrics", b"metrics", "time", b"time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "drift", b"drift", "event", b"event", "metrics", b"metrics", "recorded_at", b"recorded_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "boot_id", b"boot_id", "drift", b"drift", "event", b"event", "metrics", b"metrics", "protocol_version", b"protocol_version", "sequence", b"sequence", "slot", b"slot", "time", b"time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "boot_id", b"boot_id", "drift", b"drift", "event", b"event", "metrics", b"metrics", "protocol_version", b"protocol_version", "recorded_at", b"recorded_at", "sequence", b"sequence", "slot", b"slot", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["metrics", "drift", "event"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
@@ -119,7 +159,7 @@ Global___Envelope: _TypeAlias = Envelope  # noqa: Y015
 
 @_typing.final
 class Presence(_message.Message):
-    """The retained last word on a device; its will says offline."""
+    """The retained last word on a device, on sanderling/v1/d/DEVICE/up/status; its will says offline."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -127,8 +167,10 @@ class Presence(_message.Message):
     ONLINE_FIELD_NUMBER: _builtins.int
     AGENT_VERSION_FIELD_NUMBER: _builtins.int
     boot_id: _builtins.str
+    """Of the running kernel."""
     online: _builtins.bool
     agent_version: _builtins.str
+    """Version of Sanderling."""
     def __init__(
         self,
         *,
@@ -146,7 +188,7 @@ Global___Presence: _TypeAlias = Presence  # noqa: Y015
 
 @_typing.final
 class Metrics(_message.Message):
-    """Counted since the last one."""
+    """What one version did since the last row of metrics."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -159,13 +201,21 @@ class Metrics(_message.Message):
     RESIDENT_BYTES_FIELD_NUMBER: _builtins.int
     CPU_SECONDS_FIELD_NUMBER: _builtins.int
     inferences: _builtins.int
+    """Rows answered."""
     errors: _builtins.int
+    """Requests that failed."""
     latency_p50_us: _builtins.float
+    """Median of a run; nothing is meant by it without inferences, nor by the next two."""
     latency_p95_us: _builtins.float
+    """95th percentile of a run."""
     mean_confidence: _builtins.float
+    """Of the largest probability of each row, in [0, 1]; 0 if no output holds class scores."""
     runner_restarts: _builtins.int
+    """After a crash or a hang."""
     resident_bytes: _builtins.int
+    """Of the runner's process now; 0 inside an application."""
     cpu_seconds: _builtins.float
+    """Of the runner's process."""
     def __init__(
         self,
         *,
@@ -187,6 +237,35 @@ class Metrics(_message.Message):
 Global___Metrics: _TypeAlias = Metrics  # noqa: Y015
 
 @_typing.final
+class SensorFault(_message.Message):
+    """What is wrong with the sensor behind one input."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    INPUT_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    kind: Global___SensorFaultKind.ValueType
+    input: _builtins.str
+    """The model's input, by name."""
+    detail: _builtins.str
+    """One line for a person, with the numbers."""
+    def __init__(
+        self,
+        *,
+        kind: Global___SensorFaultKind.ValueType = ...,
+        input: _builtins.str = ...,
+        detail: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "input", b"input", "kind", b"kind"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SensorFault: _TypeAlias = SensorFault  # noqa: Y015
+
+@_typing.final
 class DriftWindow(_message.Message):
     """One window of rows, closed and judged on the device."""
 
@@ -196,29 +275,36 @@ class DriftWindow(_message.Message):
     ROWS_FIELD_NUMBER: _builtins.int
     REFERENCE_ID_FIELD_NUMBER: _builtins.int
     VERDICT_FIELD_NUMBER: _builtins.int
-    FAULT_FIELD_NUMBER: _builtins.int
+    FAULTS_FIELD_NUMBER: _builtins.int
     RANKS_FIELD_NUMBER: _builtins.int
     SKETCHES_FIELD_NUMBER: _builtins.int
     LOG_EVIDENCE_FIELD_NUMBER: _builtins.int
     ALARM_LEVEL_FIELD_NUMBER: _builtins.int
     CAUSES_FIELD_NUMBER: _builtins.int
     window: _builtins.int
-    """Counts windows since the version was installed."""
+    """From 1; counts windows since the version was installed."""
     rows: _builtins.int
     reference_id: _builtins.bytes
-    """Id of the own reference, empty in warm-up."""
+    """Id of the own reference, empty in warm-up. Value bins add only where it is equal."""
     verdict: Global___DeviceVerdict.ValueType
-    fault: _builtins.str
-    """"stuck", "saturated", "missing", with the features; empty without a fault."""
     sketches: _builtins.bytes
-    """Class and confidence histograms of the outputs (sanderling.drift.Sketches, zip)."""
+    """What was seen of inputs and outputs (sanderling.drift.Sketches, zip)."""
     log_evidence: _builtins.float
-    """log of the e-detector's value."""
+    """Natural logarithm of the e-detector's value; unset while there is none."""
     alarm_level: _builtins.float
+    """The e-detector's value at which the device alarms."""
     @_builtins.property
-    def ranks(self) -> _containers.RepeatedCompositeFieldContainer[Global___RankCounts]: ...
+    def faults(self) -> _containers.RepeatedCompositeFieldContainer[Global___SensorFault]:
+        """Empty unless the verdict is a sensor fault."""
+
     @_builtins.property
-    def causes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def ranks(self) -> _containers.RepeatedCompositeFieldContainer[Global___RankCounts]:
+        """Of each input; empty in warm-up and with a fault."""
+
+    @_builtins.property
+    def causes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the evidence points to, the strongest first."""
+
     def __init__(
         self,
         *,
@@ -226,18 +312,20 @@ class DriftWindow(_message.Message):
         rows: _builtins.int = ...,
         reference_id: _builtins.bytes = ...,
         verdict: Global___DeviceVerdict.ValueType = ...,
-        fault: _builtins.str = ...,
+        faults: _abc.Iterable[Global___SensorFault] | None = ...,
         ranks: _abc.Iterable[Global___RankCounts] | None = ...,
         sketches: _builtins.bytes = ...,
-        log_evidence: _builtins.float = ...,
+        log_evidence: _builtins.float | None = ...,
         alarm_level: _builtins.float = ...,
         causes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_log_evidence", b"_log_evidence", "log_evidence", b"log_evidence"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alarm_level", b"alarm_level", "causes", b"causes", "fault", b"fault", "log_evidence", b"log_evidence", "ranks", b"ranks", "reference_id", b"reference_id", "rows", b"rows", "sketches", b"sketches", "verdict", b"verdict", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_log_evidence", b"_log_evidence", "alarm_level", b"alarm_level", "causes", b"causes", "faults", b"faults", "log_evidence", b"log_evidence", "ranks", b"ranks", "reference_id", b"reference_id", "rows", b"rows", "sketches", b"sketches", "verdict", b"verdict", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__log_evidence: _TypeAlias = _typing.Literal["log_evidence"]  # noqa: Y015
+    _WhichOneofArgType__log_evidence: _TypeAlias = _typing.Literal["_log_evidence", b"_log_evidence"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__log_evidence) -> _WhichOneofReturnType__log_evidence | None: ...
 
 Global___DriftWindow: _TypeAlias = DriftWindow  # noqa: Y015
 
@@ -254,9 +342,13 @@ class RankCounts(_message.Message):
     DESIGN_EFFECTS_FIELD_NUMBER: _builtins.int
     REFERENCE_ROWS_FIELD_NUMBER: _builtins.int
     input: _builtins.str
+    """The model's input, by name."""
     features: _builtins.int
+    """How many there are."""
     cells: _builtins.int
+    """Of each feature, of equal probability in the reference."""
     reference_rows: _builtins.int
+    """Rows that the reference was learned from."""
     @_builtins.property
     def counts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """features * cells."""
@@ -285,6 +377,8 @@ Global___RankCounts: _TypeAlias = RankCounts  # noqa: Y015
 
 @_typing.final
 class Event(_message.Message):
+    """Something that happened on a device."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
@@ -312,11 +406,14 @@ class Event(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     FIELDS_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
-    """"runner.crash", "update.revert", "outbox.dropped"."""
+    """[a-z0-9][a-z0-9._-]{0,63}: "runner.crash", "update.revert", "outbox.dropped". New ones may come."""
     severity: Global___Severity.ValueType
     message: _builtins.str
+    """One line for a person."""
     @_builtins.property
-    def fields(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    def fields(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What a program may look at, by name: "code"."""
+
     def __init__(
         self,
         *,
@@ -341,17 +438,19 @@ class Hint(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    SPREAD_SECONDS_FIELD_NUMBER: _builtins.int
-    spread_seconds: _builtins.int
-    """Spread the check-ins over so many seconds."""
+    SPREAD_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def spread(self) -> _duration_pb2.Duration:
+        """The device checks in at a random time within it; unset means at once."""
+
     def __init__(
         self,
         *,
-        spread_seconds: _builtins.int = ...,
+        spread: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["spread", b"spread"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["spread_seconds", b"spread_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["spread", b"spread"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
