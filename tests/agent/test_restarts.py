@@ -29,6 +29,7 @@ def pauses(clock, seconds: float, lives_s: float) -> list[float]:
     looked = Restarts("thing", ensure)
     for _ in range(round(seconds / LOOK_S)):
         looked.look()
+        assert looked.pause_s() <= 5.0
         clock[0] += LOOK_S
     return found
 

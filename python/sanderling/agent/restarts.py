@@ -23,11 +23,15 @@ class Restarts:
         self._name, self._ensure = name, ensure
         self._started, self._seen, self._pause = -inf, 0.0, 0.0
 
+    def pause_s(self) -> float:
+        """Until it is due, seconds; 0 if it is."""
+        return max(self._started + self._pause - time.monotonic(), 0.0)
+
     def look(self) -> None:
-        """Starts it if it is due; to be called several times a second."""
-        now = time.monotonic()
-        if now < self._started + self._pause:
+        """Starts it if it is due; to be called once a second and at each end."""
+        if self.pause_s():
             return
+        now = time.monotonic()
         try:
             if not self._ensure():
                 self._seen = now

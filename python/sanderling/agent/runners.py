@@ -84,6 +84,7 @@ class Runners:
         fetch: Gets blobs of a trusted release that are missing or damaged.
         threads: Of each runner, 0 for its default.
         open_attach: Listens for what attached applications of a slot see.
+        changed: Called when `running` has changed.
     """
 
     def __init__(
@@ -96,10 +97,11 @@ class Runners:
         fetch: Callable[[Release], None],
         threads: int = 0,
         open_attach: Callable[[str], None] = lambda slot: None,
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._device_id, self._blobs, self._store, self._router = device_id, blobs, store, router
         self._folders, self._fetch, self._threads = folders, fetch, threads
-        self._open_attach = open_attach
+        self._open_attach, self._changed = open_attach, changed
         self.fork_server = ForkServer(folders.run, folders.logs)
         self._runners: dict[tuple[str, str], _Runner] = {}
         self._lock = threading.Lock()
@@ -218,6 +220,7 @@ class Runners:
             raise
         with self._lock:
             self._runners[key] = _Runner(process, socket, answer, channel)
+        self._changed()
 
     def _await_start(self, stub: runner_pb2_grpc.RunnerServiceStub, process: Process) -> None:
         for _ in range(int(START_S)):

@@ -54,7 +54,6 @@ from sanderling.agent.tuf_client import SignedVersions
 from sanderling.agent.workers import Workers
 from sanderling.errors import InputError, SanderlingError
 
-_LOOK_S = 0.2
 _HEALTH_S = 1.0
 _FLOOR_S = 600.0
 _SOCKET_BYTES = 107  # of sockaddr_un
@@ -103,7 +102,9 @@ class Supervisor:
     def __init__(self, options: Options) -> None:
         state = options.state
         self._options, self._stop, self._end_all = options, threading.Event(), False
-        self._interrupted = os.eventfd(0)  # stays open: a signal may come after the end
+        self._interrupted = os.eventfd(
+            0, os.EFD_CLOEXEC | os.EFD_NONBLOCK
+        )  # stays open: a signal may come after the end
         self._identity = Identity.load(state / "identity")
         longest = state / "run" / "0123456789ab.sock.http"
         if len(os.fsencode(longest)) > _SOCKET_BYTES:
@@ -136,6 +137,7 @@ class Supervisor:
             self._files.fetch,
             options.threads,
             self._attached.open,
+            self._interrupt_watch,
         )
         self._samples = SampleUploads(client.upload_samples, self.runners)
         self.driver = Driver(
@@ -171,8 +173,11 @@ class Supervisor:
         """
         self._end_all = self._end_all or end_all
         self._stop.set()
-        os.eventfd_write(self._interrupted, 1)
+        self._interrupt_watch()
         self.clock.interrupt()
+
+    def _interrupt_watch(self) -> None:
+        os.eventfd_write(self._interrupted, 1)
 
     def _close(self, watcher: threading.Thread) -> None:
         notify("STOPPING=1")
@@ -238,9 +243,12 @@ class Supervisor:
         while not self._stop.is_set():
             # A hang is found by asking, an end at once: until then requests wait.
             others = [process for process in (self.router.process, self.runners.fork_server.process) if process]
-            wait_for_an_end([*self.runners.running(), *others], _LOOK_S, self._interrupted)
+            wait_s = min([_HEALTH_S, *(pause for process in restarts if (pause := process.pause_s()))])
+            wait_for_an_end([*self.runners.running(), *others], wait_s, self._interrupted)
             if self._stop.is_set():
                 return
+            with contextlib.suppress(BlockingIOError):
+                os.eventfd_read(self._interrupted)  # by a runner that is new: it is waited for from now on
             ask = time.monotonic() >= health_at
             if ask:
                 health_at = time.monotonic() + _HEALTH_S
