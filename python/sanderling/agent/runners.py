@@ -195,6 +195,7 @@ class Runners:
             return False
         if health.protocol_version != PROTOCOL_VERSION:
             # One of another release may mean something else by the same words. It has not died: it is replaced.
+            process.kill()
             return self._start(key, launch) is None
         try:
             self._connect(key, launch, process)
