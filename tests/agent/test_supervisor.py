@@ -142,6 +142,21 @@ def test_kill_9_of_the_agent_costs_no_request_and_its_runner_is_adopted(running)
     assert [sequence for _, sequence in names] == list(range(1, len(names) + 1))
 
 
+def test_an_agent_of_another_protocol_replaces_the_runner_and_counts_no_restart(running):
+    site = running
+    old = site.runner(1)
+    assert site.end(signal.SIGTERM) == 0
+    assert old.is_alive()
+    site.start(TESTED_PROTOCOL_VERSION="2")
+    wait_until(lambda: site.processes().get("runner/main/linear-1", old) != old, "a runner of its own")
+    assert not old.is_alive()
+    wait_until(lambda: site.serves(1), "answers")
+    check_ins = len(site.fleet.check_ins)
+    wait_until(lambda: len(site.fleet.check_ins) > check_ins + 1, "check-ins")
+    status = site.fleet.check_ins[-1].slots[0]
+    assert (status.active_version, status.runner_restarts) == ("linear-1", 0)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["switch:after", "probation:after", "commit:before", "report:after"])
 def test_kill_9_at_a_phase_with_real_processes(running, place):

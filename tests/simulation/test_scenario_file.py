@@ -36,6 +36,7 @@ def test_a_scenario_is_read():
         ("counter = 1", "counter = 1\nbehaves = { confidense = 0.5 }", "Did you mean 'confidence'"),
         ("counter = 1", "counter = 1\nbehaves = { confidence = 1.5 }", "shares lie in 0 to 1"),
         ("counter = 1", "counter = 1\non = { pi = { latency = 1.0 } }", "Did you mean 'latency_us'"),
+        ('do = "publish"', 'kind = "stucc"\ndo = "publish"', r"event\[1\].kind is 'stucc'\. Did you mean 'stuck'\?"),
         ('name = "first"', "", "has no name or no stages"),
         (', value = "a"', "", "shares and a value, or neither"),
         ('title = "small"', 'title = "small"\nnetwork = 3', "network is 3, expected a table"),

@@ -228,7 +228,7 @@ class Runners:
         if fault:
             message.verdict = telemetry_pb2.DEVICE_VERDICT_SENSOR_FAULT
             kind = telemetry_pb2.SensorFaultKind.Value(f"SENSOR_FAULT_KIND_{fault.upper()}")
-            message.faults.add(kind=kind, input="x", detail="as the scenario says")
+            message.faults.add(kind=kind, input="x", detail="feature 0")
             return message
         if number < fleet.warmup_rows // fleet.window_rows:
             message.verdict = telemetry_pb2.DEVICE_VERDICT_WARMING_UP

@@ -271,6 +271,14 @@ class Deed(StrEnum):
     KILL = "kill"  # the agent of some devices, or the whole machine
 
 
+class FaultKind(StrEnum):
+    """What can be wrong with a sensor."""
+
+    STUCK = "stuck"
+    SATURATED = "saturated"
+    MISSING = "missing"
+
+
 @dataclass(frozen=True)
 class Happening:
     """Something that happens at a time.
@@ -290,7 +298,7 @@ class Happening:
         strength: Of a drift: how far rows move; 1 is far.
         alarm_after: Windows after which a device that drifts alarms by itself.
         lasts: Of drift or fault, 0 for ever; of a kill, how long the agent stays away.
-        kind: Of a fault: "stuck", "saturated" or "missing".
+        kind: Of a fault.
         reboot: Of a kill: the whole machine.
         count: Of a kill: so many devices, 0 for all that match.
     """
@@ -308,7 +316,7 @@ class Happening:
     strength: float = 1.0
     alarm_after: int = 1
     lasts: Seconds = 0.0
-    kind: str = "stuck"
+    kind: FaultKind = FaultKind.STUCK
     reboot: bool = False
     count: int = 0
 

@@ -86,9 +86,7 @@ class Timeline:
     def _change(self, event: Happening, now: float) -> None:
         end = now + event.lasts if event.lasts else float("inf")
         drift = event.do is Deed.DRIFT
-        change = Change(
-            now, end, event.strength if drift else 0.0, event.alarm_after, "" if drift else f"{event.kind}: x[0]"
-        )
+        change = Change(now, end, event.strength if drift else 0.0, event.alarm_after, "" if drift else event.kind)
         for device in self._sim.select(event.selector):
             self._sim.inputs[device.device_id].changes.append(change)
 

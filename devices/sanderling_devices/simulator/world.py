@@ -14,7 +14,7 @@ class Change:
         end: Infinity for ever.
         strength: Of a drift, 0 for none.
         alarm_after: Of a drift: windows until the device alarms by itself.
-        fault: Of a sensor, empty for none.
+        fault: Of a sensor: "stuck", "saturated" or "missing"; empty for none.
     """
 
     begin: float

@@ -193,10 +193,12 @@ class Runners:
             process.start_ticks,
             process.boot_id,
         )
-        # One of another release may count or mean something else by the same words.
-        confirmed = confirmed and health.protocol_version == PROTOCOL_VERSION
         if not confirmed or health.version not in ("", key[1]):
             return False
+        if health.protocol_version != PROTOCOL_VERSION:
+            # One of another release may mean something else by the same words. It has not died: it is replaced.
+            process.kill()
+            return self._start(key, launch) is None
         try:
             self._connect(key, launch, process)
         except SanderlingError:
