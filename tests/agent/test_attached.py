@@ -12,7 +12,7 @@ from tests.agent.world import World, wanted
 from sanderling.agent.attached import AttachedListener
 from sanderling.agent.bodies import Metrics
 from sanderling.agent.events import Attached
-from sanderling.agent.state import Code, Outcome
+from sanderling.agent.state import Code, Outcome, Phase
 from sanderling.api.telemetry.v1 import telemetry_pb2
 from sanderling.errors import InputError
 from sanderling.versions._active import socket_path
@@ -110,3 +110,20 @@ def test_rows_are_told_once():
     assert sum(told) == world.slot.sent_rows
     assert world.slot.active.all_rows >= world.slot.sent_rows
     assert 700 in told
+
+
+def test_rows_of_a_trial_are_told_once():
+    world = World()
+    world.install("m-1")
+    world.want(wanted("m-2", "a-1"))
+    world.check_in_now()
+    while world.slot.phase is not Phase.PROBATION:
+        world.run(1)
+    world.driver.handle(attached("m-2", 0.9, inferences=10_000))
+    world.run(3000)
+    assert world.slot.active.release.version == "m-2"
+    told = [
+        m.metrics.inferences for m in world.store.outbox if m.version == "m-2" and m.WhichOneof("body") == "metrics"
+    ]
+    assert told.count(10_000) == 1
+    assert sum(told) == world.slot.sent_rows

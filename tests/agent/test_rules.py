@@ -50,6 +50,7 @@ def test_waits_after_failures_grow_up_to_the_interval(world):
     world.online = False
     state, waits = world.driver.state, []
     for _ in range(12):
+        state, _ = step(state, events.CheckInDue(), START, Settings(retry_s=5.0))
         state, asked = step(state, events.CheckInFailed("unreachable"), START, Settings(retry_s=5.0))
         waits.append(asked[0].at - START)
     assert all(0.5 <= wait <= 900 for wait in waits)
@@ -193,3 +194,55 @@ def test_the_same_events_give_the_same_states():
         return world.driver.state, world.performer.performed
 
     assert history() == history()
+
+
+def test_hints_that_keep_coming_put_no_check_in_off(world):
+    world.run(10)
+    before = len(check_ins(world))
+    for _ in range(400):
+        world.driver.post(events.Hinted(spread_s=30.0))
+        world.run(1)
+    assert len(check_ins(world)) - before >= 400 // 31, "each within its spread"
+
+
+def test_a_hint_that_meets_a_check_in_under_way_is_followed_by_another(world):
+    """Its answer may have been given before what the hint is about."""
+    world.run(100)
+    before = len(check_ins(world))
+    world.driver.handle(events.CheckInDue())
+    world.driver.post(events.Hinted(spread_s=0.05))
+    world.run(10)
+    assert len(check_ins(world)) == before + 2
+    for _ in range(50):
+        world.driver.handle(events.Hinted(spread_s=0.05))
+    world.run(800)
+    assert len(check_ins(world)) == before + 3, "many hints are one"
+
+
+def test_a_result_that_meets_a_check_in_under_way_is_reported_soon(world):
+    world.install("m-1")
+    state, _ = step(world.driver.state, events.CheckInDue(), world.clock.now(), Settings())
+    state = dataclasses.replace(state, slots={**state.slots, "main": world.slot})
+    desired = events.Desired(DEVICE, 10_000, (("main", wanted("m-1", "a-9")),))
+    now = world.clock.now() + 5
+    state, _ = step(state, events.CheckedIn(900.0, True, desired), now, Settings())
+    state, asked = step(state, events.CheckInDue(), now + 1, Settings())
+    result = next(a for a in asked if isinstance(a, actions.CheckIn)).results
+    assert [r.assignment for r in result] == ["a-9"]
+    assert state.checking_in
+
+
+def test_a_check_in_that_is_never_answered_is_begun_anew(world):
+    world.run(100)
+    world.performer.on(actions.CheckIn, lambda action: ())
+    world.run(3 * Settings().check_in_lost_s)
+    before = len(check_ins(world))
+    world.run(3 * Settings().check_in_lost_s)
+    assert len(check_ins(world)) >= before + 2
+
+
+def test_why_check_ins_fail_is_known_until_one_does_not(world):
+    world.driver.handle(events.CheckInFailed("TransportError: unreachable"))
+    assert world.store.state.check_in_error == "TransportError: unreachable"
+    world.run(2000)
+    assert world.store.state.check_in_error == ""

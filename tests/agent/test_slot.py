@@ -367,3 +367,46 @@ def test_json_comes_back_equal(world):
         state = world.driver.state
         assert from_plain(AgentState, to_plain(state)) == state
     assert world.driver.state.device_id == DEVICE
+
+
+def test_an_active_version_that_cannot_be_served_for_weeks(world):
+    """Offline, and its blobs are gone: tried again for ever, at the longest wait."""
+    world.failures[actions.Serve, "m-1"] = (Code.INTEGRITY, "blobs are missing", False)
+    del world.served["main"]
+    world.driver.post(Died("main", "m-1", Code.CRASH, "it broke"))
+    world.run(1100 * 60)
+    assert world.slot.heals > 1030
+    world.start()
+    world.failures.clear()
+    world.run(200)
+    assert world.served == {"main": "m-1"}
+
+
+def test_a_fetch_that_fails_for_weeks_with_reboots(world):
+    world.failures[actions.Fetch, "m-2"] = (Code.FETCH_FAILED, "unreachable", True)
+    world.want(wanted("m-2", "a-1"))
+    for day in range(15):
+        world.run(80_000)
+        world.boot_id = f"boot-{day + 2}"
+        world.start()
+    assert world.slot.phase is Phase.FETCH
+    assert world.slot.update.retries > 1030
+    world.failures.clear()
+    world.run(5000)
+    assert world.slot.active.release.version == "m-2"
+
+
+def test_a_former_version_that_dies_while_it_is_brought_back_is_healed(world):
+    """Its death may be known before the answer that it serves is."""
+    world.behaviour["m-2"] = Behaviour(dies=Code.CRASH, dies_after=5)
+    world.slow_s[actions.Serve] = 3.0
+    world.want(wanted("m-2", "a-1"))
+    world.check_in_now()
+    while world.slot.phase is not Phase.REVERT:
+        world.run(1)
+    serves = [a for a in world.performer.performed if isinstance(a, actions.Serve)]
+    world.driver.post(Died("main", "m-1", Code.CRASH, "it broke"))
+    world.run(60)
+    assert world.slot.phase in (Phase.REPORT, Phase.IDLE)
+    later = [a for a in world.performer.performed if isinstance(a, actions.Serve)][len(serves) :]
+    assert [a.step for a in later if a.launch.release.version == "m-1"] == [0], "started once more after the revert"

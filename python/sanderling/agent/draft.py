@@ -14,6 +14,11 @@ _HEAL_S = 0.1
 """Pause before the second try, seconds; doubled before each further one."""
 
 
+def doubled(first_s: float, times: int, most_s: float) -> float:
+    """A wait that doubles each time, up to a limit. Tries are not limited, and a double ends at 2**1023."""
+    return float(min(first_s * 2.0 ** min(times, 64), most_s))
+
+
 @dataclass
 class Draft:
     """One step in the making: the slot as it will be, with what is to be done and what is to be reported.
@@ -90,7 +95,7 @@ class Draft:
         heals = self.slot.heals + 1
         self.slot = replace(self.slot, heals=heals)
         # The first time at once: a crash by chance costs its callers as little as can be.
-        wait = 0.0 if heals == 1 else min(_HEAL_S * 2.0 ** (heals - 2), self.settings.heal_most_s)
+        wait = 0.0 if heals == 1 else doubled(_HEAL_S, heals - 2, self.settings.heal_most_s)
         self.wake(HealDue(self.slot.name), wait)
         if heals == 3 and self.slot.active is not None:
             message = f"the active version cannot be served, tried {heals} times: {detail}"

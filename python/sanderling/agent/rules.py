@@ -51,18 +51,14 @@ def step(state: AgentState, event: Event, now: float, settings: Settings) -> tup
     if isinstance(event, Started):
         return _start(state, event, now, settings)
     if isinstance(event, CheckInDue):
-        return _check_in(state)
+        return _check_in(state, now, settings)
     if isinstance(event, Hinted):
-        spread = event.spread_s or settings.hint_spread_s
-        return state, [_soon(state, now, spread, "hint")]
+        actions: list[Action] = []
+        return _soon(state, now, event.spread_s or settings.hint_spread_s, "hint", actions), actions
     if isinstance(event, CheckedIn):
         return _checked_in(state, event, now, settings)
     if isinstance(event, CheckInFailed):
-        failures = state.check_in_failures + 1
-        wait = min(settings.retry_s * 2.0 ** min(failures - 1, 20), state.check_in_interval_s)
-        state = replace(state, check_in_failures=failures)
-        # Full jitter: after an outage of the server the whole fleet comes back, and must not come at once.
-        return state, [Wake(now + wait * (0.1 + 0.9 * chance(state, f"failed {failures}")), CheckInDue())]
+        return _check_in_failed(state, event, now, settings)
     return _slot_event(state, event, now, settings)
 
 
@@ -74,31 +70,47 @@ def chance(state: AgentState, purpose: str) -> float:
 
 def _start(state: AgentState, event: Started, now: float, settings: Settings) -> tuple[AgentState, list[Action]]:
     rebooted = bool(state.boot_id) and state.boot_id != event.boot_id
-    state = replace(state, boot_id=event.boot_id)
+    state = replace(state, boot_id=event.boot_id, checking_in=False, check_in_at=0.0)
     actions: list[Action] = []
     for name in sorted(state.slots):
         state = _in_slot(state, name, now, settings, actions, lambda it: it.recover(rebooted))
     actions += _settle(state)
     # At once: a device that was away tells what it is and hears what it missed.
-    actions.append(_soon(state, now, settings.hint_spread_s, "start"))
-    return state, actions
+    return _soon(state, now, settings.hint_spread_s, "start", actions), actions
 
 
-def _soon(state: AgentState, now: float, spread_s: float, purpose: str) -> Wake:
-    """A check-in within the spread, which takes the place of the next one and so is never later than that."""
-    return Wake(now + min(spread_s, state.check_in_interval_s) * chance(state, purpose), CheckInDue())
+def _soon(state: AgentState, now: float, spread_s: float, purpose: str, actions: list[Action]) -> AgentState:
+    """Brings the next check-in forward to within the spread; never puts it off, however often it is asked for.
+
+    While a check-in is under way, its answer may have been given before what this is about: another one follows it.
+    """
+    at = now + min(spread_s, state.check_in_interval_s) * chance(state, purpose)
+    if state.check_in_at and at >= state.check_in_at:
+        return state
+    if not state.checking_in:
+        actions.append(Wake(at, CheckInDue()))
+    return replace(state, check_in_at=at)
 
 
-def _check_in(state: AgentState) -> tuple[AgentState, list[Action]]:
-    state = replace(state, sequence=state.sequence + 1)
+def _next_check_in(state: AgentState, at: float, actions: list[Action]) -> AgentState:
+    """After an answer: the next check-in at `at`, or before it if one was wanted meanwhile."""
+    at = min(at, state.check_in_at or at)
+    actions.append(Wake(at, CheckInDue()))
+    return replace(state, checking_in=False, check_in_at=at)
+
+
+def _check_in(state: AgentState, now: float, settings: Settings) -> tuple[AgentState, list[Action]]:
+    state = replace(state, sequence=state.sequence + 1, checking_in=True, check_in_at=0.0)
     return state, [
+        # Its answer takes the place of this one, whatever it is: a device must never end asking.
+        Wake(now + settings.check_in_lost_s, CheckInDue()),
         CheckIn(
             boot_id=state.boot_id,
             sequence=state.sequence,
             desired_counter=state.desired_counter,
             slots=tuple(_report(state.slots[name]) for name in sorted(state.slots)),
             results=state.results,
-        )
+        ),
     ]
 
 
@@ -131,16 +143,29 @@ def _checked_in(state: AgentState, event: CheckedIn, now: float, settings: Setti
         approved=event.approved,
         check_in_interval_s=event.next_s,
         check_in_failures=0,
+        check_in_error="",
         checked_in_at=now,
     )
     actions += [ForgetTelemetry(boot, sequence) for boot, sequence in event.telemetry]
     if event.refused:
         actions.append(Emit("", "", Notice("desired.refused", "error", event.refused)))
     jitter = 1.0 + settings.jitter * (2.0 * chance(state, "interval") - 1.0)
-    actions.append(Wake(now + event.next_s * jitter, CheckInDue()))
+    state = _next_check_in(state, now + event.next_s * jitter, actions)
     if event.desired is not None:
         state = _take_desired(state, event.desired, now, settings, actions)
     return state, actions
+
+
+def _check_in_failed(
+    state: AgentState, event: CheckInFailed, now: float, settings: Settings
+) -> tuple[AgentState, list[Action]]:
+    actions: list[Action] = []
+    failures = state.check_in_failures + 1
+    wait = min(settings.retry_s * 2.0 ** min(failures - 1, 20), state.check_in_interval_s)
+    state = replace(state, check_in_failures=failures, check_in_error=event.detail)
+    # Full jitter: after an outage of the server the whole fleet comes back, and must not come at once.
+    at = now + wait * (0.1 + 0.9 * chance(state, f"failed {failures}"))
+    return _next_check_in(state, at, actions), actions
 
 
 def _take_desired(
@@ -184,7 +209,7 @@ def _in_slot(
     if it.results:
         state = replace(state, results=state.results + tuple(it.results))
         # Soon, not at once: the route and the cleaning come first.
-        actions.append(_soon(state, now, settings.hint_spread_s, "result"))
+        state = _soon(state, now, settings.hint_spread_s, "result", actions)
     if it.settled:
         actions += _settle(state)
     return state

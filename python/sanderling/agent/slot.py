@@ -25,7 +25,7 @@ from sanderling.agent.actions import (
     Verify,
 )
 from sanderling.agent.bodies import Metrics, Notice
-from sanderling.agent.draft import Draft
+from sanderling.agent.draft import Draft, doubled
 from sanderling.agent.events import (
     Attached,
     Died,
@@ -261,8 +261,8 @@ class Step(Draft):
             self.slot,
             active=update.candidate,
             previous=slot.active.release if slot.active else None,
-            sent_rows=0,
-            sent_errors=0,
+            sent_rows=update.told_rows,
+            sent_errors=update.told_errors,
         )
         self._enter(Phase.COMMIT)
 
@@ -310,7 +310,7 @@ class Step(Draft):
                 self.heal_later(event.detail)
         elif slot.phase in (Phase.COMMIT, Phase.REVERT) or (event.retry and slot.phase is Phase.FETCH):
             assert update is not None
-            wait = min(self.settings.retry_s * 2.0**update.retries, self.settings.retry_most_s)
+            wait = doubled(self.settings.retry_s, update.retries, self.settings.retry_most_s)
             if slot.phase is not Phase.FETCH:
                 wait = _ROUTE_RETRY_S
             failure = update.failure
@@ -370,7 +370,9 @@ class Step(Draft):
         if slot.phase in ON_TRIAL:
             if slot.active:
                 self.do(Load(slot.name, 0, self.launch(slot.active)))
-        elif slot.phase is not Phase.REVERT:
+        elif slot.phase is Phase.REVERT:
+            self.wake(HealDue(slot.name), _ROUTE_RETRY_S)  # it is being served: if that came too early, again after it
+        else:
             self.serve_active()
 
     # Observation.
@@ -393,11 +395,16 @@ class Step(Draft):
         if not isinstance(body, Metrics):
             return
         candidate = update.candidate if update and slot.phase is Phase.PROBATION else None
+        # Told by the row above: metrics must not tell it again, those of the trial's rows after a commit neither.
         if update and candidate and candidate.release.version == event.version:
-            self._judge(update, *probation.take_in_attached(candidate, body))
+            told = replace(
+                update,
+                told_rows=update.told_rows + body.inferences,
+                told_errors=update.told_errors + body.errors,
+            )
+            self._judge(told, *probation.take_in_attached(candidate, body))
         elif slot.active is not None and slot.active.release.version == event.version:
             running, _ = probation.take_in_attached(slot.active, body)
-            # Told by the row above: the next metrics of the runner must not tell it again.
             self.slot = replace(
                 slot,
                 active=running,

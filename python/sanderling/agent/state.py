@@ -257,6 +257,8 @@ class Update:
         switched_at: When the router moved.
         test: Of confidence; None where the incumbent has too few rows.
         slow_looks: Looks in a row at which the candidate was too slow.
+        told_rows: Of the candidate's rows, those that attached applications told the fleet, as `told_errors`.
+        told_errors: Of its errors.
         failure: Why it is being reverted, or why the last try to fetch it failed; with the detail.
     """
 
@@ -270,6 +272,8 @@ class Update:
     switched_at: float = 0.0
     test: ConfidenceTest | None = None
     slow_looks: int = 0
+    told_rows: int = 0
+    told_errors: int = 0
     failure: tuple[Code, str] | None = None
 
 
@@ -328,6 +332,9 @@ class AgentState:
         plan: Telemetry.
         check_in_interval_s: As the fleet last said.
         check_in_failures: In a row.
+        check_in_error: Why the last one failed, empty after one that did not.
+        check_in_at: When the next one is due; while one is under way, when another is wanted after it. 0 for none.
+        checking_in: One is under way.
         checked_in_at: Last success, 0 for none.
         approved: By an operator; without it the device is given nothing.
     """
@@ -341,6 +348,9 @@ class AgentState:
     plan: TelemetryPlan = TelemetryPlan()
     check_in_interval_s: float = 900.0
     check_in_failures: int = 0
+    check_in_error: str = ""
+    check_in_at: float = 0.0
+    checking_in: bool = False
     checked_in_at: float = 0.0
     approved: bool = False
 
@@ -357,6 +367,7 @@ class Settings:
         observe_s: Between looks at a runner.
         observe_trial_s: The same, while on trial.
         jitter: Share of an interval that is random, both ways.
+        check_in_lost_s: A check-in without an answer for so long, which is longer than one can take, is begun anew.
         hint_spread_s: After a hint that names no spread.
         latency_ratio: Most that p95 may be of the incumbent's.
         latency_slack_us: Added to that limit: below it, differences are the scheduler's and not the model's.
@@ -386,6 +397,7 @@ class Settings:
     observe_s: float = 10.0
     observe_trial_s: float = 1.0
     jitter: float = 0.2
+    check_in_lost_s: float = 3600.0
     hint_spread_s: float = 5.0
     latency_ratio: float = 1.5
     latency_slack_us: float = 500.0
