@@ -25,7 +25,7 @@ from sanderling._protocol import PROTOCOL_VERSION
 from sanderling._session import Session
 from sanderling._windows import ClosedWindow, Windows, confidences, drift_window
 from sanderling.errors import InputError, UnsupportedError
-from sanderling.versions._frames import write_frame
+from sanderling.versions._frames import MOST_FRAME_BYTES, write_frame
 
 if TYPE_CHECKING:
     from sanderling.api.telemetry.v1 import telemetry_pb2
@@ -225,7 +225,7 @@ class Sender:
         frame = write_frame(envelope)
         with self._send_lock:
             now = time.monotonic()
-            if self._ended or now < self._silent_until:
+            if self._ended or now < self._silent_until or len(frame) > MOST_FRAME_BYTES:
                 self._count_drop()
             elif not self._write(frame):
                 self._silent_until = now + _PAUSE_S

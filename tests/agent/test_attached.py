@@ -25,7 +25,7 @@ def heard(tmp_path):
 
 @pytest.fixture
 def listener(tmp_path, heard):
-    made = AttachedListener(tmp_path, heard.put)
+    made = AttachedListener(tmp_path, heard.put, heard.qsize)
     made.open("main")
     yield made
     made.close()
@@ -68,8 +68,33 @@ def test_what_is_no_frame_ends_one_sender_only(listener, heard, tmp_path):
         assert heard.get(timeout=5) == heard.get(timeout=5)
 
 
+def test_absurd_counts_are_passed_over(listener, heard, tmp_path):
+    """Their sum would have no room in a check-in, and no check-in would ever leave the device again."""
+    most = telemetry_pb2.Metrics(inferences=(1 << 64) - 1)
+    errors = telemetry_pb2.Metrics(errors=(1 << 64) - 1)
+    with connect(tmp_path) as connection:
+        connection.sendall(2 * frame(metrics=most) + frame(metrics=errors) + frame(metrics=METRICS))
+        assert heard.get(timeout=5).body.inferences == 200
+
+
+def test_senders_wait_for_a_reader_that_does_not_come_after(listener, heard, tmp_path):
+    window = frame(drift=telemetry_pb2.DriftWindow(window=3, sketches=bytes(1 << 18)))
+    with connect(tmp_path) as connection:
+        connection.settimeout(1)
+        sent = 0
+        with pytest.raises(TimeoutError):
+            while sent < 1000:
+                connection.sendall(window)
+                sent += 1
+        waiting = heard.qsize()
+        assert 256 <= waiting < 300
+        for _ in range(waiting):
+            heard.get()
+        assert heard.get(timeout=5).slot == "main", "then they go on"
+
+
 def test_a_path_that_is_too_long(tmp_path, heard):
-    made = AttachedListener(tmp_path, heard.put)
+    made = AttachedListener(tmp_path, heard.put, heard.qsize)
     try:
         with pytest.raises(InputError, match="shorter state folder"):
             made.open("x" * 120)

@@ -208,3 +208,44 @@ def test_without_a_broker_nothing_is_tried(place):
     place.link.start()
     place.link.follow()
     assert not place.link.is_connected
+
+
+@pytest.mark.parametrize("url", ["mqtt://127.0.0.1:99999", "mqtt://[::1", "mqtt://127.0.0.1:port", "mqtts://x:1"])
+def test_a_broker_that_cannot_be_used_ends_no_agent(tmp_path, url):
+    """The address comes from the fleet and is stored: an agent that it ended could not be helped."""
+    identity = Identity(tmp_path, "dv-1", b"", b"chain", b"no certificate", b"", Addresses("", "", url))
+    store = SqliteStore(tmp_path / "state.db")
+    link = BrokerLink(lambda: identity, store, "boot-1", lambda spread: None)
+    link.start()
+    link.follow()
+    assert not link.is_connected
+    link.stop()
+    store.close()
+
+
+def test_a_broker_that_ends_each_connection_fills_no_memory(tmp_path):
+    """As one does that takes no message of this size."""
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        addresses = Addresses("", "", f"mqtt://127.0.0.1:{door.getsockname()[1]}")
+        identity = Identity(tmp_path, "dv-1", b"", b"chain", b"", b"", addresses)
+        store = SqliteStore(tmp_path / "state.db")
+        rows = [Emit("main", "m-1", Notice("test", "info", str(n))) for n in range(500)]
+        store.save(AgentState("dv-1", boot_id="boot-1"), rows, 1.0)
+        link = BrokerLink(lambda: identity, store, "boot-1", lambda spread: None)
+        link.start()
+        door.settimeout(30)
+        for _ in range(4):
+            connection, _ = door.accept()
+            with connection:
+                connection.settimeout(30)
+                got = connection.recv(4096)
+                assert got[0] == 0x10, "CONNECT"
+                connection.sendall(b"\x20\x03\x00\x00\x00")  # CONNACK
+                while b"up/events" not in got:
+                    got += connection.recv(4096)
+                time.sleep(0.2)  # the rest of its window
+        assert link._client is not None
+        kept = len(link._client._out_messages)
+        link.stop()
+        store.close()
+    assert kept <= WINDOW + 4, "its window, and what it says of itself at each connection"

@@ -246,3 +246,41 @@ def test_why_check_ins_fail_is_known_until_one_does_not(world):
     assert world.store.state.check_in_error == "TransportError: unreachable"
     world.run(2000)
     assert world.store.state.check_in_error == ""
+
+
+def test_on_a_full_disk_what_applications_send_is_not_piled_up(world, monkeypatch):
+    world.install("m-1")
+
+    def full(state, rows, now):
+        raise NoSpaceError("full")
+
+    monkeypatch.setattr(world.store, "save", full)
+    for _ in range(1000):
+        world.driver.post(events.Attached("main", "m-1", b""))
+    world.run(100)
+    assert len(world.driver._heap) < 50
+
+
+def test_what_is_due_is_done_though_events_keep_coming(world):
+    """As from applications that send faster than the disk stores."""
+    world.run(10)
+    before = len(check_ins(world))
+    handled = 0
+
+    class Flood:
+        def qsize(self):
+            return 1
+
+        def empty(self):
+            return False
+
+        def get_nowait(self):
+            nonlocal handled
+            handled += 1
+            world.clock.wait_until(world.clock.now() + 1)
+            assert handled < 5000, "nothing else is done"
+            return events.Attached("main", "m-1", b"")
+
+    world.driver._posted = Flood()
+    world.driver.run(stop=lambda: len(check_ins(world)) > before)
+    assert len(check_ins(world)) == before + 1

@@ -10,7 +10,7 @@ from tests.agent.world import World, wanted
 from sanderling.agent.actions import Emit
 from sanderling.agent.blobs import NoSpaceError
 from sanderling.agent.bodies import Notice
-from sanderling.agent.outbox import Caps
+from sanderling.agent.outbox import MOST_ROW_BYTES, Caps
 from sanderling.agent.state import AgentState, Slot
 from sanderling.agent.store import SCHEMA_VERSION, SqliteStore
 from sanderling.api.telemetry.v1 import telemetry_pb2
@@ -165,5 +165,25 @@ def test_a_document_of_a_newer_agent_is_refused(path):
     store.save(STATE, [], 1.0)
     store._sql.execute("""UPDATE document SET body = '{"name": "main", "unknown": 1}' WHERE name = 'slot/main'""")
     with pytest.raises(IntegrityError, match="unknown"):
+        store.load()
+    store.close()
+
+
+def test_a_row_that_no_message_can_carry_is_dropped_and_counted(path):
+    """It would stop every check-in after it, and with them all that the fleet wants of the device."""
+    store = SqliteStore(path)
+    store.save(STATE, [note("a"), note("x" * (MOST_ROW_BYTES + 1)), note("b")], 1.0)
+    assert [r.sequence for r in store.pending(0, 10)] == [1, 2], "without a gap"
+    assert store.dropped() == 1
+    store.close()
+
+
+@pytest.mark.parametrize("name", ["agent", "slot/main"])
+@pytest.mark.parametrize("body", ["{", "[]", "null", '"word"', ""])
+def test_damaged_documents_are_named(path, name, body):
+    store = SqliteStore(path)
+    store.save(STATE, [], 1.0)
+    store._sql.execute("UPDATE document SET body = ? WHERE name = ?", (body, name))
+    with pytest.raises(IntegrityError, match=r"\[state\]"):
         store.load()
     store.close()

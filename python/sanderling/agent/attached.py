@@ -11,8 +11,8 @@ import logging
 import os
 import selectors
 import socket
-import struct
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,11 +24,12 @@ from sanderling.agent.events import Attached
 from sanderling.api.telemetry.v1 import telemetry_pb2
 from sanderling.errors import InputError
 from sanderling.versions._active import socket_path
+from sanderling.versions._frames import LENGTH, MOST_FRAME_BYTES
 
-MOST_FRAME_BYTES = 16 << 20
 _MOST_SENDERS = 64
 _READ_BYTES = 1 << 18
-_LENGTH = struct.Struct("<I")
+_MOST_COUNT = 1 << 32  # of rows in one message: sums stay within the 64 bits that a check-in has for them
+_MOST_WAITING, _PAUSE_S = 256, 0.02
 _SEVERITIES = {telemetry_pb2.SEVERITY_WARNING: "warning", telemetry_pb2.SEVERITY_ERROR: "error"}
 _log = logging.getLogger("sanderling.agent")
 
@@ -46,10 +47,11 @@ class AttachedListener:
     Args:
         folder: Of the sockets.
         take: Called with what was seen.
+        waiting: How much of it waits to be looked at; while that is too much, senders wait too.
     """
 
-    def __init__(self, folder: Path, take: Callable[[Attached], None]) -> None:
-        self._folder, self._take = folder, take
+    def __init__(self, folder: Path, take: Callable[[Attached], None], waiting: Callable[[], int]) -> None:
+        self._folder, self._take, self._waiting = folder, take, waiting
         self._selector = selectors.DefaultSelector()
         self._lock = threading.Lock()
         self._open: dict[str, socket.socket] = {}
@@ -99,6 +101,8 @@ class AttachedListener:
 
     def _run(self) -> None:
         while not self._stop:
+            while self._waiting() > _MOST_WAITING and not self._stop:
+                time.sleep(_PAUSE_S)
             for key, _ in self._selector.select():
                 if isinstance(key.data, str):
                     self._accept(key.data)
@@ -131,16 +135,16 @@ class AttachedListener:
             self._drop(sender)
             return
         sender.data += data
-        while len(sender.data) >= _LENGTH.size:
-            (length,) = _LENGTH.unpack_from(sender.data)
+        while len(sender.data) >= LENGTH.size:
+            (length,) = LENGTH.unpack_from(sender.data)
             if length > MOST_FRAME_BYTES:
                 _log.warning("attached application of slot %s sends %d bytes at once: closed", sender.slot, length)
                 self._drop(sender)
                 return
-            if len(sender.data) < _LENGTH.size + length:
+            if len(sender.data) < LENGTH.size + length:
                 return
-            frame = bytes(sender.data[_LENGTH.size : _LENGTH.size + length])
-            del sender.data[: _LENGTH.size + length]
+            frame = bytes(sender.data[LENGTH.size : LENGTH.size + length])
+            del sender.data[: LENGTH.size + length]
             self._frame(sender, frame)
 
     def _frame(self, sender: _Sender, frame: bytes) -> None:
@@ -160,12 +164,15 @@ class AttachedListener:
 
 
 def read(slot: str, message: telemetry_pb2.Envelope) -> Attached | None:
-    """The rules' form of a message; None for an empty one. The slot is the socket's, whatever the message says."""
+    """The rules' form of a message; None for an empty one or an absurd one. The slot is the socket's, whatever the message says."""
     kind = message.WhichOneof("body")
     if kind == "drift":
         return Attached(slot, message.version, message.drift.SerializeToString())
     if kind == "metrics":
         seen = message.metrics
+        if max(seen.inferences, seen.errors) > _MOST_COUNT:
+            _log.warning("attached application of slot %s counts %d rows at once: passed over", slot, seen.inferences)
+            return None
         return Attached(
             slot,
             message.version,
@@ -182,5 +189,5 @@ def read(slot: str, message: telemetry_pb2.Envelope) -> Attached | None:
         )
     if kind == "event":
         severity = _SEVERITIES.get(message.event.severity, "info")
-        return Attached(slot, message.version, Notice(message.event.kind, severity, message.event.message[:1000]))
+        return Attached(slot, message.version, Notice(message.event.kind[:100], severity, message.event.message[:1000]))
     return None

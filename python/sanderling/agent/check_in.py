@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from sanderling.agent.actions import CheckIn, SlotReport
@@ -21,6 +22,8 @@ from sanderling.trust import PROTOCOL_VERSION
 _TELEMETRY_ROWS = 2_000
 _TELEMETRY_BYTES = 2 << 20
 """Of one check-in without a broker; gRPC's own limit is 4 MiB."""
+_SOONEST_S, _LATEST_S = 0.1, 86_400.0
+_log = logging.getLogger("sanderling.agent")
 
 _STATES = {
     Phase.IDLE: assignment_pb2.ASSIGNMENT_STATE_UNSPECIFIED,
@@ -70,15 +73,19 @@ class CheckIns:
             dropped = self._store.dropped()
             answer = self._client.check_in(self._request(action, dropped))
         except (SanderlingError, OSError) as error:
+            _log.info("check-in %d failed: %s", action.sequence, error)
+            return CheckInFailed(f"{type(error).__name__}: {error}")
+        except Exception as error:  # whatever it is, the next check-in must come
+            _log.exception("check-in %d failed", action.sequence)
             return CheckInFailed(f"{type(error).__name__}: {error}")
         if dropped:
             self._store.confirm_dropped(dropped)
         identity = self._identity()
-        if answer.HasField("addresses"):
+        if answer.HasField("addresses") and answer.addresses.device:  # without one this device would never come again
             self._moved(identity.with_addresses(addresses_of(answer.addresses, identity.addresses.enrolment)))
         desired, refused = self._desired(answer)
         return CheckedIn(
-            next_s=max(answer.next_check_in_after.ToNanoseconds() / 1e9, 0.1),
+            next_s=min(max(answer.next_check_in_after.ToNanoseconds() / 1e9, _SOONEST_S), _LATEST_S),
             approved=answer.approved,
             desired=desired,
             committed=tuple((r.assignment_id, r.attempt) for r in answer.committed_results),

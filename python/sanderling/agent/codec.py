@@ -52,6 +52,8 @@ def _read(kind: Any, plain: Any) -> Any:
     if origin is dict:
         return {key: _read(arguments[1], item) for key, item in plain.items()}
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        if not isinstance(plain, dict):
+            raise TypeError(f"{plain!r} is no mapping")
         hints = _hints(kind)
         if unknown := set(plain) - set(hints):
             raise ValueError(f"unknown fields {sorted(unknown)}")

@@ -15,7 +15,7 @@ from math import inf
 from sanderling.agent import hooks
 from sanderling.agent.actions import Action, Emit, Wake
 from sanderling.agent.blobs import NoSpaceError
-from sanderling.agent.events import Event, Observed, ObserveDue, Started
+from sanderling.agent.events import Attached, Event, Observed, ObserveDue, Started
 from sanderling.agent.ports import Clock, Performer, Store
 from sanderling.agent.rules import step
 from sanderling.agent.state import AgentState, Settings
@@ -63,6 +63,11 @@ class Driver:
         self._posted.put(event)
         self._clock.interrupt()
 
+    @property
+    def backlog(self) -> int:
+        """Events that were posted and wait."""
+        return self._posted.qsize()
+
     def next_due(self) -> float:
         """When the next event is due, seconds since the epoch; infinity for never."""
         while self._heap and self._is_stale(self._heap[0]):
@@ -71,11 +76,8 @@ class Driver:
 
     def run_due(self) -> None:
         """Handles everything that was posted or is due now."""
-        while True:
-            try:
-                self.handle(self._posted.get_nowait())
-            except queue.Empty:
-                break
+        for _ in range(self._posted.qsize()):  # what is posted meanwhile must not keep what is due waiting
+            self.handle(self._posted.get_nowait())
         while self.next_due() <= self._clock.now():
             self.handle(heapq.heappop(self._heap)[3])
 
@@ -111,7 +113,8 @@ class Driver:
 
     def _put_off(self, event: Event) -> None:
         """The disk is full: what cannot be stored has not happened yet. What runs goes on running."""
-        if not isinstance(event, Observed):  # a runner tells it again
+        # A runner tells it again; what applications saw would fill the memory in the disk's stead.
+        if not isinstance(event, Observed | Attached):
             self._push(self._clock.now() + STORE_RETRY_S, event)
 
     def _act(self, action: Action) -> None:

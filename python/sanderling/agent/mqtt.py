@@ -49,7 +49,6 @@ class BrokerLink:
         store: Of the outbox.
         boot_id: Of the running kernel.
         hinted: Called with the seconds over which check-ins are to be spread.
-        groups: Names of groups whose hints count too.
     """
 
     def __init__(
@@ -58,9 +57,8 @@ class BrokerLink:
         store: SqliteStore,
         boot_id: str,
         hinted: Callable[[float], None],
-        groups: tuple[str, ...] = (),
     ) -> None:
-        self._identity, self._store, self._boot, self._hinted, self._groups = identity, store, boot_id, hinted, groups
+        self._identity, self._store, self._boot, self._hinted = identity, store, boot_id, hinted
         self._client: paho.Client | None = None
         self._used: Identity | None = None
         self._changed, self._stop = threading.Condition(), False
@@ -84,17 +82,26 @@ class BrokerLink:
             return
         self._disconnect()
         self._used = identity
-        self._client = self._make(identity)
-        address = urlsplit(identity.addresses.broker_url)
-        connect = _properties(PacketTypes.CONNECT, SessionExpiryInterval=_SESSION_S)
-        self._client.connect_async(
-            address.hostname or "127.0.0.1",
-            address.port or 8883,
-            _KEEP_ALIVE_S,
-            clean_start=False,
-            properties=connect,
-        )
-        self._client.loop_start()
+        try:
+            client = self._make(identity)
+            address = urlsplit(identity.addresses.broker_url)
+            connect = _properties(PacketTypes.CONNECT, SessionExpiryInterval=_SESSION_S)
+            client.connect_async(
+                address.hostname or "127.0.0.1",
+                address.port or 8883,
+                _KEEP_ALIVE_S,
+                clean_start=False,
+                properties=connect,
+            )
+        except (ValueError, OSError) as error:
+            # It is stored with the identity: an agent that ended here could never hear of a better one.
+            _log.error("no telemetry: the broker %s cannot be used: %s", identity.addresses.broker_url, error)
+            return
+        with self._changed:
+            self._client, self._sent = client, 0
+            self._flying.clear()
+            self._early.clear()
+        client.loop_start()
         if self._thread is None:
             self._thread = threading.Thread(target=self._publish, name="agent outbox", daemon=True)
             self._thread.start()
@@ -160,14 +167,13 @@ class BrokerLink:
         if reason.is_failure or identity is None:
             _log.error("the broker refuses this device: %s", reason)
             return
-        downs = [topic(identity.device_id, "down/hint"), *(f"sanderling/v1/g/{g}/down/hint" for g in self._groups)]
-        client.subscribe([(name, SubscribeOptions(qos=1)) for name in downs])
+        client.subscribe(topic(identity.device_id, "down/hint"), options=SubscribeOptions(qos=1))
         client.publish(self._status_topic(identity), self._presence(True), 1, True)
         with self._changed:
+            # All is sent again, since a broker may lose what it had acknowledged. What is in flight is sent again by paho
+            # too, which keeps it until it is acknowledged: it goes on taking room here, or cuts would pile it up.
             self._connected, self._sent = True, 0
             self._connects += 1
-            self._flying.clear()
-            self._early.clear()
             self._changed.notify_all()
 
     def _on_disconnect(
@@ -222,13 +228,15 @@ class BrokerLink:
             # Not under our lock: paho calls `_on_publish` under a lock of its own that `publish` takes too.
             number = client.publish(name, row.payload, 1, properties=properties).mid
             with self._changed:
-                if self._connects != connects:
-                    return True  # begun anew meanwhile, from the first row
-                self._sent = row.number
+                if self._client is not client:
+                    return True
                 if number in self._early:
                     self._early.discard(number)
                 else:
                     self._flying.add(number)
+                if self._connects != connects:
+                    return True  # begun anew meanwhile, from the first row
+                self._sent = row.number
         return bool(rows)
 
     def _status_topic(self, identity: Identity) -> str:

@@ -1,8 +1,8 @@
 """Telemetry that waits: rows in the agent's database until the fleet says that it has stored them.
 
-Rows are named by (boot id, sequence). The boot id is that of the boot in which the row was made; sequences count up
-over all boots, so that neither a restart of the agent nor one of the machine uses a name twice. Bytes and age are
-capped; what is dropped is the oldest, and it is counted.
+Rows are named by (boot id, sequence). The boot id is that of the boot in which the row was made; sequences count from
+1 in each boot, over restarts of the agent, so that no name is used twice. Bytes and age are capped; what is dropped is
+the oldest, and it is counted.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from dataclasses import dataclass
 
 from sanderling.agent.actions import Emit
 from sanderling.agent.telemetry import envelope, topic_end
+
+MOST_ROW_BYTES = 2 << 20
+"""Of one row's message; a larger one fits into no check-in, whose limit is gRPC's of 4 MiB, and would stop them all."""
 
 SCHEMA = """
 CREATE TABLE outbox (
@@ -55,22 +58,25 @@ class Outbox:
         self._caps = caps
 
     def append(self, rows: Sequence[Emit], boot_id: str, now: float) -> None:
-        """Adds rows, then drops what the caps do not allow."""
+        """Adds rows, then drops what the caps do not allow. A row over `MOST_ROW_BYTES` is dropped at once."""
         if not rows:
             return
         found = self._sql.execute("SELECT last FROM outbox_boot WHERE boot_id = ?", (boot_id,)).fetchone()
-        last, added = (int(found[0]) if found else 0), 0
+        last, added, refused = (int(found[0]) if found else 0), 0, 0
         for row in rows:
-            last += 1
-            message = envelope(row, boot_id, last, now)
+            message = envelope(row, boot_id, last + 1, now)
             payload = message.SerializeToString()
+            if len(payload) > MOST_ROW_BYTES:
+                refused += 1
+                continue
+            last += 1
             added += len(payload)
             self._sql.execute(
                 "INSERT INTO outbox (boot_id, sequence, topic, payload, created) VALUES (?, ?, ?, ?, ?)",
                 (boot_id, last, topic_end(message), payload, now),
             )
         self._sql.execute("INSERT OR REPLACE INTO outbox_boot VALUES (?, ?)", (boot_id, last))
-        self._sql.execute("UPDATE outbox_totals SET bytes = bytes + ?", (added,))
+        self._sql.execute("UPDATE outbox_totals SET bytes = bytes + ?, dropped = dropped + ?", (added, refused))
         self._drop(now)
 
     def pending(self, after: int, most_rows: int, most_bytes: int = 1 << 62) -> list[Row]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sanderling.agent import outbox as outbox_table
@@ -34,6 +35,7 @@ class SqliteStore:
 
     Raises:
         IntegrityError: The file is no database, is damaged, or was written by a newer agent.
+        NoSpaceError: The disk is full, and what it takes to open the file has no room.
     """
 
     def __init__(self, path: Path, caps: Caps | None = None) -> None:
@@ -45,6 +47,8 @@ class SqliteStore:
             self._sql.execute("PRAGMA synchronous = FULL")
             self._migrate()
         except sqlite3.DatabaseError as error:
+            if _is_full(error):  # not a reason to reset
+                raise NoSpaceError(f"[state] {path} cannot be opened, the disk is full: {error}. Free space") from error
             raise IntegrityError(
                 f"[state] {path} cannot be read: {error}. If it is damaged, run: sanderling agent reset"
             ) from error
@@ -73,12 +77,17 @@ class SqliteStore:
         Raises:
             IntegrityError: It cannot be read.
         """
-        with self._lock:
-            found = dict(self._sql.execute("SELECT name, body FROM document"))
-        if "agent" not in found:
-            return None
-        plain = json.loads(found["agent"])
-        plain["slots"] = {n.removeprefix("slot/"): json.loads(b) for n, b in found.items() if n.startswith("slot/")}
+        try:
+            with self._lock:
+                found = dict(self._sql.execute("SELECT name, body FROM document"))
+            if "agent" not in found:
+                return None
+            slots = {n.removeprefix("slot/"): json.loads(b) for n, b in found.items() if n.startswith("slot/")}
+            plain = {**json.loads(found["agent"]), "slots": slots}
+        except (sqlite3.DatabaseError, ValueError, TypeError) as error:
+            raise IntegrityError(
+                f"[state] the database is damaged: {error}. If it stays so, run: sanderling agent reset"
+            ) from error
         return from_plain(AgentState, plain)
 
     def save(self, state: AgentState, rows: Sequence[Emit], now: float) -> None:
@@ -92,16 +101,21 @@ class SqliteStore:
         plain["slots"] = {}
         documents["agent"] = json.dumps(plain)
         changed = [(name, body) for name, body in documents.items() if self._saved.get(name) != body]
+        with self._transaction():
+            self._sql.executemany("INSERT OR REPLACE INTO document VALUES (?, ?)", changed)
+            self._outbox.append(rows, state.boot_id, now)
+        self._saved = documents
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
         try:
             with self._lock, self._sql:
                 self._sql.execute("BEGIN IMMEDIATE")
-                self._sql.executemany("INSERT OR REPLACE INTO document VALUES (?, ?)", changed)
-                self._outbox.append(rows, state.boot_id, now)
+                yield
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode in _FULL:
+            if _is_full(error):
                 raise NoSpaceError(f"[state] {error}. Free space; until then this device takes no update") from error
             raise
-        self._saved = documents
 
     # Outbox
 
@@ -111,9 +125,8 @@ class SqliteStore:
             return self._outbox.pending(after, most_rows, most_bytes)
 
     def forget(self, boot_id: str, sequence: int) -> None:
-        """Deletes rows that the fleet has stored."""
-        with self._lock, self._sql:
-            self._sql.execute("BEGIN IMMEDIATE")
+        """Deletes rows that the fleet has stored. On a full disk they stay: the fleet tells it again."""
+        with contextlib.suppress(NoSpaceError), self._transaction():
             self._outbox.forget(boot_id, sequence)
 
     def dropped(self) -> int:
@@ -122,9 +135,8 @@ class SqliteStore:
             return self._outbox.dropped()
 
     def confirm_dropped(self, count: int) -> None:
-        """The fleet knows of `count` of them."""
-        with self._lock, self._sql:
-            self._sql.execute("BEGIN IMMEDIATE")
+        """The fleet knows of `count` of them. On a full disk they are told again."""
+        with contextlib.suppress(NoSpaceError), self._transaction():
             self._outbox.confirm_dropped(count)
 
     def waiting(self) -> tuple[int, int, int]:
@@ -140,13 +152,21 @@ class SqliteStore:
             return dict(self._sql.execute("SELECT name, body FROM process"))
 
     def record_process(self, name: str, body: str | None) -> None:
-        """Stores or, with None, deletes a record."""
-        with self._lock, self._sql:
-            self._sql.execute("BEGIN IMMEDIATE")
-            if body is None:
+        """Stores or, with None, deletes a record. On a full disk it stays: it names a process that has ended.
+
+        Raises:
+            NoSpaceError: The disk is full; nothing was stored.
+        """
+        if body is None:
+            with contextlib.suppress(NoSpaceError), self._transaction():
                 self._sql.execute("DELETE FROM process WHERE name = ?", (name,))
-            else:
-                self._sql.execute("INSERT OR REPLACE INTO process VALUES (?, ?)", (name, body))
+            return
+        with self._transaction():
+            self._sql.execute("INSERT OR REPLACE INTO process VALUES (?, ?)", (name, body))
+
+
+def _is_full(error: sqlite3.DatabaseError) -> bool:
+    return getattr(error, "sqlite_errorcode", None) in _FULL
 
 
 def _text(slot: Slot) -> str:

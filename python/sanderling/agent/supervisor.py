@@ -127,7 +127,9 @@ class Supervisor:
         self._files = Files(self.blobs, versions, client, host_of(facts), self._wall)
         self.router = RouterClient(state / "router", self.store, state / "logs", options.host, options.port)
         folders = Folders(state / "run", state / "logs", state / "attach")
-        self._attached = AttachedListener(folders.attach, lambda seen: self.driver.post(seen))
+        self._attached = AttachedListener(
+            folders.attach, lambda seen: self.driver.post(seen), lambda: self.driver.backlog
+        )
         self.runners = Runners(
             self._identity.device_id,
             self.blobs,

@@ -161,7 +161,7 @@ def probe(address: str, context: ssl.SSLContext) -> SanderlingError | None:
     host = host.strip("[]")
     try:
         plain = socket.create_connection((host, int(port)), PROBE_S)
-    except OSError as error:
+    except (OSError, ValueError, OverflowError) as error:  # the latter two: what the fleet gave is no address
         return TransportError(f"[fleet] {address} cannot be reached: {error}. Check the network and the address")
     with plain:
         try:

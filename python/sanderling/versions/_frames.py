@@ -10,46 +10,15 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from sanderling.errors import InputError
-
 if TYPE_CHECKING:
     from sanderling.api.telemetry.v1 import telemetry_pb2
 
-MOST_FRAME_BYTES = 16 << 20
-"""Of one message: a window of 4,096 features has under a megabyte."""
-_LENGTH = struct.Struct("<I")
+MOST_FRAME_BYTES = 2 << 20
+"""Of one message: a window of 4,096 features has under a megabyte, and the fleet takes no more in a row."""
+LENGTH = struct.Struct("<I")
 
 
 def write_frame(envelope: telemetry_pb2.Envelope) -> bytes:
     """One message as it is sent."""
     data = envelope.SerializeToString()
-    return _LENGTH.pack(len(data)) + data
-
-
-def read_frames(data: bytes) -> tuple[list[telemetry_pb2.Envelope], bytes]:
-    """Takes whole frames off the front of what a socket gave.
-
-    Returns:
-        The envelopes, and the bytes of a frame that is not whole yet.
-
-    Raises:
-        InputError: A frame is longer than any that an application sends, or is no envelope.
-    """
-    from google.protobuf.message import DecodeError
-
-    from sanderling.api.telemetry.v1 import telemetry_pb2
-
-    envelopes = []
-    while len(data) >= _LENGTH.size:
-        (length,) = _LENGTH.unpack_from(data)
-        if length > MOST_FRAME_BYTES:
-            raise InputError(f"[attach] a frame of {length:,} bytes, at most {MOST_FRAME_BYTES:,} are taken. Hang up")
-        end = _LENGTH.size + length
-        if len(data) < end:
-            break
-        try:
-            envelopes.append(telemetry_pb2.Envelope.FromString(data[_LENGTH.size : end]))
-        except DecodeError as error:
-            raise InputError(f"[attach] a frame is no envelope: {error}. Hang up") from error
-        data = data[end:]
-    return envelopes, data
+    return LENGTH.pack(len(data)) + data
