@@ -18,7 +18,7 @@ from sanderling._model import TensorSpec
 from sanderling._session import Session
 from sanderling._windows import Windows, check_reference
 from sanderling.drift import Reference, Settings
-from sanderling.errors import InputError, SanderlingError
+from sanderling.errors import InputError, IntegrityError
 from sanderling.versions._active import Active, Generation, read_active, socket_path
 from sanderling.versions._stored import check_signature, read_version
 
@@ -56,7 +56,13 @@ class _Loaded:
     """One version in this process."""
 
     def __init__(self, active: Active, threads: int) -> None:
-        stored = read_version(active.blobs_folder, bytes.fromhex(active.manifest_digest))
+        try:
+            digest = bytes.fromhex(active.manifest_digest)
+        except ValueError as error:
+            raise IntegrityError(
+                f"[attach] {active.version} has manifest {active.manifest_digest!r}: {error}"
+            ) from error
+        stored = read_version(active.blobs_folder, digest)
         self.active = active
         self.session = Session(stored.model, backend="auto", threads=threads)
         check_signature(stored.manifest, self.session.inputs, self.session.outputs)
@@ -182,7 +188,7 @@ class Attached:
                     loaded = _Loaded(active, self._threads)
                     with self._lock:
                         self._ready = loaded
-            except SanderlingError as error:
+            except Exception as error:  # whatever it is, the next version must be loaded
                 _log.warning("slot %s stays at %s: %s", self._slot, self._current.active.version, error)
                 self._sender.report(self._current.hand_over, "attach.load_failed", str(error))
             with self._lock:

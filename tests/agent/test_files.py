@@ -161,6 +161,19 @@ def test_collection_keeps_the_blobs_of_kept_manifests(device, repository):
     assert isinstance(device.verify(two), Verified)
 
 
+def test_nothing_is_collected_while_the_manifest_of_what_runs_is_missing(device, repository):
+    """After a power cut, offline: the model is whole, and only its manifest is to be fetched again."""
+    one, two = repository.version(1), repository.version(2)
+    for manifest in (one, two):
+        device.resolve(manifest)
+        device.fetch(manifest)
+    device.blobs.path(one.digest.hex()).unlink()
+    device.files.perform(Collect((one.digest.hex(),), ()))
+    assert device.blobs.has(one.blobs["model.onnx"].digest.hex())
+    device.files.perform(Collect((), (), (one.digest.hex(),)))
+    assert not device.blobs.has(one.blobs["model.onnx"].digest.hex()), "one that does not run is let go of"
+
+
 # Metadata
 
 

@@ -195,7 +195,7 @@ class World:
         return []
 
     def collect(self, action):
-        self.collected = action.manifests
+        self.collected = action.manifests + action.spare
         return []
 
     def forget(self, action):

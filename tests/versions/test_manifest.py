@@ -100,6 +100,30 @@ def test_arrays_of_objects_are_refused():
     check_blob("golden.npz", npz(x=np.zeros(3, np.float32)))
 
 
+def npy(header: bytes, version: int = 1) -> bytes:
+    width = 2 if version == 1 else 4
+    return b"\x93NUMPY" + bytes([version, 0]) + len(header).to_bytes(width, "little") + header + b"\x80\x04."
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"{'descr': '|O', 'fortran_order': False, 'shape': (1,), }\n",
+        b'{"descr": "|O", "fortran_order": False, "shape": (1,), }\n',
+        b"{\n'descr': '|O', 'fortran_order': False, 'shape': (1,), }\n",
+        b"{'descr': 'object', 'fortran_order': False, 'shape': (1,), }\n",
+        b"{'descr': [('a', '<f4'), ('b', '|O')], 'fortran_order': False, 'shape': (1,), }\n",
+        (b"{'descr': '|O', 'fortran_order': False, 'shape': (1,), }" + b" " * 300)[:266],  # its length has a line break
+    ],
+)
+def test_an_array_of_objects_is_refused(header: bytes, version: int):
+    with pytest.raises(ValueError, match="allow_pickle"):
+        np.load(io.BytesIO(npy(header, version)))
+    with pytest.raises(IntegrityError, match="Python objects"):
+        check_blob("rows.npy", npy(header, version))
+
+
 def test_a_zip_with_a_pickle_is_refused():
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:

@@ -130,10 +130,19 @@ class Keep:
 
 @dataclass(frozen=True)
 class Collect:
-    """Delete blobs that none of these manifests (digests) and none of these blobs need."""
+    """Delete blobs that none of these manifests (digests) and none of these blobs need.
+
+    Without the manifest of a version that runs nothing is deleted: what it needs is not known.
+
+    Attributes:
+        manifests: Of versions that run.
+        blobs: Kept besides.
+        spare: Manifests of versions that ran or are wanted; they need not be here.
+    """
 
     manifests: tuple[str, ...]
     blobs: tuple[str, ...]
+    spare: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

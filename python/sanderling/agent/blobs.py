@@ -1,9 +1,8 @@
 """Content-addressed files: FOLDER/aa/HEXDIGEST, whole or not there.
 
 A blob is written to FOLDER/partial/HEXDIGEST, which survives a cut and is gone on with; then fsync, rename, fsync of
-the folder. After a power cut every blob is hashed again: a file system may keep a name and lose its bytes. A full
-disk is an
-ordinary state: `NoSpaceError`, and what was there stays.
+the folder. After a power cut every blob is hashed again: a file system may keep a name and lose its bytes. A full disk
+is an ordinary state: `NoSpaceError`, and what was there stays.
 """
 
 from __future__ import annotations
@@ -173,7 +172,7 @@ class BlobStore:
 
     def used_bytes(self) -> int:
         """Of all blobs and partial ones."""
-        return sum(path.stat().st_size for path in [*self._all(), *self._partials.iterdir()])
+        return sum(self._size(path) for path in [*self._all(), *self._partials.iterdir()])
 
     def collect(self, keep: Iterable[str]) -> int:
         """Deletes every blob and partial blob that `keep` does not name; returns the bytes freed."""
@@ -184,9 +183,16 @@ class BlobStore:
         freed = 0
         for path in [*self._all(), *self._partials.iterdir()]:
             if path.name not in kept:
-                freed += path.stat().st_size
-                path.unlink()
+                freed += self._size(path)
+                path.unlink(missing_ok=True)
         return freed
+
+    @staticmethod
+    def _size(path: Path) -> int:
+        try:
+            return path.stat().st_size
+        except FileNotFoundError:
+            return 0  # another thread has just finished or deleted it
 
     def start(self, boot_id: str) -> list[str]:
         """To be called once, before use: after a power cut, hashes everything and deletes what is damaged.

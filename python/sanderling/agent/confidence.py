@@ -1,10 +1,9 @@
 """Has mean confidence fallen more than a margin below what it was? Watched row by row, stoppable at any row.
 
-A test by betting (Waudby-Smith and Ramdas, "Estimating means of bounded random variables by betting", J. R. Stat.
-Soc. B
-86, 2024): against H0 "each row's expected confidence, given the rows before, is at least t", the wealth
-prod(1 + b (t - x_i)) of a gambler with a fixed bet 0 <= b <= 1/(1 - t) is a nonnegative supermartingale for x in [0,
-1], and so is the mean of several gamblers' wealth. By Ville's inequality it ever reaches 1,000 with probability at
+A test by betting (Waudby-Smith and Ramdas, "Estimating means of bounded random variables by betting", J. R. Stat. Soc.
+B 86, 2024): against H0 "each row's expected confidence, given the rows before, is at least t", the wealth
+prod(1 + b (t - x_i)) of a gambler with a fixed bet 0 <= b <= 1/(1 - t) is a nonnegative supermartingale for x in
+[0, 1], and so is the mean of several gamblers' wealth. By Ville's inequality it ever reaches 1,000 with probability at
 most 1/1000, however often one looks. The mean over a ladder of bets needs no tuning and its growth is the best bet's,
 less the logarithm of their number.
 

@@ -49,9 +49,8 @@ def enroll(token: JoinToken, folder: Path, facts: enrolment_pb2.DeviceFacts) -> 
 
     Raises:
         InputError: This machine is enrolled already.
-        IntegrityError: The server's CA or the TUF root is not the one that the token names. The secret was not sent
-        if it
-            is the CA.
+        IntegrityError: The server's CA or the TUF root is not the one that the token names. If it is the CA, the secret
+            was not sent.
         TransportError: The server cannot be reached.
         AuthError: The token is expired, used or unknown.
     """

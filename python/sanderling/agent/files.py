@@ -130,11 +130,12 @@ class Files:
             check_blob(name, data)
 
     def _collect(self, action: Collect) -> None:
-        keep = {*action.manifests, *action.blobs}
-        for digest in action.manifests:
-            if self._blobs.has(digest):
-                manifest = Manifest.from_bytes(self._blobs.read(digest))
-                keep |= {blob.digest.hex() for blob in manifest.blobs.values()}
+        keep = {*action.manifests, *action.blobs, *action.spare}
+        # One that runs and is not here is an error: its blobs could not be told from those that nobody needs.
+        there = [digest for digest in action.spare if self._blobs.has(digest)]
+        for digest in (*action.manifests, *there):
+            manifest = Manifest.from_bytes(self._blobs.read(digest))
+            keep |= {blob.digest.hex() for blob in manifest.blobs.values()}
         self._blobs.collect(keep)
 
 

@@ -170,8 +170,8 @@ class BrokerLink:
         client.subscribe(topic(identity.device_id, "down/hint"), options=SubscribeOptions(qos=1))
         client.publish(self._status_topic(identity), self._presence(True), 1, True)
         with self._changed:
-            # All is sent again, since a broker may lose what it had acknowledged. What is in flight is sent again by paho
-            # too, which keeps it until it is acknowledged: it goes on taking room here, or cuts would pile it up.
+            # All is sent again: a broker may lose what it acknowledged. Paho keeps what is in flight and sends that
+            # again too: it goes on taking room in our window, or cuts would pile it up.
             self._connected, self._sent = True, 0
             self._connects += 1
             self._changed.notify_all()

@@ -217,7 +217,7 @@ def _in_slot(
 
 def _settle(state: AgentState) -> list[Action]:
     """What may run and what must be kept, whole: whatever else there is may go."""
-    runners, manifests, blobs = [], [], []
+    runners, manifests, blobs, spare = [], [], [], []
     for slot in state.slots.values():
         candidate = slot.update.candidate if slot.update else None
         for running in (slot.active, candidate):
@@ -226,10 +226,11 @@ def _settle(state: AgentState) -> list[Action]:
                 manifests.append(running.release.digest)
                 blobs += [running.own_reference] * bool(running.own_reference)
         if slot.previous is not None:
-            manifests.append(slot.previous.digest)
-        wishes = (slot.update.wanted if slot.update else None, slot.pending)
-        manifests += [wanted.digest for wanted in wishes if wanted is not None and wanted.digest]
+            spare.append(slot.previous.digest)
+        for wanted in (slot.update.wanted if slot.update else None, slot.pending):
+            if wanted is not None and wanted.digest:
+                spare.append(wanted.digest)
     return [
         Keep(tuple(sorted(set(runners)))),
-        Collect(tuple(sorted(set(manifests))), tuple(sorted(set(blobs)))),
+        Collect(tuple(sorted(set(manifests))), tuple(sorted(set(blobs))), tuple(sorted(set(spare)))),
     ]

@@ -56,7 +56,7 @@ def write_active(folder: str | os.PathLike[str], slot: str, active: Active) -> i
     top = Path(folder)
     _replace(_description(top, slot), json.dumps(asdict(active), sort_keys=True).encode())
     counter = _counter(top, slot)
-    if not counter.exists():
+    if not counter.exists() or counter.stat().st_size != _COUNTER_BYTES:  # a power cut may leave an empty file
         _replace(counter, bytes(_COUNTER_BYTES))  # by rename: a reader must not map a file that is still empty
     with counter.open("r+b") as file, mmap.mmap(file.fileno(), _COUNTER_BYTES) as mapped:
         # One aligned store of 8 bytes: a reader sees the old number or the new.

@@ -285,6 +285,28 @@ def test_what_the_agent_writes(tmp_path: Path):
     assert done.stdout == "False\n"
 
 
+@pytest.mark.parametrize("left", [b"", b"\1\0\0"])
+def test_a_counter_that_a_power_cut_took_is_made_anew(tmp_path: Path, left: bytes):
+    active = Active("linear-1.0", "00" * 32, "/blobs", device_id="d")
+    write_active(tmp_path, "camera", active)
+    (tmp_path / "camera.generation").write_bytes(left)
+    assert write_active(tmp_path, "camera", active) == 1
+
+
+def test_a_version_that_cannot_be_loaded_keeps_none_after_it_from_loading(device: Device, agent: Agent):
+    device.activate("linear-1.0")
+    with sanderling.attach("camera", folder=device.state) as model:
+        description = device.folder / "camera.json"
+        damaged = description.read_text().replace(device.digests["linear-1.0"].hex(), "no digest")
+        device.activate("linear-2.0", b"")  # moves the counter
+        description.write_text(damaged)
+        model.run(draw(0, 1))
+        wait_until(lambda: not model._loading)
+        assert model.version == "linear-1.0"
+        device.activate("linear-2.0")
+        wait_until(lambda: model.version == "linear-2.0")
+
+
 def test_a_frame():
     envelope = telemetry_pb2.Envelope(slot="camera", sequence=3)
     data = envelope.SerializeToString()
