@@ -185,6 +185,7 @@ class Sender:
             self._hang_up()
 
     def _run(self) -> None:
+        failed = False
         while (seen := self._queue.get()) is not None:
             with self._lock:
                 self._waiting_bytes -= seen.size
@@ -193,7 +194,9 @@ class Sender:
                 self._forward(seen.hand_over, seen.hand_over.look(seen))
             except Exception:
                 self._count_drop()
-                _log.exception("slot %s: a request could not be looked at", self._slot)
+                if not failed:  # what fails once may fail at each request, and a log has no end
+                    _log.exception("slot %s: a request could not be looked at", self._slot)
+                failed = True
             self._let_go(seen.hand_over)
         for hand_over in self._versions.values():
             if not hand_over.empty:

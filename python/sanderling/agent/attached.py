@@ -164,7 +164,7 @@ class AttachedListener:
 
 
 def read(slot: str, message: telemetry_pb2.Envelope) -> Attached | None:
-    """The rules' form of a message; None for an empty one or an absurd one. The slot is the socket's, whatever the message says."""
+    """The rules' form of a message; None for an empty or absurd one. The slot is the socket's, whatever it says."""
     kind = message.WhichOneof("body")
     if kind == "drift":
         return Attached(slot, message.version, message.drift.SerializeToString())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 from runner_harness import wait_until
@@ -59,3 +61,41 @@ def test_rows_that_do_not_fit_are_skipped(caplog: pytest.LogCaptureFixture):
     seen.close()
     assert [window.window for window in seen.take(0)[0]] == [1]
     assert [record.message.startswith("rows are not watched") for record in caplog.records] == [True]
+
+
+def test_what_waits_to_be_looked_at_is_bounded_in_bytes_too(monkeypatch: pytest.MonkeyPatch):
+    """Large rows: the number of requests alone says nothing of the memory that they hold."""
+    looked, go_on = threading.Event(), threading.Event()
+
+    def look(self: Observer, answered: Answered) -> None:
+        looked.set()
+        go_on.wait()
+
+    monkeypatch.setattr(Observer, "_look", look)
+    seen = watching()
+    row = np.zeros((1, 1 << 20), np.float32)
+    sent = 0
+    while not seen.is_behind:
+        seen.put(Answered({"x": row}, {"y": row}))
+        sent += 1
+        assert sent < 100
+    assert sent == 9, "64 MiB of 8 MiB each, and one"
+    go_on.set()
+    wait_until(lambda: not seen.is_behind)
+    for _ in range(513):
+        seen.put(Answered({"x": row[:, :1]}, None))
+    seen.close()
+
+
+def test_a_bug_is_logged_once_and_not_at_each_request(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def look(self: Observer, answered: Answered) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(Observer, "_look", look)
+    seen = watching()
+    for _ in range(100):
+        seen.put(Answered({"x": draw(1, 1)}, {}))
+    seen.close()
+    assert len(caplog.records) == 1

@@ -52,15 +52,28 @@ def test_json_tensors(entry: dict[str, Any], expected: np.ndarray):
         ({"shape": [1, -2]}, "a count is wanted"),
         ({"shape": [1, True]}, "a count is wanted"),
         ({"shape": [1 << 20, 1 << 20]}, "too large"),
-        ({"shape": None}, "of another kind"),
+        ({"shape": None}, "a list is wanted"),
         ({"parameters": {"binary_data_size": 7}}, "says 7 bytes"),
         ({"parameters": {"binary_data_size": 8}}, "0 follow"),
         ({"name": 5}, "text is wanted"),
+        ({"shape": [1] * 100}, "has 100 extents"),
+        ({"shape": [1 << 28, 1 << 40, 0], "data": []}, "too large"),
+        ({"shape": [1 << 30] * 31 + [0], "data": []}, "too large"),
+        ({"shape": "12"}, "shape of 'x' is '12'"),
+        ({"shape": [10**4000] * 32}, "too large"),
     ],
 )
 def test_tensors_that_are_refused(entry: dict[str, Any], message: str):
     with pytest.raises(InputError, match=message):
         oip.read_infer(body(**entry), None)
+
+
+def test_an_output_is_asked_for_once():
+    """Else a short request gets an answer of any size."""
+    outputs = [{"name": "y"}, {"name": "z"}, {"name": "y"}]
+    document = {**json.loads(body()), "outputs": outputs}
+    with pytest.raises(InputError, match="output 'y' is asked for twice"):
+        oip.read_infer(json.dumps(document).encode(), None)
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"null", b'{"inputs": 3}', b'{"inputs": [[]]}', b"{" * 5000])

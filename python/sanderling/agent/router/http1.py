@@ -236,6 +236,7 @@ class Server:
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         peer = Peer(reader, writer, h11.SERVER, header_bytes=self.limits.header_bytes)
         full = len(self._busy) >= self.limits.connections
+        wait_s = self.limits.slow_s
         self._busy[writer] = False
         self._quiet.clear()
         try:
@@ -247,12 +248,14 @@ class Server:
         except h11.RemoteProtocolError as error:
             await _refuse(peer, error.error_status_hint, str(error))
         except OSError:
-            pass  # the client is gone or too slow: there is nobody to tell
+            wait_s = 0.0  # the client is gone or too slow: there is nobody to tell
         finally:
-            del self._busy[writer]
-            writer.close()
-            if not self._busy:
-                self._quiet.set()
+            try:
+                await _hang_up(writer, wait_s)
+            finally:
+                del self._busy[writer]
+                if not self._busy:
+                    self._quiet.set()
 
     async def _exchange(self, peer: Peer) -> bool:
         """Reads and answers one request; whether another may follow."""
@@ -292,6 +295,15 @@ class Server:
         if data:
             peer.h11.receive_data(data)
         return bool(data)
+
+
+async def _hang_up(writer: asyncio.StreamWriter, wait_s: float) -> None:
+    """Closes a connection; what the client has not read in time it does not get, or it would hold its memory for ever."""
+    writer.close()
+    with contextlib.suppress(OSError):
+        async with asyncio.timeout(wait_s):
+            await writer.wait_closed()
+    writer.transport.abort()
 
 
 async def _refuse(peer: Peer, status: int, message: str) -> None:

@@ -22,6 +22,7 @@ MOST_WINDOW_BYTES = 16 << 20
 """Of windows kept until acknowledged; the oldest are dropped."""
 MOST_ANSWER_BYTES = 2 << 20
 """Of windows handed out at once: a gRPC message has 4 MiB at most by default, and more than the windows is in it."""
+_MOST_WAITING, _MOST_WAITING_BYTES = 512, 64 << 20
 _log = logging.getLogger("sanderling.runner")
 
 
@@ -31,6 +32,11 @@ class Answered:
 
     inputs: dict[str, Array]
     outputs: dict[str, Array] | None
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return sum(array.nbytes for array in (*self.inputs.values(), *(self.outputs or {}).values()))
 
 
 class Observer:
@@ -49,19 +55,23 @@ class Observer:
         self._closed_bytes = 0
         self._last_window = 0
         self._learned: tuple[int, bytes] | None = None
-        self._unfit = 0
+        self._unfit = self._failed = 0
+        self._waiting = self._waiting_bytes = 0
         self._queue: queue.SimpleQueue[Answered | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="observer", daemon=True)
         self._thread.start()
 
     def put(self, answered: Answered) -> None:
         """Hands over a request; the arrays must not change any more."""
+        with self._lock:
+            self._waiting += 1
+            self._waiting_bytes += answered.size
         self._queue.put(answered)
 
     @property
-    def backlog(self) -> int:
-        """Requests that wait to be looked at."""
-        return self._queue.qsize()
+    def is_behind(self) -> bool:
+        """Whether so much waits to be looked at that no more should be answered for now."""
+        return self._waiting > _MOST_WAITING or self._waiting_bytes > _MOST_WAITING_BYTES
 
     def close(self) -> None:
         """Looks at what waits, then ends the thread."""
@@ -101,7 +111,12 @@ class Observer:
                 if self._unfit == 1:
                     _log.warning("rows are not watched: %s", error)
             except Exception:
-                _log.exception("a request could not be looked at")
+                self._failed += 1
+                if self._failed == 1:  # what fails once may fail at each request, and a log has no end
+                    _log.exception("a request could not be looked at")
+            with self._lock:
+                self._waiting -= 1
+                self._waiting_bytes -= answered.size
 
     def _look(self, answered: Answered) -> None:
         inputs = list(answered.inputs.values())

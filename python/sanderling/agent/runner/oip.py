@@ -36,6 +36,7 @@ DATATYPES = {
 }
 _NAMES = {dtype: name for name, dtype in DATATYPES.items()}
 _MOST_ELEMENTS = 1 << 30
+_MOST_EXTENTS = 32  # fewer than NumPy takes
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +88,11 @@ def read_infer(body: bytes, header_length: str | None) -> InferRequest:
             (_text(entry["name"], "name of an output"), bool(_parameters(entry).get("binary_data", binary)))
             for entry in document.get("outputs") or ()
         )
+        asked: set[str] = set()
+        for name, _ in outputs:
+            if name in asked:
+                raise InputError(f"[infer] output {name!r} is asked for twice")
+            asked.add(name)
         return InferRequest(_text(document.get("id", ""), "id"), inputs, outputs, binary)
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"[infer] the request lacks a field or has one of another kind: {error!r}") from error
@@ -97,8 +103,8 @@ def _read_tensor(name: str, entry: Mapping[str, Any], rest: memoryview) -> tuple
     if datatype not in DATATYPES:
         raise InputError(f"[infer] input {name!r} has datatype {datatype!r}, taken are {', '.join(DATATYPES)}")
     dtype = np.dtype(DATATYPES[datatype])
-    shape = tuple(_count(extent, f"an extent of {name!r}") for extent in entry["shape"])
-    if math.prod(shape) > _MOST_ELEMENTS:
+    shape = _shape(name, entry["shape"])
+    if math.prod(extent or 1 for extent in shape) > _MOST_ELEMENTS:
         raise InputError(f"[infer] input {name!r} of shape {list(shape)} is too large")
     wanted = math.prod(shape) * dtype.itemsize
     size = _parameters(entry).get("binary_data_size")
@@ -112,6 +118,14 @@ def _read_tensor(name: str, entry: Mapping[str, Any], rest: memoryview) -> tuple
         )
     array = np.frombuffer(rest[:size], dtype.newbyteorder("<")).astype(dtype, copy=False).reshape(shape)
     return np.require(array, requirements=["A"]), rest[size:]  # the JSON before it has any length
+
+
+def _shape(name: str, extents: Any) -> tuple[int, ...]:
+    if not isinstance(extents, list):
+        raise InputError(f"[infer] shape of {name!r} is {extents!r}, a list is wanted")
+    if len(extents) > _MOST_EXTENTS:
+        raise InputError(f"[infer] shape of {name!r} has {len(extents):,} extents, at most {_MOST_EXTENTS} are taken")
+    return tuple(_count(extent, f"an extent of {name!r}") for extent in extents)
 
 
 def _from_json(name: str, data: Any, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:

@@ -30,7 +30,6 @@ from sanderling.versions._golden import Golden, read_golden
 from sanderling.versions._stored import StoredVersion, check_signature
 
 Array = npt.NDArray[Any]
-_MOST_BACKLOG = 512
 _BACKLOG_PAUSE_S = 0.002
 
 
@@ -145,7 +144,7 @@ class Serving:
             InputError: The inputs do not fit the model, or hold NaN.
             QueueFull: Too many requests wait.
         """
-        while self.observer.backlog > _MOST_BACKLOG:  # answering faster than watching would fill the memory
+        while self.observer.is_behind:  # answering faster than watching would fill the memory
             await asyncio.sleep(_BACKLOG_PAUSE_S)
         ordered = {spec.name: inputs[spec.name] for spec in self.session.inputs if spec.name in inputs}
         if len(ordered) != len(inputs):
