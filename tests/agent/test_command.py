@@ -58,6 +58,32 @@ def test_a_device_from_token_to_reset(fleet, state):
     assert not any(_command_line(pid).find(str(state)) >= 0 for pid in os.listdir("/proc") if pid.isdigit())
 
 
+def test_a_fleet_that_is_away_and_a_database_that_is_damaged(fleet, state):
+    sanderling("enroll", "--state", state, SANDERLING_JOIN_TOKEN=fleet.token().to_text())
+    fleet.next_s = 0.3
+    fleet.want("main", version(fleet, 1, 0.5))
+    agent = subprocess.Popen([sys.executable, "-m", "sanderling.cli", "agent", "run", "--state", state, "--port", "0"])
+    try:
+        wait_until(lambda: fleet.check_ins and fleet.check_ins[-1].slots, "a slot")
+        wait_until(lambda: fleet.check_ins[-1].slots[0].state == 8, "probation")
+        assert json.loads(sanderling("status", "--state", state, "-o", "json").stdout)["check_in_error"] == ""
+        fleet.stop()
+
+        def error() -> str:
+            return json.loads(sanderling("status", "--state", state, "-o", "json").stdout)["check_in_error"]
+
+        wait_until(lambda: "cannot be reached" in error(), "what is wrong")
+    finally:
+        agent.send_signal(signal.SIGTERM)
+        assert agent.wait(WAIT_S) == 0
+    left = [pid for pid in os.listdir("/proc") if pid.isdigit() and str(state) in _command_line(pid)]
+    assert len(left) == 2, "a router and a runner"
+    (state / "state.db-wal").unlink(missing_ok=True)
+    (state / "state.db").write_bytes(b"no database at all" * 100)
+    sanderling("reset", "--yes", "--state", state)
+    assert not any(str(state) in _command_line(pid) for pid in left), "found without their records"
+
+
 def _command_line(pid) -> str:
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:

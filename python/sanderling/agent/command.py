@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import logging
 import shutil
@@ -151,6 +152,7 @@ def _status(state: Path) -> dict[str, Any]:
     found["approved"] = stored.approved
     at = stored.checked_in_at
     found["checked_in"] = datetime.datetime.fromtimestamp(at, datetime.UTC).isoformat() if at else "never"
+    found["check_in_error"] = stored.check_in_error
     found["results_waiting"] = len(stored.results)
     for name, slot in sorted(stored.slots.items()):
         running = slot.active
@@ -185,22 +187,23 @@ def _is_locked(state: Path) -> bool:
 def _end_processes(state: Path) -> None:
     import signal
 
-    from sanderling.agent.processes import Process
+    from sanderling.agent.processes import Process, find
     from sanderling.agent.store import SqliteStore
     from sanderling.errors import IntegrityError
 
     if _is_locked(state):
         raise InputError(f"[reset] an agent uses {state}. Stop it first")
-    if not (state / "state.db").exists():
-        return
-    try:
-        store = SqliteStore(state / "state.db")
-    except IntegrityError:
-        return  # a damaged database is one of the reasons to reset
-    try:
-        processes = [Process.from_text(body) for body in store.processes().values()]
-    finally:
-        store.close()
+    # Not by their records alone: a damaged database is one of the reasons to reset.
+    processes = set(find("sanderling.agent.router", "--state", state / "router"))
+    for runner in (state / "run").glob("*.sock"):
+        processes |= set(find("sanderling.agent.runner", "--socket", runner))
+    with contextlib.suppress(IntegrityError):
+        if (state / "state.db").exists():
+            store = SqliteStore(state / "state.db")
+            try:
+                processes |= {Process.from_text(body) for body in store.processes().values()}
+            finally:
+                store.close()
     for process in processes:
         if process.send(signal.SIGTERM) and not process.wait_gone(12.0):
             process.kill()

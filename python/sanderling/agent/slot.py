@@ -5,7 +5,7 @@ r"""The state machine of one slot: (slot, event) -> (slot, actions, results). Pu
 
 An error before SWITCH discards the candidate: nothing changed on the device. From SWITCH on it reverts: the
 incumbent, whose runner was kept, answers again. After COMMIT nothing reverts. Every phase has a deadline; a result is
-part of the stored state before anybody is told.
+part of the stored state before anybody is told. docs/agent-states.md draws it whole.
 """
 
 from __future__ import annotations

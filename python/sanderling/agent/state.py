@@ -370,7 +370,8 @@ class Settings:
         check_in_lost_s: A check-in without an answer for so long, which is longer than one can take, is begun anew.
         hint_spread_s: After a hint that names no spread.
         latency_ratio: Most that p95 may be of the incumbent's.
-        latency_slack_us: Added to that limit: below it, differences are the scheduler's and not the model's.
+        latency_slack_us: Added to that limit: below it, differences are the scheduler's and not the model's
+            (docs/agent-states.md has numbers).
         latency_rows: Fewest rows behind a judgement of latency before the trial's end.
         slow_looks: Looks in a row over the limit that end a trial before its time.
         confidence_margin: How far mean confidence may fall.

@@ -298,7 +298,7 @@ class Server:
 
 
 async def _hang_up(writer: asyncio.StreamWriter, wait_s: float) -> None:
-    """Closes a connection; what the client has not read in time it does not get, or it would hold its memory for ever."""
+    """Closes a connection. What the client has not read in time is thrown away: it would hold memory for ever."""
     writer.close()
     with contextlib.suppress(OSError):
         async with asyncio.timeout(wait_s):

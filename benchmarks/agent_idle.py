@@ -1,0 +1,259 @@
+"""What an idle device costs: memory, CPU, wake-ups and bytes of an agent with its router and one runner.
+
+    python benchmarks/agent_idle.py
+
+Real processes, with the server on this machine and mutual TLS between them, and the defaults: a check-in every 15
+minutes with one message of metrics in it, no broker. An hour is extrapolated, openly:
+
+1. A version is installed and answers some requests.
+2. Check-ins every few seconds, for `--often` seconds: what one costs in bytes and CPU. Bytes are those of TCP's
+   payload, TLS included, counted by a relay between the device and the server's listener.
+3. Check-ins at their default, for `--idle` seconds, none of which falls into it: what costs what without them.
+4. An hour is 3,600 s of (3) and four check-ins of (2), with four messages of metrics.
+
+Pss shares a page among all processes that map it, the server here and whatever else runs Python; Rss does not, and its
+sum is an upper bound. Prints a table and one line of JSON. The exit code is 3 if the memory is over its limit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import selectors
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from sanderling.agent.actions import Emit
+from sanderling.agent.bodies import Metrics
+from sanderling.agent.telemetry import envelope
+from sanderling.errors import TransportError
+from sanderling_devices.demo import digits
+from sanderling_devices.demo.fleet import versions
+from sanderling_devices.demo.fleet.inference import Client
+from sanderling_devices.demo.fleet.operator import Operator
+from sanderling_devices.demo.fleet.processes import Device, Server, wait_for
+from sanderling_fleet.config import ServerConfig
+
+LIMIT_MIB = 120.0
+"""Of agent, router and one runner together."""
+_DIALLED, _BOUND = "127.0.0.1", "127.0.0.2"  # the relay listens where the server says that it is
+_OFTEN_S = 2.0
+_SETTLE_S = 15.0  # adopting, and looking at what runs
+_ROWS = 1000
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Relay:
+    """Passes connections on to a server and counts bytes; those to one port apart.
+
+    Args:
+        ports: Of the server's listeners.
+        counted: Of them, the one that devices call.
+    """
+
+    def __init__(self, ports: list[int], counted: int) -> None:
+        self.up = self.down = self.connections = 0
+        self._counted = counted
+        for port in ports:
+            door = socket.create_server((_DIALLED, port))
+            threading.Thread(target=self._accept, args=(door, port), daemon=True).start()
+
+    def _accept(self, door: socket.socket, port: int) -> None:
+        while True:
+            client, _ = door.accept()
+            threading.Thread(target=self._pass, args=(client, port), daemon=True).start()
+
+    def _pass(self, client: socket.socket, port: int) -> None:
+        try:
+            server = socket.create_connection((_BOUND, port))
+        except OSError:
+            client.close()
+            return
+        self.connections += port == self._counted
+        with client, server, selectors.DefaultSelector() as both:
+            both.register(client, selectors.EVENT_READ, server)
+            both.register(server, selectors.EVENT_READ, client)
+            while True:
+                for key, _ in both.select():
+                    source, target = key.fileobj, key.data
+                    assert isinstance(source, socket.socket)
+                    try:
+                        data = source.recv(1 << 16)
+                        target.sendall(data)
+                    except OSError:
+                        return
+                    if not data:
+                        return
+                    if port == self._counted and source is client:
+                        self.up += len(data)
+                    elif port == self._counted:
+                        self.down += len(data)
+
+
+@dataclass(frozen=True)
+class Look:
+    """Of one process since it began: CPU seconds and times that one of its threads was waited for and woke up."""
+
+    cpu_s: float
+    wakes: int
+
+    @classmethod
+    def at(cls, pid: int) -> Look:
+        """Now."""
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        wakes = 0
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for line in (task / "status").read_text().splitlines():
+                if line.startswith("voluntary_ctxt_switches"):
+                    wakes += int(line.split()[1])
+        return cls((int(fields[11]) + int(fields[12])) / _TICKS, wakes)
+
+
+def memory_mib(pid: int) -> tuple[float, float]:
+    """Pss and Rss of a process."""
+    lines = [line.split() for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()]
+    found = {words[0]: int(words[1]) / 1024 for words in lines if words[0] in ("Pss:", "Rss:")}
+    return found["Pss:"], found["Rss:"]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one process per second: CPU seconds and wake-ups."""
+
+    cpu_s: float
+    wakes: float
+
+
+def measure(pids: dict[str, int], seconds: float) -> dict[str, Cost]:
+    """What processes cost while so many seconds pass."""
+    began, before = time.monotonic(), {name: Look.at(pid) for name, pid in pids.items()}
+    time.sleep(seconds)
+    passed, after = time.monotonic() - began, {name: Look.at(pid) for name, pid in pids.items()}
+    return {
+        name: Cost((after[name].cpu_s - look.cpu_s) / passed, (after[name].wakes - look.wakes) / passed)
+        for name, look in before.items()
+    }
+
+
+def check_ins(device: Device) -> int:
+    """That the device has begun."""
+    state = device.remembered()
+    return state.sequence if state is not None else 0
+
+
+def metrics_bytes() -> int:
+    """Of one message of metrics, as a check-in carries it."""
+    body = Metrics(1000, 0, 123.4, 234.5, 0.987, 0, 60 << 20, 12.3)
+    row = Emit(versions.SLOT, "digits-1", body)
+    return envelope(row, "01234567-89ab-cdef-0123-456789abcdef", 1000, time.time()).ByteSize() + 3
+
+
+def install(server: Server, operator: Operator, device: Device, folder: Path) -> None:
+    """Rolls version 1 out to the device, and has it answer rows until it has committed and more."""
+    frames = digits.split(0).reference.frames
+    (version,) = operator.push([versions.good_bundle(frames)], folder)
+    operator.roll_out(version, versions.SLOT, [("everyone", 100.0)], soak_seconds=0.1)
+
+    def committed() -> bool:
+        with suppress(TransportError):  # no version answers yet
+            client = Client(*device.router(), versions.SLOT)
+            for row in range(50):
+                client.infer(frames[row : row + 1])
+            client.close()
+        return device.runner(versions.SLOT) is not None
+
+    wait_for(committed, "the commit")
+    client = Client(*device.router(), versions.SLOT)
+    for row in range(_ROWS):
+        client.infer(frames[row % len(frames)][None])
+    client.close()
+
+
+def main() -> int:
+    """Measures and prints; returns the exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--often", type=float, default=60.0, help="seconds with check-ins every few")
+    parser.add_argument("--idle", type=float, default=300.0, help="seconds without check-ins, at most 600")
+    given = parser.parse_args()
+    defaults = ServerConfig()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="idle-")))
+        quick: dict[str, float | str] = {"bind": _BOUND, "check_in_seconds": 0.3, "rollout_tick_seconds": 0.2}
+        server = Server(folder / "fleet", {**quick, "probation_rows": 20, "probation_seconds": 1.0})
+        server.start()
+        stack.callback(server.stop)
+        ports = {name: int(address.rpartition(":")[2]) for name, address in server.addresses.items()}
+        relay = Relay(list(ports.values()), ports["device"])
+        device = Device(folder / "d")
+        stack.callback(device.close)
+        with Operator(server) as operator:
+            device.enrol(operator.join_token())
+            device.start()
+            install(server, operator, device, folder)
+
+        def restart(check_in_seconds: float) -> dict[str, int]:
+            """A new server and a new agent, which adopts router and runner, after its first check-ins."""
+            device.end(signal.SIGTERM)
+            server.stop()
+            server._settings = {"bind": _BOUND, "check_in_seconds": check_in_seconds}
+            server.start()
+            before = check_ins(device)
+            device.start()
+            wait_for(lambda: check_ins(device) > before, "a check-in")
+            time.sleep(_SETTLE_S)
+            runner = device.runner(versions.SLOT)
+            assert device.agent is not None
+            assert runner is not None
+            return {"agent": device.agent.pid, "router": device.processes()["router"].pid, "runner": runner.pid}
+
+        pids = restart(_OFTEN_S)
+        before = relay.up, relay.down, check_ins(device)
+        often = measure(pids, given.often)
+        count = check_ins(device) - before[2]
+        up, down = (relay.up - before[0]) / count, (relay.down - before[1]) / count
+        pids = restart(defaults.check_in_seconds)
+        count_idle = check_ins(device)
+        idle = measure(pids, given.idle)
+        if check_ins(device) != count_idle:
+            raise SystemExit("[idle] a check-in came in the idle time. Measure for a shorter one")
+        memory = {name: memory_mib(pid) for name, pid in pids.items()}
+
+    hourly = 3600.0 / defaults.check_in_seconds
+    one_s = (often["agent"].cpu_s - idle["agent"].cpu_s) * given.often / count
+    cpu = {name: cost.cpu_s * 3600 + (hourly * one_s if name == "agent" else 0.0) for name, cost in idle.items()}
+    sent, received = hourly * (up + metrics_bytes()), hourly * down
+    pss, rss = sum(m[0] for m in memory.values()), sum(m[1] for m in memory.values())
+    print(f"{'':8}{'Pss, MiB':>10}{'Rss, MiB':>10}{'CPU, s/h':>10}{'wake-ups/s':>12}")
+    for name in pids:
+        print(f"{name:8}{memory[name][0]:10.1f}{memory[name][1]:10.1f}{cpu[name]:10.1f}{idle[name].wakes:12.1f}")
+    print(f"{'all':8}{pss:10.1f}{rss:10.1f}{sum(cpu.values()):10.1f}{sum(c.wakes for c in idle.values()):12.1f}")
+    print(f"\none check-in ({count} measured): {up:,.0f} bytes up, {down:,.0f} down, {one_s * 1000:.0f} ms of CPU")
+    print(f"an hour: {hourly:.0f} check-ins, {sent:,.0f} bytes up, {received:,.0f} down")
+    print(f"the limit of memory is {LIMIT_MIB:.0f} MiB")
+    figures = {
+        "pss_mib": {name: round(m[0], 1) for name, m in memory.items()},
+        "rss_mib": {name: round(m[1], 1) for name, m in memory.items()},
+        "cpu_s_per_hour": {name: round(value, 1) for name, value in cpu.items()},
+        "wakes_per_s": {name: round(cost.wakes, 1) for name, cost in idle.items()},
+        "check_in": {"up_bytes": round(up), "down_bytes": round(down), "cpu_ms": round(one_s * 1000, 1)},
+        "up_bytes_per_hour": round(sent),
+        "down_bytes_per_hour": round(received),
+        "idle_s": given.idle,
+        "check_ins": count,
+        "machine": {"machine": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()},
+    }
+    print(json.dumps(figures))
+    return 0 if pss <= LIMIT_MIB else 3
+
+
+if __name__ == "__main__":
+    sys.exit(main())
