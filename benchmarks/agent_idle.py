@@ -1,4 +1,4 @@
-"""What an idle device costs: memory, CPU, wake-ups and bytes of an agent with its router and one runner.
+"""What an idle device costs: memory, CPU, wake-ups and bytes of an agent with its router, fork server and one runner.
 
     python benchmarks/agent_idle.py
 
@@ -34,6 +34,7 @@ from pathlib import Path
 
 from sanderling.agent.actions import Emit
 from sanderling.agent.bodies import Metrics
+from sanderling.agent.processes import find
 from sanderling.agent.telemetry import envelope
 from sanderling.errors import TransportError
 from sanderling_devices.demo import digits
@@ -44,7 +45,7 @@ from sanderling_devices.demo.fleet.processes import Device, Server, wait_for
 from sanderling_fleet.config import ServerConfig
 
 LIMIT_MIB = 120.0
-"""Of agent, router and one runner together."""
+"""Of agent, router and one runner together, with the fork server that runners come from."""
 _DIALLED, _BOUND = "127.0.0.1", "127.0.0.2"  # the relay listens where the server says that it is
 _OFTEN_S = 2.0
 _SETTLE_S = 15.0  # adopting, and looking at what runs
@@ -204,7 +205,7 @@ def main() -> int:
             """A new server and a new agent, which adopts router and runner, after its first check-ins."""
             device.end(signal.SIGTERM)
             server.stop()
-            server._settings = {"bind": _BOUND, "check_in_seconds": check_in_seconds}
+            server.settings = {"bind": _BOUND, "check_in_seconds": check_in_seconds}
             server.start()
             before = check_ins(device)
             device.start()
@@ -213,7 +214,13 @@ def main() -> int:
             runner = device.runner(versions.SLOT)
             assert device.agent is not None
             assert runner is not None
-            return {"agent": device.agent.pid, "router": device.processes()["router"].pid, "runner": runner.pid}
+            forked = find("sanderling.agent.runner.fork_server", "--run", device.state / "run")
+            return {
+                "agent": device.agent.pid,
+                "router": device.processes()["router"].pid,
+                "runner": runner.pid,
+                "forks": next(process.pid for process in forked if process.pid != runner.pid),
+            }
 
         pids = restart(_OFTEN_S)
         before = relay.up, relay.down, check_ins(device)

@@ -3,6 +3,7 @@
 import pytest
 
 from sanderling.agent import restarts
+from sanderling.agent.blobs import NoSpaceError
 from sanderling.agent.restarts import Restarts
 
 LOOK_S = 0.125  # exact in binary
@@ -47,12 +48,13 @@ def test_one_that_ends_soon_is_started_later_and_later(clock, lives_s):
     assert 5.0 - lives_s <= found[-1] <= 5.0 + LOOK_S
 
 
-def test_one_that_cannot_be_started_is_tried_later_and_later(clock, caplog):
+@pytest.mark.parametrize("kind", [OSError, NoSpaceError])
+def test_one_that_cannot_be_started_is_tried_later_and_later(clock, caplog, kind):
     tries = []
 
     def ensure() -> bool:
         tries.append(clock[0])
-        raise OSError("no memory")
+        raise kind("no memory")
 
     looked = Restarts("thing", ensure)
     for _ in range(800):

@@ -187,6 +187,7 @@ def _is_locked(state: Path) -> bool:
 def _end_processes(state: Path) -> None:
     import signal
 
+    from sanderling.agent.fork_server import ForkServer
     from sanderling.agent.processes import Process, find
     from sanderling.agent.store import SqliteStore
     from sanderling.errors import IntegrityError
@@ -195,8 +196,7 @@ def _end_processes(state: Path) -> None:
         raise InputError(f"[reset] an agent uses {state}. Stop it first")
     # Not by their records alone: a damaged database is one of the reasons to reset.
     processes = set(find("sanderling.agent.router", "--state", state / "router"))
-    for runner in (state / "run").glob("*.sock"):
-        processes |= set(find("sanderling.agent.runner", "--socket", runner))
+    processes |= set(ForkServer(state / "run", state / "logs").forked())
     with contextlib.suppress(IntegrityError):
         if (state / "state.db").exists():
             store = SqliteStore(state / "state.db")

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from math import inf
 
+from sanderling.errors import SanderlingError
+
 _SOON_S, _FIRST_PAUSE_S, _MOST_PAUSE_S = 1.0, 0.1, 5.0
 _log = logging.getLogger("sanderling.agent")
 
@@ -36,7 +38,7 @@ class Restarts:
             if not self._ensure():
                 self._seen = now
                 return
-        except OSError as error:
+        except (OSError, SanderlingError) as error:  # one is not recorded on a full disk
             _log.error("the %s cannot be started: %s", self._name, error)
         else:
             _log.warning("the %s was gone and was started again", self._name)
