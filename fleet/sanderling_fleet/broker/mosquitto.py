@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 from sanderling.errors import InputError
-from sanderling_fleet.broker.topics import ROOT, device_hint, group_hint, up
+from sanderling_fleet.broker.topics import ROOT, device_hint, up
 from sanderling_fleet.trust.ca import CertificateAuthority
 from sanderling_fleet.trust.keys import load_p256, private_folder, write_private
 
@@ -109,7 +109,6 @@ def acl_text(revoked: Iterable[str] = ()) -> str:
         f"user {SERVER_USER}",
         f"topic read {up('+', '#')}",
         f"topic write {device_hint('+')}",
-        f"topic write {group_hint('+')}",
     ]
     for device_id in sorted(revoked):
         lines += ["", f"user {device_id}", "topic deny #"]
@@ -118,8 +117,6 @@ def acl_text(revoked: Iterable[str] = ()) -> str:
         "# Every device by its certificate's common name, and no topic of another.",
         f"pattern write {up('%u', '#')}",
         f"pattern read {ROOT}/d/%u/down/#",
-        "# A group's hint says nothing but: come and ask. Mosquitto warns that this line is the same for all: it is.",
-        f"pattern read {group_hint('+')}",
     ]
     return "\n".join(lines) + "\n"
 

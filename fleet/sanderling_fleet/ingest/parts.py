@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 
 from sanderling_fleet.broker.embedded import EmbeddedBroker
@@ -73,7 +73,7 @@ class TelemetryParts:
         """Does what is due now, without waiting for the next look."""
         await self._upkeep.look()
 
-    def hint(self, devices: Iterable[str]) -> None:
+    def hint(self, devices: Collection[str]) -> None:
         """Asks devices to check in soon; without a broker they come by themselves."""
         if self.ingest is not None:
             self.ingest.hint(devices)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
@@ -13,7 +13,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 
 from sanderling.api.telemetry.v1 import telemetry_pb2
 from sanderling.errors import InputError
-from sanderling_fleet.broker.topics import device_hint, group_hint, sender
+from sanderling_fleet.broker.topics import device_hint, sender
 from sanderling_fleet.clock import Clock
 from sanderling_fleet.core.telemetry import Intake, Taken, set_presence
 from sanderling_fleet.core.telemetry_rows import Received
@@ -25,6 +25,8 @@ from sanderling_fleet.wire import duration
 MOST_IN_BATCH = 1000
 LINGER_SECONDS = 0.25
 _HINT_LIFE_SECONDS = 600
+_CHECK_INS_PER_SECOND = 20
+"""That hints bring about: a third of what one process answers beside everything else."""
 _MOST_NAMED = 10_000
 _log = logging.getLogger(__name__)
 
@@ -95,16 +97,16 @@ class Ingest:
             await self._under_way
         await self._consumer.stop()
 
-    def hint(self, devices: Iterable[str], *, spread_seconds: int = 0) -> int:
-        """Asks devices to check in soon; returns how many were told. A device that is not told comes by itself."""
-        return self._hint([device_hint(device) for device in devices], spread_seconds)
+    def hint(self, devices: Collection[str]) -> int:
+        """Asks devices to check in soon, many of them spread over some time.
 
-    def hint_group(self, group: str, *, spread_seconds: int = 60) -> bool:
-        """Asks all devices that follow a group's hints to check in, spread over so many seconds."""
-        return bool(self._hint([group_hint(group)], spread_seconds))
-
-    def _hint(self, topics: Sequence[str], spread_seconds: int) -> int:
+        Returns:
+            How many were told. A device that is not told comes by itself.
+        """
+        # 0 leaves it to the device, which waits some seconds at random.
+        spread_seconds = len(devices) // _CHECK_INS_PER_SECOND
         payload = telemetry_pb2.Hint(spread=duration(spread_seconds)).SerializeToString()
+        topics = [device_hint(device) for device in devices]
         return sum(self._consumer.publish(topic, payload, _HINT_LIFE_SECONDS) for topic in topics)
 
     async def _consume(self) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from sanderling.api.telemetry.v1 import telemetry_pb2 as pb
 from sanderling.errors import InputError
-from sanderling_fleet.broker.topics import device_hint, group_hint, up
+from sanderling_fleet.broker.topics import device_hint, up
 from sanderling_fleet.clock import WallClock
 from sanderling_fleet.core.messages import Broker
 from sanderling_fleet.core.telemetry import Intake
@@ -59,6 +59,29 @@ def test_what_cannot_be_read_is_counted_said_once_and_stops_nothing(place, caplo
     assert len([record for record in caplog.records if "refused telemetry" in record.message]) == 1
 
 
+@pytest.mark.parametrize("qos", [0, 2])
+def test_other_qualities_of_service_disturb_nothing(place, qos):
+    """What the broker would lose is not taken; what it delivers is acknowledged as it came."""
+
+    async def test():
+        async with place.running() as (ingest, store):
+            with place.client("dv-1") as client, place.client("dv-2") as other:
+                assert client.publish(up("dv-1", "metrics"), envelope(1).SerializeToString(), qos=qos) == 0
+                publish(client, "dv-1", envelope(2))
+                publish(other, "dv-2", envelope(1))
+                await until(lambda: through_is(store, "dv-2", 1))
+                publish(client, "dv-1", envelope(3), envelope(1))
+                await until(lambda: through_is(store, "dv-1", 3))
+                publish(client, "dv-1", envelope(4))
+                await until(lambda: through_is(store, "dv-1", 4))
+            assert ingest._consumer._connection == 1, "the broker saw no reason to end the connection"
+            # The embedded broker passes everything on at QoS 1.
+            first_taken = qos == 2 or place.embedded is not None
+            assert (ingest.stats.counted, ingest.stats.repeated) == (5, int(first_taken))
+
+    asyncio.run(test())
+
+
 def test_presence_follows_status_and_will(place):
     async def test():
         off = pb.Presence(boot_id="b", online=False).SerializeToString()
@@ -84,12 +107,11 @@ def test_hints_reach_a_device(place):
         async with place.running() as (ingest, _):
             with place.client("dv-1") as client:
                 client.subscribe(device_hint("dv-1"))
-                client.subscribe(group_hint("all"))
                 assert ingest.hint(["dv-1"]) == 1
-                assert ingest.hint_group("all", spread_seconds=30)
-                found = dict(client.messages.get(timeout=WAIT_SECONDS) for _ in range(2))
-            assert pb.Hint.FromString(found[device_hint("dv-1")]).spread.seconds == 0
-            assert pb.Hint.FromString(found[group_hint("all")]).spread.seconds == 30
+                assert ingest.hint([f"dv-{n}" for n in range(600)]) == 600
+                found = [client.messages.get(timeout=WAIT_SECONDS) for _ in range(2)]
+            assert [topic for topic, _ in found] == [device_hint("dv-1")] * 2
+            assert [pb.Hint.FromString(payload).spread.seconds for _, payload in found] == [0, 30]
 
     asyncio.run(test())
 
