@@ -66,6 +66,7 @@ class FleetServer:
         self.telemetry = TelemetryParts(core, folder, config.broker)
         self.retrainer = Retrainer(core, load_models(folder / "retrain.toml"), folder / "retrain")
         self.opener = Opener(core, self.retrainer)
+        self._measure = measure(core)
         self._servers: list[grpc.aio.Server] = []
         self._tasks: list[asyncio.Task[None]] = []
         self.operator_address = ""
@@ -152,7 +153,7 @@ class FleetServer:
 
     async def _advance(self) -> None:
         await self.opener.look()
-        self.telemetry.hint(await rollouts.tick(self._core, measure(self._core)))
+        self.telemetry.hint(await rollouts.tick(self._core, self._measure))
 
 
 async def _repeat(seconds: float, work: Callable[[], Awaitable[None]]) -> None:

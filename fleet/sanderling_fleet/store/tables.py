@@ -70,7 +70,7 @@ def _table(
     return Table(name, metadata, *(column(field.name) for field in dataclasses.fields(kind)), *indexes)
 
 
-_BY_VERSION = (("slot", "version", "day"),)
+_BY_TIME = (("slot", "received_at"),)
 
 TABLES: dict[type[records.Record], Table] = {
     records.Device: _table("device", records.Device, text=("reason",)),
@@ -86,9 +86,9 @@ TABLES: dict[type[records.Record], Table] = {
     records.Result: _table("result", records.Result, of_device=True),
     records.TelemetryProgress: _table("telemetry_progress", records.TelemetryProgress, of_device=True),
     records.TelemetryAhead: _table("telemetry_ahead", records.TelemetryAhead, of_device=True),
-    records.MetricsRow: _table("metrics", records.MetricsRow, indexed=_BY_VERSION, of_device=True),
-    records.DriftRow: _table("drift", records.DriftRow, indexed=_BY_VERSION, of_device=True),
-    records.EventRow: _table("event", records.EventRow, text=("message",), indexed=_BY_VERSION, of_device=True),
+    records.MetricsRow: _table("metrics", records.MetricsRow, indexed=_BY_TIME, of_device=True),
+    records.DriftRow: _table("drift", records.DriftRow, indexed=_BY_TIME, of_device=True),
+    records.EventRow: _table("event", records.EventRow, text=("message",), of_device=True),
     records.VersionMetrics: _table(
         "version_metrics", records.VersionMetrics, indexed=(("device_id",),), of_device=True
     ),
