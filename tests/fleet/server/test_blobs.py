@@ -29,6 +29,7 @@ def test_an_upload_goes_on_where_it_stood(blobs):
         assert (await blobs.size(DIGEST), await blobs.partial_size(DIGEST)) == (1000, 0)
         assert await blobs.read(DIGEST, 990, 100) == DATA[990:]
         assert await read_blob(blobs, DIGEST) == DATA
+        assert await blobs.read(DIGEST, (1 << 64) - 1, 10) == b""
 
     asyncio.run(body())
 
