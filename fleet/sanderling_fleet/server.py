@@ -32,6 +32,7 @@ from sanderling_fleet.ingest.parts import TelemetryParts
 from sanderling_fleet.retrain.config import load_models
 from sanderling_fleet.retrain.driver import Retrainer
 from sanderling_fleet.retrain.opener import Opener
+from sanderling_fleet.server_certificate import ListenerCertificate
 from sanderling_fleet.services.access import DeviceAccess, OperatorAccess
 from sanderling_fleet.services.alert import AlertService
 from sanderling_fleet.services.device import ArtifactService, DeviceService
@@ -51,7 +52,7 @@ _OPERATOR_BYTES = 8 << 20
 
 
 class FleetServer:
-    """A running fleet server. Its certificate is made when it starts and lives 397 days: restart it within them."""
+    """A running fleet server. Its certificates are made when it starts, and anew while it runs."""
 
     def __init__(self, core: Core, config: ServerConfig, folder: Path) -> None:
         """Prepares it.
@@ -87,9 +88,8 @@ class FleetServer:
             )
         rollouts.join(core)
         hosts = [config.host, config.bind, "localhost", "127.0.0.1"]
-        key, chain = core.authority.issue_server(hosts, core.clock.now())
-        plain = grpc.ssl_server_credentials([(key, chain)])
-        mutual = grpc.ssl_server_credentials([(key, chain)], core.authority.pem.encode(), require_client_auth=True)
+        certificate = ListenerCertificate(core.authority, hosts, core.clock)
+        plain, mutual = certificate.credentials(mutual=False), certificate.credentials(mutual=True)
         enrolment = self._listener(OpenAccess(), _ENROLMENT_BYTES)
         device = self._listener(DeviceAccess(core), _DEVICE_BYTES)
         operator = self._listener(OperatorAccess(core), _OPERATOR_BYTES)

@@ -22,6 +22,7 @@ from sanderling_fleet.core.telemetry import Intake
 from sanderling_fleet.core.telemetry_rows import Identity
 from sanderling_fleet.ingest.consumer import Consumer, Message
 from sanderling_fleet.ingest.link import certified_link, password_link
+from sanderling_fleet.ingest.service import Ingest
 from sanderling_fleet.ingest.upkeep import Upkeep
 from sanderling_fleet.store import Certificate, Presence, Standing
 
@@ -200,6 +201,57 @@ def test_the_store_says_who_is_revoked_and_the_broker_follows(on_mosquitto):
             assert ingest.stats.counted >= 1
 
     asyncio.run(test())
+
+
+@needs_mosquitto
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # paho leaves refused sockets open
+@pytest.mark.parametrize("whose", ["ingest", "broker"])
+def test_certificates_that_ended_are_replaced_and_the_connection_comes_back(on_mosquitto, whose):
+    """A year has passed, in which nobody looked: nothing is restarted."""
+    mosquitto, year_ago = on_mosquitto.mosquitto, time.time() - 400 * 86400
+    if whose == "ingest":
+        url, machines = mosquitto.url, on_mosquitto.machines
+        link = certified_link(url, machines.authority, machines.server, year_ago)
+        mosquitto.link = lambda: link
+    else:
+        link = mosquitto.link()
+        mosquitto.link = lambda: link
+        mosquitto.files._issue(on_mosquitto.machines.authority, ["127.0.0.1"], year_ago)
+        mosquitto.files.reload()
+
+    async def test():
+        async with on_mosquitto.store() as store:
+            ingest = Ingest(store, WallClock(), link, on_mosquitto.intake)
+            consumer, said = ingest._consumer, []
+            consumer._client.on_log = lambda _client, _data, _level, text: said.append(text)
+            await ingest.start()
+            # The client refuses the broker, or the broker the client.
+            await until(lambda: equal(lambda: consumer._told or any("EXPIRED" in text for text in said), True))
+            assert consumer._connection == 0
+            upkeep = Upkeep(store, WallClock(), on_mosquitto.intake, mosquitto.files, link.certificate)
+            await upkeep.look()
+            await asyncio.wait_for(consumer.connected.wait(), 60)
+            with on_mosquitto.client("dv-1") as client:
+                publish(client, "dv-1", envelope(1))
+                await until(lambda: through_is(store, "dv-1", 1))
+            await upkeep.look()
+            await ingest.stop()
+
+    asyncio.run(test())
+
+
+@needs_mosquitto
+def test_a_key_of_another_certificate_is_replaced(on_mosquitto):
+    """The process died between the two files."""
+    files, now = on_mosquitto.mosquitto.files, time.time()
+    assert not files.renew(now)
+    files._write({"server.key": on_mosquitto.machines.authority.issue_server(["h"], now)[0]})
+    assert files.renew(now)
+    assert not files.renew(now)
+    on_mosquitto.mosquitto.kill()
+    assert on_mosquitto.mosquitto.start()
+    with on_mosquitto.client("dv-1") as client:
+        assert client.connected
 
 
 @pytest.mark.parametrize(
