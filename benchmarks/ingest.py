@@ -76,7 +76,7 @@ def _sent(kind: str, devices: int, rows: int) -> Iterator[Received]:
         envelope = pb.Envelope(
             protocol_version=1, boot_id=f"boot-{number}", sequence=sequences[number], slot="main", version="digits-1.0"
         )
-        envelope.time.FromSeconds(int(_NOW) + row)
+        envelope.recorded_at.FromSeconds(int(_NOW) + row)
         if kind == "event":
             envelope.event.CopyFrom(pb.Event(kind="runner.started", severity=pb.SEVERITY_INFO, message="pid 4711"))
         elif kind == "mix" and (row // devices + number) % 10 == 0:
