@@ -7,6 +7,7 @@ given up in time, since its device has dropped those rows from a full outbox, or
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -42,7 +43,7 @@ _PRUNED_AT_ONCE = 5000
 """Rows of a kind, every ten seconds: faster than any SQLite takes them in."""
 _MOST_BOOTS, _MOST_VERSIONS = 64, 64
 """Of a device: the last boots of which it is known what was counted, and the last versions of which there are totals.
-Both names are the device's own words, which must not fill the database."""
+Both names are the device's own words, which must not fill the database: once a day it is looked through."""
 _MOST_WORD = 256
 
 
@@ -125,7 +126,9 @@ class Intake:
         if oldest > self._pruned_to:
             done = [await _prune(tx, kind, oldest) for kind in (MetricsRow, DriftRow, EventRow)]
             done.append(await prune_windows(tx, oldest * DAY_SECONDS, _PRUNED_AT_ONCE))
-            self._pruned_to = oldest if all(done) else self._pruned_to
+            if all(done):
+                await _forget_names(tx)
+                self._pruned_to = oldest
         return lost
 
     async def totals(self, tx: Transaction, slot: str, version: str) -> list[VersionMetrics]:
@@ -195,7 +198,6 @@ async def _count(
             changed[boot] = (progress, gap_since if before.ahead and progress.through == before.through else now)
     taken.counted += len(new)
     await _save_progress(tx, changed, now)
-    await _forget_boots(tx, sorted({boot[0] for boot in changed if stored[boot][0] == Progress()}))
     return new
 
 
@@ -223,17 +225,20 @@ async def _save_progress(tx: Transaction, changed: Mapping[Boot, tuple[Progress,
     await tx.delete_all(TelemetryAhead, [boot for boot, (progress, _) in changed.items() if not progress.ahead])
 
 
-async def _forget_boots(tx: Transaction, devices: Iterable[str]) -> None:
-    for device_id in devices:
-        boots = sorted(await tx.find(TelemetryProgress, {"device_id": device_id}), key=lambda boot: boot.updated_at)
-        old = [boot.key() for boot in boots[:-_MOST_BOOTS]]
+async def _forget_names(tx: Transaction) -> None:
+    """Keeps the last boots and versions of each device."""
+    boots: dict[str, list[TelemetryProgress]] = defaultdict(list)
+    for boot in await tx.find(TelemetryProgress):
+        boots[boot.device_id].append(boot)
+    for known in boots.values():
+        old = [boot.key() for boot in sorted(known, key=lambda boot: boot.updated_at)[:-_MOST_BOOTS]]
         await tx.delete_all(TelemetryProgress, old)
         await tx.delete_all(TelemetryAhead, old)
-
-
-async def _forget_versions(tx: Transaction, devices: Iterable[str]) -> None:
-    for device_id in devices:
-        totals = sorted(await tx.find(VersionMetrics, {"device_id": device_id}), key=lambda total: total.received_at)
+    versions: dict[str, list[VersionMetrics]] = defaultdict(list)
+    for total in await tx.find(VersionMetrics):
+        versions[total.device_id].append(total)
+    for totals in versions.values():
+        totals.sort(key=lambda total: total.received_at)
         await tx.delete_all(VersionMetrics, [total.key() for total in totals[:-_MOST_VERSIONS]])
 
 
@@ -249,11 +254,9 @@ async def _add_totals(tx: Transaction, rows: Sequence[StoredRow]) -> None:
     counted = [row for row in rows if not isinstance(row, EventRow)]
     keys = [(row.slot, row.version, row.identity, row.device_id) for row in counted]
     totals = await tx.get_all(VersionMetrics, keys)
-    fresh = {row.device_id for key, row in zip(keys, counted, strict=True) if key not in totals}
     for key, row in zip(keys, counted, strict=True):
         totals[key] = with_row(totals.get(key), row)
     await tx.put_all(totals.values())
-    await _forget_versions(tx, sorted(fresh))
 
 
 async def _raise_alerts(tx: Transaction, events: Iterable[EventRow], now: float) -> None:

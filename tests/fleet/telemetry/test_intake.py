@@ -159,6 +159,8 @@ def test_names_that_a_device_makes_up_do_not_fill_the_database(kind, tmp_path):
             ]
             taken = await take(store, received("dv-1", *made_up), NOW + batch)
             assert taken.counted == 200
+        async with store.transaction() as tx:
+            await Intake().tend(tx, NOW + 8)
         again = await take(store, received("dv-1", *made_up[-64:]), NOW + 9)
         assert (again.counted, again.repeated) == (0, 64), "the last are known"
         async with store.transaction() as tx:
