@@ -141,21 +141,28 @@ class Intake:
         return identity == Identity.VERIFIED or self.policy.trust_asserted
 
 
-async def set_presence(
-    tx: Transaction, device_id: str, said: telemetry_pb2.Presence, identity: Identity, now: float
-) -> None:
-    """Notes whether a device is connected.
+async def set_presences(
+    tx: Transaction, said: Mapping[str, telemetry_pb2.Presence], identity: Identity, now: float
+) -> list[tuple[str, str]]:
+    """Notes whether devices are connected, by the last word of each.
 
-    Raises:
-        InputError: It is not a device of this fleet.
+    Returns:
+        Id and reason of each that is not a device of this fleet.
     """
-    if await tx.get(Device, device_id) is None:
-        raise InputError("[telemetry] is not from a device of this fleet")
-    known = await tx.get(Presence, device_id)
-    boot_id, version = said.boot_id[:_MOST_WORD], said.agent_version[:_MOST_WORD]
-    # A retained word comes again with each connection of ours.
-    if known is None or (known.online, known.boot_id, known.agent_version) != (said.online, boot_id, version):
-        await tx.put(Presence(device_id, said.online, boot_id, version, identity.value, now))
+    keys = [(device_id,) for device_id in said]
+    devices, known = await tx.get_all(Device, keys), await tx.get_all(Presence, keys)
+    fresh, refused = [], []
+    for device_id, word in said.items():
+        if (device_id,) not in devices:
+            refused.append((device_id, "[telemetry] is not from a device of this fleet"))
+            continue
+        boot_id, version = word.boot_id[:_MOST_WORD], word.agent_version[:_MOST_WORD]
+        before = known.get((device_id,))
+        # A retained word comes again with each connection of ours.
+        if before is None or (before.online, before.boot_id, before.agent_version) != (word.online, boot_id, version):
+            fresh.append(Presence(device_id, word.online, boot_id, version, identity.value, now))
+    await tx.put_all(fresh)
+    return refused
 
 
 Boot = tuple[str, str]

@@ -12,10 +12,9 @@ from google.protobuf.message import DecodeError
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from sanderling.api.telemetry.v1 import telemetry_pb2
-from sanderling.errors import InputError
 from sanderling_fleet.broker.topics import device_hint, sender
 from sanderling_fleet.clock import Clock
-from sanderling_fleet.core.telemetry import Intake, Taken, set_presence
+from sanderling_fleet.core.telemetry import Intake, Taken, set_presences
 from sanderling_fleet.core.telemetry_rows import Received
 from sanderling_fleet.ingest.consumer import Consumer, Message
 from sanderling_fleet.ingest.link import Link
@@ -153,7 +152,7 @@ class Ingest:
 
     async def _take(self, tx: Transaction, batch: Sequence[Message]) -> Taken:
         now = self._clock.now()
-        received, refused = [], []
+        received, refused, words = [], [], {}
         for message in batch:
             device_id, kind = sender(message.topic) or ("", "")
             if not kind:
@@ -162,10 +161,10 @@ class Ingest:
                 received.append(Received(device_id, message.payload, self._identity))
             else:
                 try:
-                    said = telemetry_pb2.Presence.FromString(message.payload)
-                    await set_presence(tx, device_id, said, self._identity, now)
-                except (DecodeError, InputError) as error:
+                    words[device_id] = telemetry_pb2.Presence.FromString(message.payload)
+                except DecodeError as error:
                     refused.append((device_id, f"[ingest] status of {len(message.payload)} bytes: {error}"))
+        refused += await set_presences(tx, words, self._identity, now)
         taken = await self._intake.take(tx, received, now)
         return Taken(taken.counted, taken.repeated, [*refused, *taken.refused])
 

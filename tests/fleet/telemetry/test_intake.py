@@ -10,10 +10,9 @@ import pytest
 from envelopes import NOW, SLOT, VERSION, device, envelope, event, metrics, received, run_in, window
 
 from sanderling.api.telemetry.v1 import telemetry_pb2 as pb
-from sanderling.errors import InputError
 from sanderling_fleet.core.alerts import KIND
 from sanderling_fleet.core.fleet_watch import fleet_windows
-from sanderling_fleet.core.telemetry import Intake, TelemetryPolicy, set_presence
+from sanderling_fleet.core.telemetry import Intake, TelemetryPolicy, set_presences
 from sanderling_fleet.core.telemetry_rows import Identity, Received
 from sanderling_fleet.store import (
     Document,
@@ -316,12 +315,14 @@ def test_presence_keeps_the_moment_of_the_last_change(kind, tmp_path):
     async def test(store):
         on, off = pb.Presence(boot_id="b", online=True, agent_version="0.1"), pb.Presence(boot_id="b", online=False)
         async with store.transaction() as tx:
-            await set_presence(tx, "dv-1", on, Identity.VERIFIED, NOW)
-            await set_presence(tx, "dv-1", on, Identity.VERIFIED, NOW + 5)
+            assert await set_presences(tx, {"dv-1": on, "dv-2": off}, Identity.VERIFIED, NOW) == []
+            assert await set_presences(tx, {"dv-1": on}, Identity.VERIFIED, NOW + 5) == []
             assert (await tx.get(Presence, "dv-1")).changed_at == NOW
-            await set_presence(tx, "dv-1", off, Identity.VERIFIED, NOW + 9)
+            await set_presences(tx, {"dv-1": off}, Identity.VERIFIED, NOW + 9)
             assert await tx.get(Presence, "dv-1") == Presence("dv-1", False, "b", "", "verified", NOW + 9)
-            with pytest.raises(InputError, match="not from a device"):
-                await set_presence(tx, "dv-none", on, Identity.VERIFIED, NOW)
+            assert await tx.get(Presence, "dv-2") == Presence("dv-2", False, "b", "", "verified", NOW)
+            [(name, reason)] = await set_presences(tx, {"dv-none": on}, Identity.VERIFIED, NOW)
+            assert (name, "not from a device" in reason) == ("dv-none", True)
+            assert await tx.get(Presence, "dv-none") is None
 
     run_in(kind, tmp_path, test)
