@@ -14,6 +14,14 @@ from typing import Any, TypeVar
 from sanderling.errors import InputError
 
 T = TypeVar("T")
+_LEAST = {
+    # A fleet that checks in more often than this, or a server that looks more often, does nothing else.
+    "check_in_seconds": 0.1,
+    "rollout_tick_seconds": 0.01,
+    "window_rows": 1,
+    "warmup_rows": 1,
+    "telemetry_days": 1,
+}
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,21 @@ class ServerConfig:
     broker: str = ""
     trust_asserted: bool = False
     telemetry_days: int = 30
+
+    def __post_init__(self) -> None:
+        """Checks the values.
+
+        Raises:
+            InputError: One cannot be meant.
+        """
+        for name, value in dataclasses.asdict(self).items():
+            least = _LEAST.get(name, 0)
+            if name.endswith("_port") and not 0 <= value <= 65535:
+                raise InputError(f"[config] {name} is {value}, expected a port from 0 to 65535")
+            if name in ("host", "bind") and not value:
+                raise InputError(f"[config] {name} is empty, expected a name or address")
+            if not isinstance(value, str) and not least <= value < 1 << 31:  # NaN too
+                raise InputError(f"[config] {name} is {value}, expected at least {least:g} and less than 2^31")
 
 
 def load_config(path: Path) -> ServerConfig:

@@ -32,6 +32,7 @@ from sanderling_fleet.ingest.parts import TelemetryParts
 from sanderling_fleet.retrain.config import load_models
 from sanderling_fleet.retrain.driver import Retrainer
 from sanderling_fleet.retrain.opener import Opener
+from sanderling_fleet.server_certificate import ListenerCertificate
 from sanderling_fleet.services.access import DeviceAccess, OperatorAccess
 from sanderling_fleet.services.alert import AlertService
 from sanderling_fleet.services.device import ArtifactService, DeviceService
@@ -51,7 +52,7 @@ _OPERATOR_BYTES = 8 << 20
 
 
 class FleetServer:
-    """A running fleet server. Its certificate is made when it starts and lives 397 days: restart it within them."""
+    """A running fleet server. Its certificates are made when it starts, and anew while it runs."""
 
     def __init__(self, core: Core, config: ServerConfig, folder: Path) -> None:
         """Prepares it.
@@ -66,6 +67,7 @@ class FleetServer:
         self.telemetry = TelemetryParts(core, folder, config.broker)
         self.retrainer = Retrainer(core, load_models(folder / "retrain.toml"), folder / "retrain")
         self.opener = Opener(core, self.retrainer)
+        self._measure = measure(core)
         self._servers: list[grpc.aio.Server] = []
         self._tasks: list[asyncio.Task[None]] = []
         self.operator_address = ""
@@ -86,9 +88,8 @@ class FleetServer:
             )
         rollouts.join(core)
         hosts = [config.host, config.bind, "localhost", "127.0.0.1"]
-        key, chain = core.authority.issue_server(hosts, core.clock.now())
-        plain = grpc.ssl_server_credentials([(key, chain)])
-        mutual = grpc.ssl_server_credentials([(key, chain)], core.authority.pem.encode(), require_client_auth=True)
+        certificate = ListenerCertificate(core.authority, hosts, core.clock)
+        plain, mutual = certificate.credentials(mutual=False), certificate.credentials(mutual=True)
         enrolment = self._listener(OpenAccess(), _ENROLMENT_BYTES)
         device = self._listener(DeviceAccess(core), _DEVICE_BYTES)
         operator = self._listener(OperatorAccess(core), _OPERATOR_BYTES)
@@ -152,7 +153,7 @@ class FleetServer:
 
     async def _advance(self) -> None:
         await self.opener.look()
-        self.telemetry.hint(await rollouts.tick(self._core, measure(self._core)))
+        self.telemetry.hint(await rollouts.tick(self._core, self._measure))
 
 
 async def _repeat(seconds: float, work: Callable[[], Awaitable[None]]) -> None:

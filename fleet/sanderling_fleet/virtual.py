@@ -213,7 +213,7 @@ class VirtualServer:
 
     def advance(self) -> list[str]:
         """Lets time pass in rollouts, with what was measured; returns the devices that the broker gives a hint."""
-        return self._run(rollouts.tick(self._core, measure(self._core)))
+        return self._run(rollouts.tick(self._core, self._measure))
 
     # Operators and the release role.
 
@@ -330,6 +330,7 @@ class VirtualServer:
         """What a server's process does when it begins."""
         self._run(registry.resign(self._core, force=True))
         rollouts.join(self._core)
+        self._measure = measure(self._core)
 
     def _upload(self, data: bytes) -> None:
         self._uploads.append(data)

@@ -7,7 +7,7 @@ crl.pem          certificates that were revoked
 
 A revoked device is shut out twice: `crl.pem` refuses its next handshake, and a line in `acl` takes every right from
 the connection that it has. Mosquitto reads both again when it gets SIGHUP, so nothing is restarted and no other device
-notices. `sanderling fleet run` keeps the two files up to date.
+notices. `sanderling fleet run` keeps the two files up to date, and gives the broker a new certificate in time.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 from sanderling.errors import InputError
-from sanderling_fleet.broker.topics import ROOT, device_hint, group_hint, up
+from sanderling_fleet.broker.topics import ROOT, device_hint, up
+from sanderling_fleet.server_certificate import is_due
 from sanderling_fleet.trust.ca import CertificateAuthority
 from sanderling_fleet.trust.keys import load_p256, private_folder, write_private
 
@@ -109,7 +110,6 @@ def acl_text(revoked: Iterable[str] = ()) -> str:
         f"user {SERVER_USER}",
         f"topic read {up('+', '#')}",
         f"topic write {device_hint('+')}",
-        f"topic write {group_hint('+')}",
     ]
     for device_id in sorted(revoked):
         lines += ["", f"user {device_id}", "topic deny #"]
@@ -118,8 +118,6 @@ def acl_text(revoked: Iterable[str] = ()) -> str:
         "# Every device by its certificate's common name, and no topic of another.",
         f"pattern write {up('%u', '#')}",
         f"pattern read {ROOT}/d/%u/down/#",
-        "# A group's hint says nothing but: come and ask. Mosquitto warns that this line is the same for all: it is.",
-        f"pattern read {group_hint('+')}",
     ]
     return "\n".join(lines) + "\n"
 
@@ -164,7 +162,7 @@ class BrokerFolder:
 
     @classmethod
     def create(cls, folder: Path, server: Path, listener: Listener, revoked: Revoked, now: float) -> BrokerFolder:
-        """Writes the whole folder, anew where it exists: certificates live 397 days.
+        """Writes the whole folder, anew where it exists.
 
         Raises:
             InputError: The path has a blank or line break, which Mosquitto's configuration cannot name, or the port
@@ -180,13 +178,11 @@ class BrokerFolder:
         authority = CertificateAuthority.load(server)
         private_folder(folder)
         private_folder(folder / "state")
-        key, chain = authority.issue_server(listener.hosts, now)
-        write_private(folder / "server.key", key, replace=True)
-        write_private(folder / "server.pem", chain, replace=True)
+        broker = cls(folder, server)
+        broker._issue(authority, listener.hosts, now)
         write_private(folder / "ca.pem", authority.pem.encode(), replace=True)
         conf = _CONF.format(folder=folder, bind=listener.bind, port=listener.port, receive_maximum=RECEIVE_MAXIMUM)
         write_private(folder / "mosquitto.conf", conf.encode(), replace=True)
-        broker = cls(folder, server)
         broker.revoke(revoked, now)
         return broker
 
@@ -198,13 +194,36 @@ class BrokerFolder:
             return False
         authority = x509.load_pem_x509_certificate((self._server / "ca.pem").read_bytes())
         crl = crl_pem(load_p256(self._server / "ca.key"), authority, revoked.serials, now)
+        self._write({"crl.pem": crl, "acl": acl})
+        return True
+
+    def renew(self, now: float) -> bool:
+        """Writes a new key and certificate for the same hosts, if those there are soon of no use; whether it did.
+
+        Raises:
+            IntegrityError: The CA's key cannot be read.
+        """
+        path = self._folder / "server.pem"
+        certificate = x509.load_pem_x509_certificate(path.read_bytes())
+        # A process that died between the two files left a key of another certificate.
+        fits = load_p256(self._folder / "server.key").public_key() == certificate.public_key()
+        if fits and not is_due(path.read_bytes(), now):
+            return False
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        self._issue(CertificateAuthority.load(self._server), [str(name.value) for name in names], now)
+        return True
+
+    def _issue(self, authority: CertificateAuthority, hosts: Sequence[str], now: float) -> None:
+        key, chain = authority.issue_server(hosts, now)
+        self._write({"server.key": key, "server.pem": chain})
+
+    def _write(self, files: Mapping[str, bytes]) -> None:
         owner = self._folder.stat()
-        for name, data in (("crl.pem", crl), ("acl", acl)):
+        for name, data in files.items():
             write_private(self._folder / name, data, replace=True)
             if os.geteuid() == 0:
                 # The broker may run as a user of its own, to whom the folder was given.
                 os.chown(self._folder / name, owner.st_uid, owner.st_gid)
-        return True
 
     def reload(self) -> bool:
         """Has a Mosquitto on this machine read the files again; False if none has left its pid here."""

@@ -1,4 +1,4 @@
-"""Tells a Mosquitto who is shut out, as the store has it."""
+"""Tells a Mosquitto who is shut out, as the store has it, and gives it a new certificate in time."""
 
 from __future__ import annotations
 
@@ -26,4 +26,13 @@ def shut_out(folder: BrokerFolder, revoked: Revoked, now: float) -> bool:
         return False
     if not folder.reload():
         _log.warning("the broker's acl and crl.pem have changed, and it does not run here: have it read them (SIGHUP)")
+    return True
+
+
+def keep_fresh(folder: BrokerFolder, now: float) -> bool:
+    """Gives the broker a new certificate if the life of its own nears its end, and has it read; whether it did."""
+    if not folder.renew(now):
+        return False
+    if not folder.reload():
+        _log.warning("the broker's certificate is a new one, and it does not run here: have it read it (SIGHUP)")
     return True

@@ -24,11 +24,6 @@ def device_hint(device_id: str) -> str:
     return f"{ROOT}/d/{device_id}/down/hint"
 
 
-def group_hint(group: str) -> str:
-    """Where a group is told to come and ask."""
-    return f"{ROOT}/g/{group}/down/hint"
-
-
 def sender(topic: str) -> tuple[str, str] | None:
     """The device and kind of an upward topic; None for any other."""
     match topic.split("/"):

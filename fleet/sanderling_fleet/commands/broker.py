@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 def broker_config(folder: Path, target: Path | None, hosts: tuple[str, ...], bind: str, port: int, output: str) -> None:
     """Write a configuration of Mosquitto for the fleet in FOLDER: mutual TLS, and to each device its own topics.
 
-    Run it again before its certificate ends, in 397 days, and have Mosquitto restarted.
+    `sanderling fleet run` keeps FOLDER/broker up to date: who is revoked, and the broker's certificate. Elsewhere, run
+    this again before that ends, in 397 days, and have Mosquitto restarted.
 
     \b
     sanderling fleet broker-config my-fleet --host fleet.example.org --bind 0.0.0.0

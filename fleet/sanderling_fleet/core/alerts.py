@@ -11,14 +11,15 @@ KIND = "alert"
 STANDING, ACKNOWLEDGED, RESOLVED = "standing", "acknowledged", "resolved"
 
 
-async def raise_alert(tx: Transaction, now: float, alert: Alert, subject: str = "") -> None:
-    """Raises an alert, or counts one more on the one that stands, with its devices.
+async def raise_alert(tx: Transaction, now: float, alert: Alert, subject: str = "", *, times: int = 1) -> None:
+    """Raises an alert, or counts more on the one that stands, with its devices.
 
     Args:
         tx: The caller's.
         now: Seconds since the epoch.
         alert: What to say.
         subject: What it is about, beside its kind; the same subject is not told twice.
+        times: How often it has happened.
     """
     name = f"{alert.kind}/{subject}" if subject else alert.kind
     known = await tx.find(Document, {"kind": KIND, "subject": name})
@@ -29,7 +30,7 @@ async def raise_alert(tx: Transaction, now: float, alert: Alert, subject: str = 
             "severity": alert.severity.value,
             "summary": alert.summary,
             "devices": sorted(alert.devices),
-            "repeats": 0,
+            "repeats": times - 1,
             "acknowledged_at": 0.0,
             "acknowledged_by": "",
         }
@@ -39,7 +40,7 @@ async def raise_alert(tx: Transaction, now: float, alert: Alert, subject: str = 
         **open_.body,
         "summary": alert.summary,
         "devices": sorted({*open_.body["devices"], *alert.devices}),
-        "repeats": open_.body["repeats"] + 1,
+        "repeats": open_.body["repeats"] + times,
     }
     await tx.put(dataclasses.replace(open_, version=open_.version + 1, updated_at=now, body=body))
 

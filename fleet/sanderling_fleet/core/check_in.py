@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 
-from sanderling.errors import AuthError, InputError
+from sanderling.errors import AuthError
 from sanderling_fleet.alerts import Alert, Severity
 from sanderling_fleet.core.alerts import raise_alert
 from sanderling_fleet.core.clones import Seen, next_seen
@@ -13,6 +13,7 @@ from sanderling_fleet.core.context import Core
 from sanderling_fleet.core.desired import current
 from sanderling_fleet.core.enrolment import check_protocol
 from sanderling_fleet.core.messages import Answer, CheckIn
+from sanderling_fleet.core.said import MOST_RESULTS, MOST_ROWS, check_said
 from sanderling_fleet.core.telemetry_rows import Identity, Received
 from sanderling_fleet.store import Device, Metadata, Result, Standing, TelemetryProgress, Transaction, Version
 
@@ -25,6 +26,8 @@ CONFLICT_ALERT, STALE_ALERT, AHEAD_ALERT, DROPPED_ALERT = (
 _log = logging.getLogger(__name__)
 _MOST_BOOTS = 8
 """Boots of which a device is told what was committed; it has forgotten older ones."""
+_MOST_RESULTS_KEPT = 256
+"""Of a device, the last. What it names them is its own words, which must not fill the database."""
 
 
 async def check_in(core: Core, device_id: str, said: CheckIn) -> Answer:
@@ -37,12 +40,11 @@ async def check_in(core: Core, device_id: str, said: CheckIn) -> Answer:
 
     Raises:
         AuthError: The device is unknown or revoked.
-        InputError: The boot id is empty.
+        InputError: The boot id is empty, or something is larger than any agent makes it.
         UnsupportedError: The agent's protocol is too old or too new.
     """
     check_protocol(said.protocol_version)
-    if not said.boot_id:
-        raise InputError("[check-in] the boot id is empty, expected that of the running kernel")
+    check_said(said)
     now = core.clock.now()
     async with core.store.transaction() as tx:
         device = await tx.get(Device, device_id)
@@ -116,16 +118,22 @@ async def _compare_registry(tx: Transaction, device: Device, said: CheckIn, now:
 async def _take_results(
     core: Core, tx: Transaction, device: Device, said: CheckIn, now: float
 ) -> tuple[tuple[str, int], ...]:
-    for result in said.results:
+    results, fresh = said.results[:MOST_RESULTS], False
+    for result in results:
         row = Result(device.device_id, result.assignment_id, result.attempt, now, result.content)
         if await tx.add(row):
+            fresh = True
             await core.on_result(tx, device, result)
-    return tuple((result.assignment_id, result.attempt) for result in said.results)
+    if fresh:
+        # One that was forgotten and comes again changes nothing: its rollout has had it.
+        kept = sorted(await tx.find(Result, {"device_id": device.device_id}), key=lambda item: item.received_at)
+        await tx.delete_all(Result, [item.key() for item in kept[:-_MOST_RESULTS_KEPT]])
+    return tuple((result.assignment_id, result.attempt) for result in results)
 
 
 async def _take_telemetry(core: Core, tx: Transaction, device: Device, said: CheckIn, now: float) -> dict[str, int]:
     if said.telemetry:
-        received = [Received(device.device_id, row.content, Identity.VERIFIED) for row in said.telemetry]
+        received = [Received(device.device_id, row.content, Identity.VERIFIED) for row in said.telemetry[:MOST_ROWS]]
         taken = await core.telemetry.take(tx, received, now)
         for _, reason in taken.refused[:1]:
             _log.warning("refused %d rows of telemetry of %s: %s", len(taken.refused), device.device_id, reason)

@@ -48,7 +48,7 @@ async def list_devices(core: Core, selector: str, after: str, limit: int) -> tup
     async with core.store.transaction() as tx:
         found = [device for device in await matching(tx, selector) if device.device_id > after]
         page = found[:limit]
-        known = [await _known(tx, device) for device in page]
+        known = await _known(tx, page)
     return known, page[-1].device_id if len(found) > len(page) else ""
 
 
@@ -59,7 +59,7 @@ async def get_device(core: Core, device_id: str) -> Known:
         InputError: There is none of that id.
     """
     async with core.store.transaction() as tx:
-        return await _known(tx, await _device(tx, device_id))
+        return (await _known(tx, [await _device(tx, device_id)]))[0]
 
 
 async def approve(core: Core, device_id: str) -> Known:
@@ -77,7 +77,7 @@ async def approve(core: Core, device_id: str) -> Known:
             await resolve_alert(tx, core.clock.now(), CONFLICT_ALERT, device_id)
         device = dataclasses.replace(device, standing=Standing.ACTIVE, reason="")
         await tx.put(device)
-        return await _known(tx, device)
+        return (await _known(tx, [device]))[0]
 
 
 async def revoke(core: Core, device_id: str, reason: str) -> Known:
@@ -93,7 +93,7 @@ async def revoke(core: Core, device_id: str, reason: str) -> Known:
         for certificate in await tx.find(Certificate, {"device_id": device_id}):
             if not certificate.revoked_at:
                 await tx.put(dataclasses.replace(certificate, revoked_at=now))
-        return await _known(tx, device)
+        return (await _known(tx, [device]))[0]
 
 
 async def label(core: Core, device_id: str, put: Mapping[str, str], remove: Sequence[str]) -> Known:
@@ -108,7 +108,7 @@ async def label(core: Core, device_id: str, put: Mapping[str, str], remove: Sequ
         check_labels(labels)
         device = dataclasses.replace(device, labels=labels)
         await tx.put(device)
-        return await _known(tx, device)
+        return (await _known(tx, [device]))[0]
 
 
 def check_labels(labels: Mapping[str, str]) -> None:
@@ -160,6 +160,10 @@ async def _device(tx: Transaction, device_id: str) -> Device:
     return device
 
 
-async def _known(tx: Transaction, device: Device) -> Known:
-    state = await tx.get(DesiredState, device.device_id)
-    return Known(device, state.counter if state else 0, await tx.get(Presence, device.device_id))
+async def _known(tx: Transaction, devices: Sequence[Device]) -> list[Known]:
+    keys = [device.key() for device in devices]
+    states, presences = await tx.get_all(DesiredState, keys), await tx.get_all(Presence, keys)
+    return [
+        Known(device, states[key].counter if key in states else 0, presences.get(key))
+        for device, key in zip(devices, keys, strict=True)
+    ]

@@ -119,14 +119,14 @@ async def prune_windows(tx: Transaction, before: float, limit: int) -> bool:
     """Deletes at most `limit` windows that were judged before; whether none is left."""
     found = await tx.find(Document, {"kind": WINDOW_KIND}, limit=limit)
     old = [document for document in found if document.created_at < before]
-    for document in old:
-        await tx.delete(Document, *document.key())
+    await tx.delete_all(Document, [document.key() for document in old])
     return len(old) < limit
 
 
 async def _labels(tx: Transaction, state: FleetState, rows: Sequence[DriftRow]) -> Mapping[str, Mapping[str, str]]:
     wanted = {member.device for member in state.members} | {row.device_id for row in rows}
-    return {device.device_id: labels_of(device) for device in await tx.find(Device) if device.device_id in wanted}
+    found = await tx.get_all(Device, [(device_id,) for device_id in sorted(wanted)])
+    return {device.device_id: labels_of(device) for device in found.values()}
 
 
 _parsed: dict[int, tuple[weakref.ref[Document], FleetState]] = {}

@@ -221,8 +221,13 @@ async def tick(core: Core, readings: Measure | None = None) -> list[str]:
         Devices of which something new is wanted since the last call, by whatever changed it.
     """
     async with core.store.transaction() as tx:
-        going = [item.document_id for item in await tx.find(Document, {"kind": KIND}) if item.state not in TERMINAL]
-    for rollout_id in going:
+        going = [
+            item.document_id
+            for state in RolloutState
+            if state not in TERMINAL
+            for item in await tx.find(Document, {"kind": KIND, "state": state.value})
+        ]
+    for rollout_id in sorted(going):
         async with core.store.transaction() as tx:
             document = await _document(tx, rollout_id)
             stored = _read(document)

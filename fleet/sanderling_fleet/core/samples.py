@@ -8,16 +8,21 @@ model said of it is not kept at all: predictions must not become labels.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from sanderling.api.device.v1 import device_pb2
-from sanderling.errors import AuthError, InputError
+from sanderling.errors import AuthError, InputError, IntegrityError
 from sanderling.versions import Manifest, check_blob
+from sanderling_fleet.alerts import Alert, Severity
+from sanderling_fleet.core import blob_names
+from sanderling_fleet.core.alerts import raise_alert
 from sanderling_fleet.core.context import Core
 from sanderling_fleet.core.desired import want
 from sanderling_fleet.retrain import book
@@ -30,7 +35,10 @@ from sanderling_fleet.store.blobs import put_blob, read_blob
 
 KIND, USED, IMPORTED = "sample", "sample-budget", "label-import"
 AWAITING, LABELLED = "awaiting label", "labelled"
+REFUSED_ALERT = "samples.refused"
 MOST_AT_ONCE = 1000
+_MOST_NAME, _MOST_REASON = 256, 300
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -54,30 +62,54 @@ class Receipt:
     remaining_bytes: int
 
 
+@dataclass
+class _Row:
+    """A sample on its way: its blob is empty where the row is not kept."""
+
+    sample: UploadedSample
+    data: bytes
+    size: int
+    refused: str = ""
+
+    @property
+    def digest(self) -> bytes:
+        return hashlib.sha256(self.data).digest()
+
+
+@dataclass
+class _Choice:
+    """What is to become of an upload."""
+
+    committed: set[int]
+    refused: list[_Row]
+    taken: dict[str, list[_Row]]
+
+
 async def upload(core: Core, device_id: str, samples: Sequence[UploadedSample]) -> Receipt:
     """Takes samples for the job that collects in their slot; what came before is taken once.
 
-    What finds no collecting job, or no room in the budget, is not committed.
+    What finds no collecting job, or no room in the budget, is not committed. A sample that does not fit the model, is
+    damaged, or came before with another row is refused: it is not kept, an alert names its device and counts it, and
+    the device may forget it like the others.
 
     Raises:
         AuthError: The device is not active.
-        InputError: A sample does not fit the model, is damaged, or came before with another row.
+        InputError: There are too many at once.
     """
     if len(samples) > MOST_AT_ONCE:
         raise InputError(f"[samples] {len(samples)} samples at once, at most {MOST_AT_ONCE} are taken")
     async with core.store.transaction() as tx:
         jobs = await _collecting(tx, device_id, samples)
         manifests = {slot: await _manifest(tx, job) for slot, job in jobs.items()}
-    rows = [
-        (sample, _checked(sample, manifests[sample.slot], device_id)) for sample in samples if sample.slot in manifests
-    ]
-    stored = []
-    for sample, arrays in rows:
-        data = write_arrays(arrays) if arrays else b""
-        digest = (await put_blob(core.blobs, data)).hex() if data else ""
-        stored.append((sample, digest, sum(len(part) for part in sample.inputs.values())))
+    rows = [_row(sample, manifests[sample.slot], device_id) for sample in samples if sample.slot in manifests]
+    # A blob is on the disk before anything names it, and none is put there that the budget has no room for.
     async with core.store.transaction() as tx:
-        return await _commit(tx, core.clock.now(), device_id, samples, stored)
+        choice = await _choose(core, tx, device_id, rows, await _collecting(tx, device_id, samples))
+    chosen = [row for taken in choice.taken.values() for row in taken]
+    for row in chosen:
+        await put_blob(core.blobs, row.data)
+    async with core.store.transaction() as tx:
+        return await _commit(core, tx, device_id, rows, chosen, await _collecting(tx, device_id, samples))
 
 
 async def import_labels(
@@ -192,17 +224,33 @@ async def ask_devices(core: Core, tx: Transaction, slot: str, budget_bytes: int)
 
 
 async def forget(core: Core, life_seconds: float) -> int:
-    """Drops the samples of jobs that ended longer ago; returns how many."""
+    """Drops the samples of jobs that ended longer ago, and the files that those jobs made; returns how many samples."""
     oldest, dropped = core.clock.now() - life_seconds, 0
     async with core.store.transaction() as tx:
-        for job in await book.find_jobs(tx):
-            if job.open or job.ended_at > oldest:
-                continue
+        jobs = await book.find_jobs(tx)
+        old = [job for job in jobs if not job.open and job.ended_at <= oldest]
+        let_go: set[bytes] = set()
+        for job in old:
+            let_go |= blob_names.of_job(job)
             for kind in (KIND, USED, IMPORTED):
-                for document in await tx.find(Document, {"kind": kind, "subject": job.job_id}):
-                    await tx.delete(Document, *document.key())
-                    dropped += kind == KIND
+                documents = await tx.find(Document, {"kind": kind, "subject": job.job_id})
+                await tx.delete_all(Document, [document.key() for document in documents])
+                if kind == KIND:
+                    dropped += len(documents)
+                    let_go |= blob_names.of_samples(documents)
+        await _delete_unnamed(core, tx, let_go, [job for job in jobs if job not in old])
     return dropped
+
+
+async def _delete_unnamed(core: Core, tx: Transaction, digests: set[bytes], jobs: Sequence[Job]) -> None:
+    """Deletes blobs that no sample, none of these jobs and no model names: in this transaction, so that it stays so."""
+    there = {digest for digest in digests if await core.blobs.size(digest) is not None}
+    if there:
+        named = await blob_names.of_models(tx) | blob_names.of_samples(await tx.find(Document, {"kind": KIND}))
+        for job in jobs:
+            named |= blob_names.of_job(job)
+        for digest in sorted(there - named):
+            await core.blobs.delete(digest)
 
 
 def classes_of(manifest: Manifest) -> int | None:
@@ -225,6 +273,15 @@ async def _manifest(tx: Transaction, job: Job) -> Manifest:
     return Manifest.from_bytes(version.manifest.encode())
 
 
+def _row(sample: UploadedSample, manifest: Manifest, device_id: str) -> _Row:
+    size = sum(len(part) for part in sample.inputs.values())
+    try:
+        arrays = _checked(sample, manifest, device_id)
+    except (InputError, IntegrityError) as error:
+        return _Row(sample, b"", size, str(error))
+    return _Row(sample, write_arrays(arrays) if arrays else b"", size)
+
+
 def _checked(sample: UploadedSample, manifest: Manifest, device_id: str) -> dict[str, Array]:
     """The row by "in:NAME"; empty if it has NaN, which no model takes and so is of no use here."""
     what = f"sample {device_id}/{sample.sample_id}"
@@ -233,6 +290,10 @@ def _checked(sample: UploadedSample, manifest: Manifest, device_id: str) -> dict
         raise InputError(f"[{what}] has inputs {sorted(sample.inputs)}, {manifest.full_name} has {names}")
     if sample.sample_id >= 1 << 63:
         raise InputError(f"[{what}] its id is above {(1 << 63) - 1}, the largest that is kept. Number samples from 1")
+    if len(sample.version) > _MOST_NAME:
+        raise InputError(
+            f"[{what}] names a version of {len(sample.version):,} characters, at most {_MOST_NAME} are taken"
+        )
     if not (sample.weight >= 1.0 and np.isfinite(sample.weight)):
         raise InputError(f"[{what}] weight is {sample.weight}, expected 1 / chance, at least 1")
     arrays: dict[str, Array] = {}
@@ -252,41 +313,88 @@ def _checked(sample: UploadedSample, manifest: Manifest, device_id: str) -> dict
     return {} if has_nan else arrays
 
 
-async def _commit(
+async def _choose(
+    core: Core,
     tx: Transaction,
-    now: float,
     device_id: str,
-    samples: Sequence[UploadedSample],
-    stored: Sequence[tuple[UploadedSample, str, int]],
+    rows: Sequence[_Row],
+    jobs: Mapping[str, Job],
+    held: Collection[bytes] | None = None,
+) -> _Choice:
+    """Which rows are known, refused, or taken by their jobs now, of those whose blobs are held."""
+    now = core.clock.now()
+    names = {row.sample.sample_id: _name(device_id, row.sample.sample_id) for row in rows}
+    stored = await tx.get_all(Document, [(KIND, name) for name in names.values()])
+    digests = {key[1]: document.body["digest"] for key, document in stored.items()}
+    left = {slot: job.plan.device_budget_bytes for slot, job in jobs.items()}
+    for slot, job in jobs.items():
+        left[slot] -= (await _used(tx, job, device_id, now)).body["bytes"]
+    choice = _Choice(set(), [], {slot: [] for slot in jobs})
+    for row in rows:
+        slot, sample_id = row.sample.slot, row.sample.sample_id
+        if slot not in jobs:
+            continue
+        known = digests.get(names[sample_id])
+        if not row.refused and known is not None and known != row.digest.hex():
+            row.refused = (
+                f"[samples] {device_id} sent sample {sample_id} before, with another row ({known[:16]}, now "
+                f"{row.digest.hex()[:16] if row.data else 'NaN'}). A device numbers its samples for ever"
+            )
+        if row.refused:
+            choice.refused.append(row)
+        elif known is None and row.data:
+            full = jobs[slot].samples + len(choice.taken[slot]) >= jobs[slot].plan.most_samples
+            if full or row.size > left[slot] or (held is not None and row.digest not in held):
+                continue
+            left[slot] -= row.size
+            choice.taken[slot].append(row)
+            digests[names[sample_id]] = row.digest.hex()
+        choice.committed.add(sample_id)
+    return choice
+
+
+async def _commit(
+    core: Core,
+    tx: Transaction,
+    device_id: str,
+    rows: Sequence[_Row],
+    held: Sequence[_Row],
+    jobs: dict[str, Job],
 ) -> Receipt:
-    jobs = await _collecting(tx, device_id, samples)
-    used = {slot: await _used(tx, job, device_id, now) for slot, job in jobs.items()}
-    committed = [sample.sample_id for sample in samples if await _is_known(tx, device_id, sample, stored)]
-    fresh: dict[str, list[int]] = {slot: [] for slot in jobs}
-    for sample, digest, size in stored:
-        if sample.slot not in jobs or sample.sample_id in committed:
-            continue
-        job, spent = jobs[sample.slot], used[sample.slot].body["bytes"]
-        full = job.samples + len(fresh[sample.slot]) >= job.plan.most_samples
-        if full or spent + size > job.plan.device_budget_bytes:
-            continue
-        committed.append(sample.sample_id)
-        if not digest:
-            continue
-        document = _document(device_id, job, sample, digest, size, now)
-        await tx.put(document)
-        fresh[sample.slot].append(size)
-        used[sample.slot] = dataclasses.replace(used[sample.slot], body={"bytes": spent + size})
-    for slot, sizes in fresh.items():
-        if sizes:
-            await tx.put(dataclasses.replace(used[slot], version=used[slot].version + 1, updated_at=now))
-            jobs[slot] = await book.apply(tx, now, jobs[slot].job_id, SamplesArrived(len(sizes), sum(sizes)))
+    """Takes those rows whose blobs are held, if there is still room for them."""
+    now = core.clock.now()
+    digests = {row.digest for row in held}
+    # Retention may have let go of one that was there already: its device sends it again.
+    there = {digest for digest in digests if await core.blobs.size(digest) is not None}
+    choice = await _choose(core, tx, device_id, rows, jobs, there)
+    for slot, taken in choice.taken.items():
+        if taken:
+            used, size = await _used(tx, jobs[slot], device_id, now), sum(row.size for row in taken)
+            body = {"bytes": used.body["bytes"] + size}
+            await tx.put(dataclasses.replace(used, version=used.version + 1, updated_at=now, body=body))
+            await tx.put_all(_document(device_id, jobs[slot], row, now) for row in taken)
+            jobs[slot] = await book.apply(tx, now, jobs[slot].job_id, SamplesArrived(len(taken), size))
+    # Another upload of the same device was faster with the budget.
+    in_vain = digests - {row.digest for taken in choice.taken.values() for row in taken}
+    if in_vain:
+        await _delete_unnamed(core, tx, in_vain, await book.find_jobs(tx))
+    if choice.refused:
+        await _tell(tx, device_id, choice.refused, now)
     remaining = [
-        job.plan.device_budget_bytes - used[slot].body["bytes"]
-        for slot, job in jobs.items()
+        job.plan.device_budget_bytes - (await _used(tx, job, device_id, now)).body["bytes"]
+        for job in jobs.values()
         if job.state == JobState.COLLECTING
     ]
-    return Receipt(tuple(committed), max(remaining, default=0))
+    return Receipt(tuple(sorted(choice.committed)), max(remaining, default=0))
+
+
+async def _tell(tx: Transaction, device_id: str, refused: Sequence[_Row], now: float) -> None:
+    first = f"sample {refused[0].sample.sample_id}: {refused[0].refused[:_MOST_REASON]}"
+    summary = f"{device_id}: {len(refused)} samples refused, the first {first}"
+    await raise_alert(
+        tx, now, Alert(REFUSED_ALERT, Severity.WARNING, summary, (device_id,)), device_id, times=len(refused)
+    )
+    _log.warning("refused %d samples of %s: %s", len(refused), device_id, first)
 
 
 async def _used(tx: Transaction, job: Job, device_id: str, now: float) -> Document:
@@ -295,22 +403,8 @@ async def _used(tx: Transaction, job: Job, device_id: str, now: float) -> Docume
     return known or Document(USED, name, 0, "", job.job_id, now, now, {"bytes": 0})
 
 
-async def _is_known(
-    tx: Transaction, device_id: str, sample: UploadedSample, stored: Sequence[tuple[UploadedSample, str, int]]
-) -> bool:
-    document = await tx.get(Document, KIND, _name(device_id, sample.sample_id))
-    if document is None:
-        return False
-    for other, digest, _ in stored:
-        if other is sample and digest != document.body["digest"]:
-            raise InputError(
-                f"[samples] {device_id} sent sample {sample.sample_id} before, with another row "
-                f"({document.body['digest'][:16]}, now {digest[:16] or 'NaN'}). A device numbers its samples for ever"
-            )
-    return True
-
-
-def _document(device_id: str, job: Job, sample: UploadedSample, digest: str, size: int, now: float) -> Document:
+def _document(device_id: str, job: Job, row: _Row, now: float) -> Document:
+    sample = row.sample
     body: dict[str, Any] = {
         "device_id": device_id,
         "sample_id": sample.sample_id,
@@ -318,8 +412,8 @@ def _document(device_id: str, job: Job, sample: UploadedSample, digest: str, siz
         "window": sample.window,
         "uniform": sample.uniform,
         "weight": sample.weight,
-        "digest": digest,
-        "bytes": size,
+        "digest": row.digest.hex(),
+        "bytes": row.size,
         "label": "",
         "labelled_by": "",
     }

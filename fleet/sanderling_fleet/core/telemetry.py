@@ -7,7 +7,8 @@ given up in time, since its device has dropped those rows from a full outbox, or
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sanderling.api.telemetry.v1 import telemetry_pb2
@@ -38,7 +39,11 @@ from sanderling_fleet.store import (
     VersionMetrics,
 )
 
-_PRUNED_AT_ONCE = 500
+_PRUNED_AT_ONCE = 5000
+"""Rows of a kind, every ten seconds: faster than any SQLite takes them in."""
+_MOST_BOOTS, _MOST_VERSIONS = 64, 64
+"""Of a device: the last boots of which it is known what was counted, and the last versions of which there are totals.
+Both names are the device's own words, which must not fill the database: once a day it is looked through."""
 _MOST_WORD = 256
 
 
@@ -47,7 +52,7 @@ class TelemetryPolicy:
     """How telemetry is kept.
 
     Attributes:
-        retention_days: Whole days for which rows and fleet windows are kept; totals by version stay.
+        retention_days: Whole days for which rows and fleet windows are kept; totals of a device's versions stay.
         gap_seconds: How long missing rows are waited for. A device that checks in every 15 minutes has sent again what
             it still holds by then.
         trust_asserted: Judge by what devices say of themselves, as a demo may.
@@ -92,16 +97,12 @@ class Intake:
         named = await _admitted(tx, received, taken)
         rows = [
             row
-            for items in named.values()
-            for item, envelope in await _count(tx, items, now, taken)
+            for item, envelope in await _count(tx, named, now, taken)
             if (row := _row(item, envelope, now, taken)) is not None
         ]
-        for row in rows:
-            await tx.put(row)
+        await tx.put_all(rows)
         await _add_totals(tx, rows)
-        for event in rows:
-            if isinstance(event, EventRow) and event.severity == Severity.ERROR:
-                await raise_alert(tx, now, _event_alert(event), f"{event.slot}/{event.version}")
+        await _raise_alerts(tx, [row for row in rows if isinstance(row, EventRow)], now)
         taken.refused += await self.watch.take(tx, [row for row in rows if isinstance(row, DriftRow)], now)
         return taken
 
@@ -113,17 +114,21 @@ class Intake:
         """
         revoked = {device.device_id for device in await tx.find(Device, {"standing": Standing.REVOKED.value})}
         await self.watch.expire(tx, now, revoked)
-        lost = 0
-        for ahead in await tx.find(TelemetryAhead):
-            if ahead.since <= now - self.policy.gap_seconds:
-                before, _ = await _load_progress(tx, ahead.device_id, ahead.boot_id)
-                lost += before.ahead[0][0] - 1 - before.through
-                await _save_progress(tx, ahead.device_id, ahead.boot_id, before, before.without_gap(), now, now)
+        lost, closed = 0, {}
+        overdue = [
+            ahead.key() for ahead in await tx.find(TelemetryAhead) if ahead.since <= now - self.policy.gap_seconds
+        ]
+        for boot, (before, _) in (await _load_progress(tx, overdue)).items():
+            lost += before.ahead[0][0] - 1 - before.through
+            closed[boot] = (before.without_gap(), now)
+        await _save_progress(tx, closed, now)
         oldest = int(now // DAY_SECONDS) - self.policy.retention_days
         if oldest > self._pruned_to:
             done = [await _prune(tx, kind, oldest) for kind in (MetricsRow, DriftRow, EventRow)]
             done.append(await prune_windows(tx, oldest * DAY_SECONDS, _PRUNED_AT_ONCE))
-            self._pruned_to = oldest if all(done) else self._pruned_to
+            if all(done):
+                await _forget_names(tx)
+                self._pruned_to = oldest
         return lost
 
     async def totals(self, tx: Transaction, slot: str, version: str) -> list[VersionMetrics]:
@@ -131,54 +136,48 @@ class Intake:
         found = await tx.find(VersionMetrics, {"slot": slot, "version": version})
         return [item for item in found if self.trusts(item.identity)]
 
-    async def readings(self, tx: Transaction, slot: str, version: str, since: float = 0.0) -> list[MetricsRow]:
-        """A version's rows of metrics, oldest first; asserted ones only where the policy trusts them.
-
-        Args:
-            tx: The caller's.
-            slot: Of the model.
-            version: "NAME-VERSION".
-            since: Only those received later, seconds since the epoch.
-        """
-        found = await tx.find(MetricsRow, {"slot": slot, "version": version})
-        kept = [row for row in found if row.received_at > since and self.trusts(row.identity)]
-        return sorted(kept, key=lambda row: (row.received_at, row.device_id, row.at, row.sequence))
-
     def trusts(self, identity: str) -> bool:
         """Whether rows and fleet windows of this identity alone may promote, roll back or retrain."""
         return identity == Identity.VERIFIED or self.policy.trust_asserted
 
 
-async def set_presence(
-    tx: Transaction, device_id: str, said: telemetry_pb2.Presence, identity: Identity, now: float
-) -> None:
-    """Notes whether a device is connected.
+async def set_presences(
+    tx: Transaction, said: Mapping[str, telemetry_pb2.Presence], identity: Identity, now: float
+) -> list[tuple[str, str]]:
+    """Notes whether devices are connected, by the last word of each.
 
-    Raises:
-        InputError: It is not a device of this fleet.
+    Returns:
+        Id and reason of each that is not a device of this fleet.
     """
-    if await tx.get(Device, device_id) is None:
-        raise InputError("[telemetry] is not from a device of this fleet")
-    known = await tx.get(Presence, device_id)
-    boot_id, version = said.boot_id[:_MOST_WORD], said.agent_version[:_MOST_WORD]
-    # A retained word comes again with each connection of ours.
-    if known is None or (known.online, known.boot_id, known.agent_version) != (said.online, boot_id, version):
-        await tx.put(Presence(device_id, said.online, boot_id, version, identity.value, now))
+    keys = [(device_id,) for device_id in said]
+    devices, known = await tx.get_all(Device, keys), await tx.get_all(Presence, keys)
+    fresh, refused = [], []
+    for device_id, word in said.items():
+        if (device_id,) not in devices:
+            refused.append((device_id, "[telemetry] is not from a device of this fleet"))
+            continue
+        boot_id, version = word.boot_id[:_MOST_WORD], word.agent_version[:_MOST_WORD]
+        before = known.get((device_id,))
+        # A retained word comes again with each connection of ours.
+        if before is None or (before.online, before.boot_id, before.agent_version) != (word.online, boot_id, version):
+            fresh.append(Presence(device_id, word.online, boot_id, version, identity.value, now))
+    await tx.put_all(fresh)
+    return refused
 
 
-Named = dict[tuple[str, str], list[tuple[Received, telemetry_pb2.Envelope]]]
+Boot = tuple[str, str]
+"""Device and boot id."""
+Named = dict[Boot, list[tuple[Received, telemetry_pb2.Envelope]]]
 
 
 async def _admitted(tx: Transaction, received: Sequence[Received], taken: Taken) -> Named:
     """Readable envelopes of active devices, by device and boot."""
     named: Named = {}
-    active: dict[str, bool] = {}
+    devices = await tx.get_all(Device, [(item.device_id,) for item in received])
     for item in received:
-        if item.device_id not in active:
-            device = await tx.get(Device, item.device_id)
-            active[item.device_id] = device is not None and device.standing == Standing.ACTIVE
+        device = devices.get((item.device_id,))
         try:
-            if not active[item.device_id]:
+            if device is None or device.standing != Standing.ACTIVE:
                 raise InputError("[telemetry] is not from an active device of this fleet")
             envelope = open_envelope(item.content)
         except InputError as error:
@@ -189,42 +188,65 @@ async def _admitted(tx: Transaction, received: Sequence[Received], taken: Taken)
 
 
 async def _count(
-    tx: Transaction, items: list[tuple[Received, telemetry_pb2.Envelope]], now: float, taken: Taken
+    tx: Transaction, named: Named, now: float, taken: Taken
 ) -> list[tuple[Received, telemetry_pb2.Envelope]]:
-    """The new ones of one boot, in the order in which they were made."""
-    device_id, boot_id = items[0][0].device_id, items[0][1].boot_id
-    before, gap_since = await _load_progress(tx, device_id, boot_id)
-    progress = before
-    new = []
-    for item, envelope in sorted(items, key=lambda pair: pair[1].sequence):
-        if progress.has(envelope.sequence):
-            taken.repeated += 1
-        else:
-            progress = progress.counted(envelope.sequence)
-            new.append((item, envelope))
+    """The new ones, of each boot in the order in which they were made."""
+    new, changed = [], {}
+    stored = await _load_progress(tx, named)
+    for boot, items in named.items():
+        progress, gap_since = before, _ = stored[boot]
+        for item, envelope in sorted(items, key=lambda pair: pair[1].sequence):
+            if progress.has(envelope.sequence):
+                taken.repeated += 1
+            else:
+                progress = progress.counted(envelope.sequence)
+                new.append((item, envelope))
+        if progress != before:
+            changed[boot] = (progress, gap_since if before.ahead and progress.through == before.through else now)
     taken.counted += len(new)
-    if new:
-        since = gap_since if before.ahead and progress.through == before.through else now
-        await _save_progress(tx, device_id, boot_id, before, progress, since, now)
+    await _save_progress(tx, changed, now)
     return new
 
 
-async def _load_progress(tx: Transaction, device_id: str, boot_id: str) -> tuple[Progress, float]:
-    """What was counted, and since when there is a gap."""
-    through = await tx.get(TelemetryProgress, device_id, boot_id)
-    ahead = await tx.get(TelemetryAhead, device_id, boot_id)
-    runs = tuple((first, last) for first, last in ahead.ranges) if ahead else ()
-    return Progress(through.sequence if through else 0, runs), ahead.since if ahead else 0.0
+async def _load_progress(tx: Transaction, boots: Iterable[Boot]) -> dict[Boot, tuple[Progress, float]]:
+    """What was counted of boots, and since when there is a gap."""
+    boots = list(boots)
+    through = await tx.get_all(TelemetryProgress, boots)
+    ahead = await tx.get_all(TelemetryAhead, boots)
+    found = {}
+    for boot in boots:
+        gaps = ahead.get(boot)
+        runs = tuple((first, last) for first, last in gaps.ranges) if gaps else ()
+        sequence = through[boot].sequence if boot in through else 0
+        found[boot] = Progress(sequence, runs), gaps.since if gaps else 0.0
+    return found
 
 
-async def _save_progress(
-    tx: Transaction, device_id: str, boot_id: str, before: Progress, progress: Progress, since: float, now: float
-) -> None:
-    await tx.put(TelemetryProgress(device_id, boot_id, progress.through, now))
-    if progress.ahead:
-        await tx.put(TelemetryAhead(device_id, boot_id, [list(run) for run in progress.ahead], since))
-    elif before.ahead:
-        await tx.delete(TelemetryAhead, device_id, boot_id)
+async def _save_progress(tx: Transaction, changed: Mapping[Boot, tuple[Progress, float]], now: float) -> None:
+    await tx.put_all(TelemetryProgress(*boot, progress.through, now) for boot, (progress, _) in changed.items())
+    await tx.put_all(
+        TelemetryAhead(*boot, [list(run) for run in progress.ahead], since)
+        for boot, (progress, since) in changed.items()
+        if progress.ahead
+    )
+    await tx.delete_all(TelemetryAhead, [boot for boot, (progress, _) in changed.items() if not progress.ahead])
+
+
+async def _forget_names(tx: Transaction) -> None:
+    """Keeps the last boots and versions of each device."""
+    boots: dict[str, list[TelemetryProgress]] = defaultdict(list)
+    for boot in await tx.find(TelemetryProgress):
+        boots[boot.device_id].append(boot)
+    for known in boots.values():
+        old = [boot.key() for boot in sorted(known, key=lambda boot: boot.updated_at)[:-_MOST_BOOTS]]
+        await tx.delete_all(TelemetryProgress, old)
+        await tx.delete_all(TelemetryAhead, old)
+    versions: dict[str, list[VersionMetrics]] = defaultdict(list)
+    for total in await tx.find(VersionMetrics):
+        versions[total.device_id].append(total)
+    for totals in versions.values():
+        totals.sort(key=lambda total: total.received_at)
+        await tx.delete_all(VersionMetrics, [total.key() for total in totals[:-_MOST_VERSIONS]])
 
 
 def _row(item: Received, envelope: telemetry_pb2.Envelope, now: float, taken: Taken) -> StoredRow | None:
@@ -236,26 +258,31 @@ def _row(item: Received, envelope: telemetry_pb2.Envelope, now: float, taken: Ta
 
 
 async def _add_totals(tx: Transaction, rows: Sequence[StoredRow]) -> None:
-    totals: dict[tuple[str, str, str, str], VersionMetrics] = {}
-    for row in rows:
-        if isinstance(row, EventRow):
-            continue
-        key = (row.slot, row.version, row.identity, row.device_id)
-        known = totals[key] if key in totals else await tx.get(VersionMetrics, *key)
-        totals[key] = with_row(known, row)
-    for total in totals.values():
-        await tx.put(total)
+    counted = [row for row in rows if not isinstance(row, EventRow)]
+    keys = [(row.slot, row.version, row.identity, row.device_id) for row in counted]
+    totals = await tx.get_all(VersionMetrics, keys)
+    for key, row in zip(keys, counted, strict=True):
+        totals[key] = with_row(totals.get(key), row)
+    await tx.put_all(totals.values())
 
 
-def _event_alert(event: EventRow) -> Alert:
-    # The device chose the kind: the prefix keeps it from speaking in the fleet's name.
-    summary = f"{event.device_id}: {event.kind}: {event.message}"
-    return Alert(f"device.{event.kind}", Severity.ERROR, summary, (event.device_id,))
+async def _raise_alerts(tx: Transaction, events: Iterable[EventRow], now: float) -> None:
+    """One alert for each kind of error of a version, however often a batch names it."""
+    alike: dict[tuple[str, str, str], list[EventRow]] = {}
+    for event in events:
+        if event.severity == Severity.ERROR:
+            alike.setdefault((event.kind, event.slot, event.version), []).append(event)
+    for (kind, slot, version), found in alike.items():
+        last = found[-1]
+        # The device chose the kind: the prefix keeps it from speaking in the fleet's name.
+        summary = f"{last.device_id}: {kind}: {last.message}"
+        devices = tuple(sorted({event.device_id for event in found}))
+        alert = Alert(f"device.{kind}", Severity.ERROR, summary, devices)
+        await raise_alert(tx, now, alert, f"{slot}/{version}", times=len(found))
 
 
 async def _prune(tx: Transaction, kind: type[StoredRow], oldest: int) -> bool:
     """Deletes some rows of days before `oldest`; whether none is left."""
     old = [row for row in await tx.find(kind, limit=_PRUNED_AT_ONCE) if row.day < oldest]
-    for row in old:
-        await tx.delete(kind, *row.key())
+    await tx.delete_all(kind, [row.key() for row in old])
     return len(old) < _PRUNED_AT_ONCE

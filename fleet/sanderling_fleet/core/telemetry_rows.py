@@ -72,7 +72,8 @@ def open_envelope(content: bytes) -> telemetry_pb2.Envelope:
         envelope = telemetry_pb2.Envelope.FromString(content)
     except DecodeError as error:
         raise InputError(f"[telemetry] {len(content)} bytes are no Envelope: {error}") from error
-    if not 0 < len(envelope.boot_id) <= _MOST_NAME or not 0 < envelope.sequence <= _MOST_INTEGER:
+    named = 0 < len(envelope.boot_id) <= _MOST_NAME and "\0" not in envelope.boot_id
+    if not named or not 0 < envelope.sequence <= _MOST_INTEGER:
         raise InputError(
             f"[telemetry] boot id of {len(envelope.boot_id)} characters and sequence {envelope.sequence}, at most "
             f"{_MOST_NAME} characters and at least 1 are wanted"
@@ -88,6 +89,8 @@ def row_of(received: Received, envelope: telemetry_pb2.Envelope, now: float) -> 
     """
     if max(len(envelope.slot), len(envelope.version)) > _MOST_NAME:
         raise InputError(f"[telemetry] slot or version of more than {_MOST_NAME} characters")
+    if "\0" in envelope.slot + envelope.version:
+        raise InputError("[telemetry] slot or version with a NUL")
     shared: dict[str, Any] = {
         "day": int(now // DAY_SECONDS),
         "device_id": received.device_id,
@@ -96,7 +99,8 @@ def row_of(received: Received, envelope: telemetry_pb2.Envelope, now: float) -> 
         "slot": envelope.slot,
         "version": envelope.version,
         "identity": received.identity.value,
-        "at": envelope.recorded_at.seconds + envelope.recorded_at.nanos / 1e9,
+        # A clock that was ahead and was put right must not leave a newest row that nothing is newer than.
+        "at": min(envelope.recorded_at.seconds + envelope.recorded_at.nanos / 1e9, now),
         "received_at": now,
     }
     match envelope.WhichOneof("body"):

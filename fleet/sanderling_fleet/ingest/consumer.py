@@ -49,7 +49,7 @@ class Consumer:
     """Subscribes to what devices say, and connects again for as long as it runs.
 
     The broker sends at most `link.window` messages before it has acknowledgements: while the database is slow, what
-    devices say waits there and not in this process.
+    devices say waits there and not in this process. What was published at QoS 0 is not taken.
 
     Args:
         link: The broker.
@@ -132,7 +132,15 @@ class Consumer:
         self._tell(self.connected.clear)
 
     def _received(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
-        handed = Message(message.topic, bytes(message.payload), message.mid, self._connection)
+        if message.qos == 0:
+            # It waits nowhere, so nothing bounds how many come, and it has no number that could be acknowledged: a
+            # broker ends the connection of who does. Its device sends the row again, since it is never committed.
+            return
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            topic = ""  # of no device
+        handed = Message(topic, bytes(message.payload), message.mid, self._connection)
         self._tell(self._on_message, handed)
 
     def _tell(self, call: Callable[..., None], *args: Any) -> None:

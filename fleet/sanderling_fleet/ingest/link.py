@@ -12,11 +12,41 @@ from sanderling_fleet.broker.embedded import WINDOW
 from sanderling_fleet.broker.mosquitto import RECEIVE_MAXIMUM
 from sanderling_fleet.core.messages import Broker
 from sanderling_fleet.core.telemetry_rows import Identity
+from sanderling_fleet.server_certificate import is_due
 from sanderling_fleet.trust.ca import CertificateAuthority
 from sanderling_fleet.trust.keys import write_private
 
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class IngestCertificate:
+    """A key and certificate for the broker, in a TLS context that shows a new one from its next connection on.
+
+    Args:
+        authority: The fleet's CA.
+        server: The fleet's folder server/: both are kept there.
+        now: Seconds since the epoch.
+    """
+
+    def __init__(self, authority: CertificateAuthority, server: Path, now: float) -> None:
+        self.context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cadata=authority.pem)
+        self._authority = authority
+        self._server = server
+        self._issue(now)
+
+    def renew(self, now: float) -> bool:
+        """Makes a new one if the present one's life nears its end; whether it did."""
+        due = is_due((self._server / "ingest.pem").read_bytes(), now)
+        if due:
+            self._issue(now)
+        return due
+
+    def _issue(self, now: float) -> None:
+        key, chain = self._authority.issue_server(["localhost"], now)
+        write_private(self._server / "ingest.key", key, replace=True)
+        write_private(self._server / "ingest.pem", chain, replace=True)
+        self.context.load_cert_chain(self._server / "ingest.pem", self._server / "ingest.key")
 
 
 @dataclass(frozen=True)
@@ -31,6 +61,7 @@ class Link:
         shared: Share the subscription with other ingest processes. The embedded broker's own sharing fails when a
             member's connection breaks, and there is one process.
         context: TLS; None on loopback without it.
+        certificate: What the context shows; None without it.
         username: Empty to be known by the certificate.
         password: Of the user.
     """
@@ -41,6 +72,7 @@ class Link:
     shared: bool
     window: int
     context: ssl.SSLContext | None = None
+    certificate: IngestCertificate | None = None
     username: str = ""
     password: str = ""
 
@@ -58,12 +90,9 @@ def certified_link(url: str, authority: CertificateAuthority, server: Path, now:
         InputError: The URL is none, or not "mqtts".
     """
     host, port = _host_and_port(url, "mqtts")
-    key, chain = authority.issue_server(["localhost"], now)
-    write_private(server / "ingest.key", key, replace=True)
-    write_private(server / "ingest.pem", chain, replace=True)
-    context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cadata=authority.pem)
-    context.load_cert_chain(server / "ingest.pem", server / "ingest.key")
-    return Link(host, port, Identity.VERIFIED, shared=True, window=RECEIVE_MAXIMUM, context=context)
+    certificate = IngestCertificate(authority, server, now)
+    context = certificate.context
+    return Link(host, port, Identity.VERIFIED, True, RECEIVE_MAXIMUM, context=context, certificate=certificate)
 
 
 def password_link(address: Broker) -> Link:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from sanderling.api.telemetry.v1 import telemetry_pb2
-from sanderling.errors import InputError
-from sanderling_fleet.broker.topics import device_hint, group_hint, sender
+from sanderling_fleet.broker.topics import device_hint, sender
 from sanderling_fleet.clock import Clock
-from sanderling_fleet.core.telemetry import Intake, Taken, set_presence
+from sanderling_fleet.core.telemetry import Intake, Taken, set_presences
 from sanderling_fleet.core.telemetry_rows import Received
 from sanderling_fleet.ingest.consumer import Consumer, Message
 from sanderling_fleet.ingest.link import Link
@@ -25,6 +24,8 @@ from sanderling_fleet.wire import duration
 MOST_IN_BATCH = 1000
 LINGER_SECONDS = 0.25
 _HINT_LIFE_SECONDS = 600
+_CHECK_INS_PER_SECOND = 20
+"""That hints bring about: a third of what one process answers beside everything else."""
 _MOST_NAMED = 10_000
 _log = logging.getLogger(__name__)
 
@@ -95,16 +96,16 @@ class Ingest:
             await self._under_way
         await self._consumer.stop()
 
-    def hint(self, devices: Iterable[str], *, spread_seconds: int = 0) -> int:
-        """Asks devices to check in soon; returns how many were told. A device that is not told comes by itself."""
-        return self._hint([device_hint(device) for device in devices], spread_seconds)
+    def hint(self, devices: Collection[str]) -> int:
+        """Asks devices to check in soon, many of them spread over some time.
 
-    def hint_group(self, group: str, *, spread_seconds: int = 60) -> bool:
-        """Asks all devices that follow a group's hints to check in, spread over so many seconds."""
-        return bool(self._hint([group_hint(group)], spread_seconds))
-
-    def _hint(self, topics: Sequence[str], spread_seconds: int) -> int:
+        Returns:
+            How many were told. A device that is not told comes by itself.
+        """
+        # 0 leaves it to the device, which waits some seconds at random.
+        spread_seconds = len(devices) // _CHECK_INS_PER_SECOND
         payload = telemetry_pb2.Hint(spread=duration(spread_seconds)).SerializeToString()
+        topics = [device_hint(device) for device in devices]
         return sum(self._consumer.publish(topic, payload, _HINT_LIFE_SECONDS) for topic in topics)
 
     async def _consume(self) -> None:
@@ -151,7 +152,7 @@ class Ingest:
 
     async def _take(self, tx: Transaction, batch: Sequence[Message]) -> Taken:
         now = self._clock.now()
-        received, refused = [], []
+        received, refused, words = [], [], {}
         for message in batch:
             device_id, kind = sender(message.topic) or ("", "")
             if not kind:
@@ -160,10 +161,10 @@ class Ingest:
                 received.append(Received(device_id, message.payload, self._identity))
             else:
                 try:
-                    said = telemetry_pb2.Presence.FromString(message.payload)
-                    await set_presence(tx, device_id, said, self._identity, now)
-                except (DecodeError, InputError) as error:
+                    words[device_id] = telemetry_pb2.Presence.FromString(message.payload)
+                except DecodeError as error:
                     refused.append((device_id, f"[ingest] status of {len(message.payload)} bytes: {error}"))
+        refused += await set_presences(tx, words, self._identity, now)
         taken = await self._intake.take(tx, received, now)
         return Taken(taken.counted, taken.repeated, [*refused, *taken.refused])
 

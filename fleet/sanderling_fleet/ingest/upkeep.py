@@ -6,22 +6,24 @@ import asyncio
 import logging
 
 from sanderling_fleet.broker.mosquitto import BrokerFolder
-from sanderling_fleet.broker.revocation import revoked_of, shut_out
+from sanderling_fleet.broker.revocation import keep_fresh, revoked_of, shut_out
 from sanderling_fleet.clock import Clock
 from sanderling_fleet.core.telemetry import Intake
+from sanderling_fleet.ingest.link import IngestCertificate
 from sanderling_fleet.store import Store
 
 _log = logging.getLogger(__name__)
 
 
 class Upkeep:
-    """Looks after deadlines of fleet windows, gaps, old rows, and who the broker shuts out.
+    """Looks after deadlines of fleet windows, gaps, old rows, who the broker shuts out, and certificates.
 
     Args:
         store: Of the fleet.
         clock: The time.
         intake: Takes the rows.
         folder: Of a Mosquitto that is to be told who is revoked; None for any other broker.
+        certificate: With which ingest connects to its broker; None without one.
         every_seconds: Between two looks; the broker shuts out a revoked device so soon, ingest at once.
     """
 
@@ -31,12 +33,14 @@ class Upkeep:
         clock: Clock,
         intake: Intake,
         folder: BrokerFolder | None = None,
+        certificate: IngestCertificate | None = None,
         every_seconds: float = 10.0,
     ) -> None:
         self._store = store
         self._clock = clock
         self._intake = intake
         self._folder = folder
+        self._certificate = certificate
         self._every_seconds = every_seconds
         self._task: asyncio.Task[None] | None = None
         self._failure = ""
@@ -59,8 +63,11 @@ class Upkeep:
             revoked = await revoked_of(tx, now) if self._folder else None
         if lost:
             _log.warning("%d rows of telemetry never came and are given up", lost)
+        if self._certificate is not None and await asyncio.to_thread(self._certificate.renew, now):
+            _log.info("the server's certificate for the broker is a new one")
         if self._folder is not None and revoked is not None:
             await asyncio.to_thread(shut_out, self._folder, revoked, now)
+            await asyncio.to_thread(keep_fresh, self._folder, now)
 
     async def _run(self) -> None:
         while True:

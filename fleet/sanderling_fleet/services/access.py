@@ -9,6 +9,7 @@ from sanderling.errors import AuthError, SanderlingError
 from sanderling_fleet.core import audit, enrolment, operators
 from sanderling_fleet.core.context import Core
 from sanderling_fleet.core.operators import Role
+from sanderling_fleet.services.errors import shortened
 from sanderling_fleet.services.interceptor import Call, Context
 from sanderling_fleet.services.throttle import Throttle, peer_of
 from sanderling_fleet.store import OperatorToken, Standing
@@ -71,6 +72,8 @@ OPERATIONS = {
     _ARTIFACT + "ReadBlob": Operation("blob.read", PUBLISHERS | OPERATORS),
 }
 """Every call of the operator listener; one that is not listed is refused."""
+_MOST_SUBJECT, _MOST_DETAIL = 256, 1000
+"""Characters in a line of the audit log, which anyone who reaches the listener makes."""
 _ALWAYS = "/sanderling.api.device.v1.DeviceService/"
 """What a device may call that waits for approval."""
 
@@ -139,7 +142,7 @@ class OperatorAccess:
                 self._core.clock.now(),
                 call.caller or "unknown",
                 operation.action if operation else call.method,
-                call.subject,
+                shortened(call.subject, _MOST_SUBJECT),
                 type(failure).__name__ if failure else "ok",
-                str(failure) if failure else "",
+                shortened(str(failure), _MOST_DETAIL) if failure else "",
             )

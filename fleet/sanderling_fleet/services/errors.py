@@ -10,6 +10,9 @@ from sanderling.errors import SanderlingError, TransportError
 TRAILER = "sanderling-error"
 """Key of the trailing metadata that carries the name of the error's class."""
 
+_MOST_DETAILS, _MOST_FOREIGN = 2000, 600
+"""Characters of a message, and of one with others than ASCII: gRPC refuses an answer whose status has more than 8 kB,
+and sends up to twelve of these for a character of those."""
 _CLASSES = {
     name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, SanderlingError)
 }
@@ -19,7 +22,16 @@ def status_of(error: SanderlingError) -> tuple[grpc.StatusCode, str, tuple[tuple
     """What a server answers: status, details, trailing metadata."""
     # A class that only the server has, such as rollout.IllegalInState, travels as the one that it derives from.
     known = next(kind.__name__ for kind in type(error).__mro__ if kind.__name__ in _CLASSES)
-    return grpc.StatusCode[error.grpc_status], str(error), ((TRAILER, known),)
+    return grpc.StatusCode[error.grpc_status], _details(str(error)), ((TRAILER, known),)
+
+
+def _details(text: str) -> str:
+    return shortened(text, _MOST_DETAILS if text.isascii() else _MOST_FOREIGN)
+
+
+def shortened(text: str, most: int) -> str:
+    """The beginning of a text that has more than `most` characters."""
+    return text if len(text) <= most else text[:most] + "..."
 
 
 def error_of(call: grpc.RpcError) -> SanderlingError:

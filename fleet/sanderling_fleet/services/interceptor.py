@@ -122,6 +122,9 @@ class Interceptor(grpc.aio.ServerInterceptor):
                 await self._access.admit(call, context)
                 async for response in inner(request, context):
                     yield response
+            except (asyncio.CancelledError, GeneratorExit):
+                await asyncio.shield(self._access.done(call, TransportError("[call] the caller went away")))
+                raise
             except Exception as error:
                 failure = _failure(method, error)
             await self._access.done(call, failure)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeVar
 
 from sanderling_fleet.store.records import Document, Record
 
 R = TypeVar("R", bound=Record)
+Key = tuple[Any, ...]
 
 
 class Transaction(Protocol):
@@ -16,6 +17,10 @@ class Transaction(Protocol):
 
     async def get(self, kind: type[R], *key: Any) -> R | None:
         """The record of this key, or None."""
+        ...
+
+    async def get_all(self, kind: type[R], keys: Iterable[Key]) -> dict[Key, R]:
+        """Those records that there are of these keys, by key, in their order."""
         ...
 
     async def find(
@@ -26,6 +31,8 @@ class Transaction(Protocol):
         after: Sequence[Any] | None = None,
         limit: int | None = None,
         newest_first: bool = False,
+        at_least: Mapping[str, Any] | None = None,
+        below: Mapping[str, Any] | None = None,
     ) -> list[R]:
         """Records in the order of their keys.
 
@@ -35,6 +42,8 @@ class Transaction(Protocol):
             after: Only keys greater than this one (smaller with `newest_first`).
             limit: At most so many.
             newest_first: From the greatest key down.
+            at_least: Fields and the least values that they may have.
+            below: Fields and values that they must be less than.
         """
         ...
 
@@ -46,8 +55,16 @@ class Transaction(Protocol):
         """Stores a record in place of the one that has its key, if any."""
         ...
 
+    async def put_all(self, records: Iterable[Record]) -> None:
+        """As `put`, one after the other, at a fraction of the cost."""
+        ...
+
     async def delete(self, kind: type[Record], *key: Any) -> None:
         """Takes a record away; nothing happens if there is none."""
+        ...
+
+    async def delete_all(self, kind: type[Record], keys: Iterable[Key]) -> None:
+        """As `delete`, one after the other, at a fraction of the cost."""
         ...
 
     async def swap(self, document: Document) -> bool:

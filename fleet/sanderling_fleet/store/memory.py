@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from sanderling.errors import InternalError
+from sanderling_fleet.store.base import Key
 from sanderling_fleet.store.records import Document, Record
 
 R = TypeVar("R", bound=Record)
-Key = tuple[Any, ...]
 Tables = dict[type[Record], dict[Any, dict[Key, Record]]]
 """By kind, then by the first field of the key, by which most questions are asked, then by the whole key."""
 
@@ -54,6 +54,11 @@ class MemoryTransaction:
         assert found is None or isinstance(found, kind)
         return found
 
+    async def get_all(self, kind: type[R], keys: Iterable[Key]) -> dict[Key, R]:
+        """See `Transaction.get_all`."""
+        found = {key: await self.get(kind, *key) for key in keys}
+        return {key: record for key, record in found.items() if record is not None}
+
     async def find(
         self,
         kind: type[R],
@@ -62,6 +67,8 @@ class MemoryTransaction:
         after: Sequence[Any] | None = None,
         limit: int | None = None,
         newest_first: bool = False,
+        at_least: Mapping[str, Any] | None = None,
+        below: Mapping[str, Any] | None = None,
     ) -> list[R]:
         """See `Transaction.find`."""
         wanted, first = dict(where or {}), kind.KEY[0]
@@ -72,6 +79,10 @@ class MemoryTransaction:
             for key, record in part.items()
             if isinstance(record, kind) and all(getattr(record, name) == value for name, value in wanted.items())
         ]
+        for name, value in (at_least or {}).items():
+            rows = [row for row in rows if getattr(row[1], name) >= value]
+        for name, value in (below or {}).items():
+            rows = [row for row in rows if getattr(row[1], name) < value]
         rows.sort(key=lambda row: row[0], reverse=newest_first)
         if after is not None:
             bound = tuple(after)
@@ -93,10 +104,20 @@ class MemoryTransaction:
         self._former.append((type(record), key, part.get(key)))
         part[key] = record
 
+    async def put_all(self, records: Iterable[Record]) -> None:
+        """See `Transaction.put_all`."""
+        for record in records:
+            await self.put(record)
+
     async def delete(self, kind: type[Record], *key: Any) -> None:
         """See `Transaction.delete`."""
         former = self._part(kind, key[0]).pop(key, None)
         self._former.append((kind, key, former))
+
+    async def delete_all(self, kind: type[Record], keys: Iterable[Key]) -> None:
+        """See `Transaction.delete_all`."""
+        for key in keys:
+            await self.delete(kind, *key)
 
     async def swap(self, document: Document) -> bool:
         """See `Transaction.swap`."""

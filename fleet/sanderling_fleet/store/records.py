@@ -227,7 +227,7 @@ class MetricsRow(Record):
     Attributes:
         day: Of `received_at`, in days since the epoch: rows are kept for so many days.
         identity: "verified" if the sender's certificate was checked, "asserted" if it only says who it is.
-        at: By the device's clock.
+        at: By the device's clock, and not later than `received_at`.
     """
 
     KEY = ("day", "device_id", "boot_id", "sequence")

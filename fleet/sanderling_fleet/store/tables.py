@@ -1,11 +1,13 @@
-"""The records as SQL tables. A column for every field, in the same order: a test compares them.
+"""The records as SQL tables: a column for every field, in the same order, of the type that the field's type says.
 
-A change here needs a migration in `migrations/versions`; `alembic check` in the tests finds what was forgotten.
+A change of a record needs a migration in `migrations/versions`; `alembic check` in the tests finds what was forgotten.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
+from collections.abc import Collection
+from typing import Any, get_origin, get_type_hints
 
 from sqlalchemy import (
     JSON,
@@ -26,254 +28,70 @@ from sqlalchemy.types import TypeEngine
 from sanderling_fleet.store import records
 
 metadata = MetaData()
+_TYPES: dict[Any, type[TypeEngine[Any]]] = {
+    str: String,
+    int: BigInteger,
+    float: Float,
+    bool: Boolean,
+    bytes: LargeBinary,
+    dict: JSON,
+    list: JSON,
+}
 
 
 def _table(
     name: str,
     kind: type[records.Record],
-    /,
     *,
+    text: Collection[str] = (),
     indexed: tuple[tuple[str, ...], ...] = (),
     of_device: bool = False,
-    **types: type[TypeEngine[Any]],
 ) -> Table:
-    def column(field: str, type_: type[TypeEngine[Any]]) -> Column[Any]:
+    """A table.
+
+    Args:
+        name: Of the table.
+        kind: What it holds.
+        text: Fields of text that may be long.
+        indexed: Fields of each index beside the key's.
+        of_device: Its `device_id` names a device that there is.
+    """
+    assert dataclasses.is_dataclass(kind)
+    hints = get_type_hints(kind)
+
+    def column(field: str) -> Column[Any]:
+        type_ = Text if field in text else _TYPES[get_origin(hints[field]) or hints[field]]
         key = field in kind.KEY
         if of_device and field == "device_id":
             return Column(field, type_(), ForeignKey("device.device_id"), primary_key=key, nullable=False)
         return Column(field, type_(), primary_key=key, nullable=False, autoincrement=False)
 
     indexes = (Index(f"ix_{name}_{'_'.join(fields)}", *fields) for fields in indexed)
-    return Table(name, metadata, *(column(*item) for item in types.items()), *indexes)
+    return Table(name, metadata, *(column(field.name) for field in dataclasses.fields(kind)), *indexes)
 
+
+_BY_TIME = (("slot", "received_at"),)
 
 TABLES: dict[type[records.Record], Table] = {
-    records.Device: _table(
-        "device",
-        records.Device,
-        device_id=String,
-        standing=String,
-        reason=Text,
-        labels=JSON,
-        facts=JSON,
-        enrolled_at=Float,
-        last_seen_at=Float,
-        boot_id=String,
-        former_boot_ids=JSON,
-        sequence=BigInteger,
-        slots=JSON,
-        reported_counter=BigInteger,
-        certificate_expires_at=Float,
-    ),
-    records.Certificate: _table(
-        "certificate",
-        records.Certificate,
-        of_device=True,
-        indexed=(("device_id",),),
-        serial=String,
-        device_id=String,
-        issued_at=Float,
-        expires_at=Float,
-        revoked_at=Float,
-    ),
-    records.JoinToken: _table(
-        "join_token",
-        records.JoinToken,
-        secret_digest=String,
-        root_version=BigInteger,
-        created_at=Float,
-        expires_at=Float,
-        labels=JSON,
-        approved=Boolean,
-        used_at=Float,
-        request_id=String,
-        device_id=String,
-    ),
-    records.UsedNonce: _table("used_nonce", records.UsedNonce, nonce_digest=String, expires_at=Float),
-    records.Metadata: _table(
-        "metadata", records.Metadata, role=String, version=BigInteger, content=LargeBinary, expires_at=Float
-    ),
-    records.Version: _table(
-        "version",
-        records.Version,
-        indexed=(("model",), ("role",)),
-        name=String,
-        model=String,
-        release_counter=BigInteger,
-        manifest_digest=LargeBinary,
-        size=BigInteger,
-        role=String,
-        published_at=Float,
-        manifest=Text,
-        withdrawn=Boolean,
-    ),
-    records.Group: _table("device_group", records.Group, name=String, selector=Text),
-    records.OperatorToken: _table(
-        "operator_token",
-        records.OperatorToken,
-        indexed=(("name",),),
-        token_digest=String,
-        name=String,
-        role=String,
-        created_at=Float,
-        expires_at=Float,
-    ),
-    records.AuditLine: _table(
-        "audit",
-        records.AuditLine,
-        sequence=BigInteger,
-        at=Float,
-        actor=String,
-        action=String,
-        subject=Text,
-        outcome=String,
-        detail=Text,
-        former_digest=String,
-        digest=String,
-    ),
-    records.DesiredState: _table(
-        "desired_state",
-        records.DesiredState,
-        of_device=True,
-        device_id=String,
-        counter=BigInteger,
-        issued_at=Float,
-        payload=LargeBinary,
-        key_id=String,
-        signature=LargeBinary,
-    ),
-    records.Result: _table(
-        "result",
-        records.Result,
-        of_device=True,
-        device_id=String,
-        assignment_id=String,
-        attempt=BigInteger,
-        received_at=Float,
-        content=LargeBinary,
-    ),
-    records.TelemetryProgress: _table(
-        "telemetry_progress",
-        records.TelemetryProgress,
-        of_device=True,
-        device_id=String,
-        boot_id=String,
-        sequence=BigInteger,
-        updated_at=Float,
-    ),
-    records.TelemetryAhead: _table(
-        "telemetry_ahead",
-        records.TelemetryAhead,
-        of_device=True,
-        device_id=String,
-        boot_id=String,
-        ranges=JSON,
-        since=Float,
-    ),
-    records.MetricsRow: _table(
-        "metrics",
-        records.MetricsRow,
-        of_device=True,
-        indexed=(("slot", "version", "day"),),
-        day=BigInteger,
-        device_id=String,
-        boot_id=String,
-        sequence=BigInteger,
-        slot=String,
-        version=String,
-        identity=String,
-        at=Float,
-        received_at=Float,
-        inferences=BigInteger,
-        errors=BigInteger,
-        latency_p50_us=Float,
-        latency_p95_us=Float,
-        mean_confidence=Float,
-        runner_restarts=BigInteger,
-        resident_bytes=BigInteger,
-        cpu_seconds=Float,
-    ),
-    records.DriftRow: _table(
-        "drift",
-        records.DriftRow,
-        of_device=True,
-        indexed=(("slot", "version", "day"),),
-        day=BigInteger,
-        device_id=String,
-        boot_id=String,
-        sequence=BigInteger,
-        slot=String,
-        version=String,
-        identity=String,
-        at=Float,
-        received_at=Float,
-        window=BigInteger,
-        verdict=String,
-        content=LargeBinary,
-    ),
-    records.EventRow: _table(
-        "event",
-        records.EventRow,
-        of_device=True,
-        indexed=(("slot", "version", "day"),),
-        day=BigInteger,
-        device_id=String,
-        boot_id=String,
-        sequence=BigInteger,
-        slot=String,
-        version=String,
-        identity=String,
-        at=Float,
-        received_at=Float,
-        kind=String,
-        severity=String,
-        message=Text,
-        fields=JSON,
-    ),
+    records.Device: _table("device", records.Device, text=("reason",)),
+    records.Certificate: _table("certificate", records.Certificate, indexed=(("device_id",),), of_device=True),
+    records.JoinToken: _table("join_token", records.JoinToken),
+    records.UsedNonce: _table("used_nonce", records.UsedNonce),
+    records.Metadata: _table("metadata", records.Metadata),
+    records.Version: _table("version", records.Version, text=("manifest",), indexed=(("model",), ("role",))),
+    records.Group: _table("device_group", records.Group, text=("selector",)),
+    records.OperatorToken: _table("operator_token", records.OperatorToken, indexed=(("name",),)),
+    records.AuditLine: _table("audit", records.AuditLine, text=("subject", "detail")),
+    records.DesiredState: _table("desired_state", records.DesiredState, of_device=True),
+    records.Result: _table("result", records.Result, of_device=True),
+    records.TelemetryProgress: _table("telemetry_progress", records.TelemetryProgress, of_device=True),
+    records.TelemetryAhead: _table("telemetry_ahead", records.TelemetryAhead, of_device=True),
+    records.MetricsRow: _table("metrics", records.MetricsRow, indexed=_BY_TIME, of_device=True),
+    records.DriftRow: _table("drift", records.DriftRow, indexed=_BY_TIME, of_device=True),
+    records.EventRow: _table("event", records.EventRow, text=("message",), of_device=True),
     records.VersionMetrics: _table(
-        "version_metrics",
-        records.VersionMetrics,
-        of_device=True,
-        indexed=(("device_id",),),
-        slot=String,
-        version=String,
-        identity=String,
-        device_id=String,
-        rows=BigInteger,
-        at=Float,
-        received_at=Float,
-        inferences=BigInteger,
-        errors=BigInteger,
-        latency_p50_us=Float,
-        latency_p95_us=Float,
-        mean_confidence=Float,
-        runner_restarts=BigInteger,
-        windows_moved=BigInteger,
-        resident_bytes=BigInteger,
-        cpu_seconds=Float,
+        "version_metrics", records.VersionMetrics, indexed=(("device_id",),), of_device=True
     ),
-    records.Presence: _table(
-        "presence",
-        records.Presence,
-        of_device=True,
-        device_id=String,
-        online=Boolean,
-        boot_id=String,
-        agent_version=String,
-        identity=String,
-        changed_at=Float,
-    ),
-    records.Document: _table(
-        "document",
-        records.Document,
-        indexed=(("kind", "state"), ("kind", "subject")),
-        kind=String,
-        document_id=String,
-        version=BigInteger,
-        state=String,
-        subject=String,
-        created_at=Float,
-        updated_at=Float,
-        body=JSON,
-    ),
+    records.Presence: _table("presence", records.Presence, of_device=True),
+    records.Document: _table("document", records.Document, indexed=(("kind", "state"), ("kind", "subject"))),
 }

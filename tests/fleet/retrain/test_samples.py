@@ -4,19 +4,20 @@ import dataclasses
 import io
 import pickle
 
-import grpc
 import numpy as np
 import pytest
-from tests.fleet.retrain.retraining_fleet import RetrainingFleet, changed_samples, label_all, sample
+from tests.fleet.retrain.retraining_fleet import PLAN, RetrainingFleet, changed_samples, label_all, sample
 from tests.fleet.retrain.trainers import world
 
 from sanderling.api.retrain.v1 import retrain_pb2 as pb
+from sanderling.api.retrain.v1 import samples_pb2 as pb2
 from sanderling.errors import InputError
 from sanderling_fleet.core import samples
 from sanderling_fleet.retrain.config import load_models
 from sanderling_fleet.retrain.labels import class_number, load_labeller, read_labels, write_labels
 from sanderling_fleet.retrain.rows import SampleRows, read_array, read_rows, write_array, write_rows
-from sanderling_fleet.services.errors import error_of
+from sanderling_fleet.store import Document
+from sanderling_fleet.store.blobs import read_blob
 
 ROW = world(3, 1, changed=True)[0][0]
 
@@ -28,10 +29,20 @@ def collecting(fleet, release):
     return camera, fleet.client().start("r1", "main", "")
 
 
-def refused(upload, *items):
-    with pytest.raises(grpc.RpcError) as failed:
-        upload(*items)
-    return error_of(failed.value)
+def refusals(fleet, camera):
+    """The alert that tells of them; `repeats` is their number less one."""
+
+    async def body():
+        async with fleet.core.store.transaction() as tx:
+            found = await tx.find(Document, {"kind": "alert", "subject": f"{samples.REFUSED_ALERT}/{camera.device_id}"})
+            return found[0].body if found else None
+
+    return fleet.run(body())
+
+
+def on_disk(fleet):
+    folder = fleet.folder / "server" / "blobs"
+    return {bytes.fromhex(path.name) for path in folder.glob("??/*")}
 
 
 def test_nothing_is_taken_that_nobody_asked_for(fleet, release):
@@ -53,9 +64,13 @@ def test_what_is_sent_again_is_taken_once(fleet, collecting):
     other = fleet.camera(camera._manifest)
     assert list(other.upload(*sent).committed_sample_ids) == [1, 2, 3, 4, 5], "numbers are each device's own"
     assert fleet.client().job(job.job_id).samples == 10
-    error = refused(camera.upload, sample(3, ROW))
-    assert isinstance(error, InputError)
-    assert "sent sample 3 before, with another row" in str(error)
+    answer = camera.upload(sample(3, ROW), *changed_samples(6, 1))
+    assert list(answer.committed_sample_ids) == [3, 6]
+    assert "sent sample 3 before, with another row" in refusals(fleet, camera)["summary"]
+    twice = camera.upload(sample(7, ROW), sample(7, ROW), sample(7, ROW * 2))
+    assert list(twice.committed_sample_ids) == [7]
+    assert fleet.client().job(job.job_id).samples == 12
+    assert refusals(fleet, camera)["repeats"] == 1
 
 
 def test_a_device_has_its_budget_and_no_more(tmp_path):
@@ -68,7 +83,9 @@ def test_a_device_has_its_budget_and_no_more(tmp_path):
         # 128 bytes of header and 16 of numbers each.
         assert list(answer.committed_sample_ids) == [1, 2, 3, 4, 5, 6]
         assert answer.remaining_budget_bytes == 1000 - 6 * 144
+        before = on_disk(fleet)
         assert list(camera.upload(*changed_samples(7, 1)).committed_sample_ids) == []
+        assert on_disk(fleet) == before, "what has no room is not kept"
         other = fleet.camera(camera._manifest)
         assert len(other.upload(*changed_samples(1, 20)).committed_sample_ids) == 6
         assert fleet.client().job(job.job_id).sample_bytes == 12 * 144
@@ -107,22 +124,40 @@ HOSTILE = {
 
 def test_hostile_rows_are_refused(fleet, collecting):
     camera, job = collecting
-    for what, data in HOSTILE.items():
-        item = sample(1, ROW)
+    before = on_disk(fleet)
+    for number, (what, data) in enumerate(HOSTILE.items(), 1):
+        item = sample(number, ROW)
         item.inputs["x"] = data
-        error = refused(camera.upload, item)
-        assert type(error).__name__ in ("InputError", "IntegrityError"), what
-        assert "sample" in str(error), what
+        answer = camera.upload(item)
+        assert list(answer.committed_sample_ids) == [number], what
+        assert answer.remaining_budget_bytes == PLAN["device_budget_bytes"], what
+        assert f"sample {number}: [" in refusals(fleet, camera)["summary"], what
+    assert refusals(fleet, camera)["repeats"] == len(HOSTILE) - 1
     assert fleet.client().job(job.job_id).samples == 0
+    assert on_disk(fleet) == before
 
 
-def test_rows_that_fit_nothing_are_refused(collecting):
+def test_one_bad_row_takes_no_other_along(fleet, collecting):
+    camera, job = collecting
+    bad = sample(3, ROW)
+    bad.inputs["x"] = b"no row"
+    answer = camera.upload(*changed_samples(1, 2), bad, sample(4, ROW, weight=0.5), *changed_samples(5, 3))
+    assert list(answer.committed_sample_ids) == [1, 2, 3, 4, 5, 6, 7]
+    assert fleet.client().job(job.job_id).samples == 5
+    assert (refusals(fleet, camera)["repeats"], refusals(fleet, camera)["devices"]) == (1, [camera.device_id])
+
+
+def test_rows_that_fit_nothing_are_refused(fleet, collecting):
+    camera, _ = collecting
     for item, said in (
+        (sample(1 << 63, ROW), "the largest that is kept"),
+        (sample(1, ROW, version="v" * 300), "a version of 300 characters"),
         (sample(1, ROW, name="y"), "has inputs ['y'], linear-1 has ['x']"),
         (sample(1, ROW, weight=0.5), "weight is 0.5"),
         (sample(1, ROW, weight=float("nan")), "weight is nan"),
     ):
-        assert said in str(refused(collecting[0].upload, item))
+        assert list(camera.upload(item).committed_sample_ids) == [item.sample_id]
+        assert said in refusals(fleet, camera)["summary"]
 
 
 def test_rows_with_nan_are_taken_and_not_kept(fleet, collecting):
@@ -164,6 +199,62 @@ def test_samples_are_forgotten_some_time_after_their_job(fleet, collecting):
     assert fleet.run(samples.forget(fleet.core, 3600.0)) == 0
     assert fleet.run(samples.forget(fleet.core, -1.0)) == 120
     assert fleet.client().job(job.job_id).state == pb.JOB_STATE_REFUSED
+
+
+def test_what_is_forgotten_leaves_the_disk_and_what_others_name_stays(fleet, collecting):
+    """Two jobs share a row, and a model's blob is a sample's; the second job and the model go on."""
+    camera, first = collecting
+    before = on_disk(fleet)
+    camera.upload(*changed_samples(1, 119), sample(120, ROW))
+    fleet.look()
+    label_all(fleet.client(), first.job_id)
+    fleet.look()
+    fleet.settle()
+    fleet.client().reject(first.job_id, "no")
+    second = fleet.client().start("r2", "main", "")
+    other = fleet.camera(camera._manifest)
+    other.upload(sample(1, ROW), *changed_samples(500, 2))
+    during = on_disk(fleet)
+    assert len(during - before) == 120 + 2 + 3, "rows; the file of samples, challenger and draft"
+    assert fleet.run(samples.forget(fleet.core, -1.0)) == 120
+    rows, _ = fleet.run(samples.load(fleet.core, second.job_id, labelled=False))
+    assert len(rows) == 3
+    assert before < on_disk(fleet)
+    assert len(on_disk(fleet) - before) == 3
+    assert fleet.run(samples.forget(fleet.core, -1.0)) == 0
+    for blob in on_disk(fleet):
+        fleet.run(read_blob(fleet.core.blobs, blob))
+
+
+def test_what_is_forgotten_in_part_is_forgotten_by_the_next(fleet, collecting):
+    """The server died after it had deleted blobs and before it committed."""
+    camera, job = collecting
+    before = on_disk(fleet)
+    camera.upload(*changed_samples(1, 120))
+    fleet.look()
+    label_all(fleet.client(), job.job_id)
+    fleet.look()
+    fleet.settle()
+    fleet.client().reject(job.job_id, "no")
+    for blob in sorted(on_disk(fleet) - before)[::2]:
+        fleet.run(fleet.core.blobs.delete(blob))
+    assert fleet.run(samples.forget(fleet.core, -1.0)) == 120
+    assert on_disk(fleet) == before
+
+
+def test_uploads_side_by_side_keep_within_the_budget_on_the_disk_too(tmp_path):
+    with RetrainingFleet(tmp_path / "fleet", plan={"device_budget_bytes": 1000}) as fleet:
+        from sanderling_fleet.trust.release import ReleaseFolder
+
+        camera = fleet.camera(fleet.release_champion(ReleaseFolder(fleet.folder / "release")))
+        job, before = fleet.client().start("r1", "main", ""), on_disk(fleet)
+        calls = [
+            camera.samples.UploadSamples.future(pb2.UploadSamplesRequest(samples=changed_samples(1 + 6 * n, 6)))
+            for n in range(8)
+        ]
+        taken = [list(call.result(60).committed_sample_ids) for call in calls]
+        assert sum(map(len, taken)) == 6 == fleet.client().job(job.job_id).samples
+        assert len(on_disk(fleet) - before) == 6
 
 
 ROWS = SampleRows(

@@ -29,6 +29,7 @@ def test_an_upload_goes_on_where_it_stood(blobs):
         assert (await blobs.size(DIGEST), await blobs.partial_size(DIGEST)) == (1000, 0)
         assert await blobs.read(DIGEST, 990, 100) == DATA[990:]
         assert await read_blob(blobs, DIGEST) == DATA
+        assert await blobs.read(DIGEST, (1 << 64) - 1, 10) == b""
 
     asyncio.run(body())
 
@@ -53,6 +54,24 @@ def test_a_flipped_byte_is_refused_and_an_upload_from_zero_mends_it(blobs):
         assert await blobs.partial_size(DIGEST) == 10
         assert await put_blob(blobs, DATA) == DIGEST
         assert await blobs.size(DIGEST) == 1000
+
+    asyncio.run(body())
+
+
+def test_what_is_deleted_is_gone_and_may_come_back(blobs):
+    async def body():
+        await put_blob(blobs, DATA)
+        await put_blob(blobs, DATA[:10])
+        await blobs.delete(DIGEST)
+        await blobs.delete(DIGEST)
+        assert await blobs.size(DIGEST) is None
+        with pytest.raises(InputError, match="not here"):
+            await blobs.read(DIGEST, 0, 10)
+        assert await read_blob(blobs, hashlib.sha256(DATA[:10]).digest()) == DATA[:10]
+        assert await put_blob(blobs, DATA) == DIGEST
+        assert await read_blob(blobs, DIGEST) == DATA
+        with pytest.raises(InputError, match="32 of SHA-256"):
+            await blobs.delete(b"../../fleet.toml")
 
     asyncio.run(body())
 

@@ -299,6 +299,14 @@ def test_settings_on_the_command_line():
         ("check_in=10", "Did you mean 'check_in_seconds'"),
         ("probation_rows=x", "probation_rows is 'x', expected int"),
         ("probation_rows", "is no KEY=VALUE"),
+        ("device_port=65536", "a port from 0 to 65535"),
+        ("host=", "host is empty"),
+        ("check_in_seconds=0", "expected at least 0.1"),
+        ("check_in_seconds=nan", "check_in_seconds is nan"),
+        ("rollout_tick_seconds=-1", "expected at least 0.01"),
+        ("probation_seconds=inf", r"less than 2\^31"),
+        ("window_rows=0", "expected at least 1"),
+        ("telemetry_days=0", "expected at least 1"),
     ):
         with pytest.raises(InputError, match=words):
             with_settings(ServerConfig(), [setting])

@@ -1,5 +1,7 @@
 """What operators may do: every call by every role, and a line in the audit log for each, refused or not."""
 
+import time
+
 import grpc
 import pytest
 from google.protobuf.message_factory import GetMessageClass
@@ -20,6 +22,7 @@ from sanderling_fleet.core.operators import Role
 from sanderling_fleet.services import access
 from sanderling_fleet.services.errors import TRAILER, error_of, status_of
 from sanderling_fleet.store import AuditLine
+from sanderling_fleet.store.blobs import put_blob
 
 
 def calls():
@@ -172,6 +175,41 @@ def test_the_audit_log_says_who_did_what_and_shows_when_it_was_changed(fleet):
         fleet.run(tamper(change))
         with pytest.raises(IntegrityError, match="does not follow"):
             fleet.run(audit.verify(fleet.core))
+
+
+def test_long_texts_fill_no_log_and_hide_no_error(fleet):
+    """Nobody's token is needed to make a line: it must be short."""
+    for token, kind, letter in (
+        ("none", AuthError, "x"),
+        (fleet.admin_token, InputError, "x"),
+        (fleet.admin_token, InputError, "\U0001f426"),
+        (fleet.admin_token, InputError, "\n"),
+    ):
+        with pytest.raises(grpc.RpcError) as failed:
+            fleet.admin(token).GetDevice(pb.GetDeviceRequest(device_id=letter * 1_000_000))
+        error = error_of(failed.value)
+        assert type(error) is kind
+        assert len(str(error)) < 3000
+    lines = fleet.run(audit.lines(fleet.core, 0, 100))
+    assert [line.action for line in lines] == ["device.get"] * 4
+    assert all(len(line.subject) + len(line.detail) < 3000 for line in lines)
+    assert fleet.run(audit.verify(fleet.core)) == 4
+
+
+def test_a_download_that_its_caller_ends_leaves_its_line(fleet):
+    async def put():
+        return await put_blob(fleet.core.blobs, bytes(20 << 20))
+
+    digest = fleet.run(put())
+    stub = artifact_pb2_grpc.ArtifactServiceStub(fleet.channel(fleet.server.operator_address))
+    request = artifact_pb2.ReadBlobRequest(digest=digest)
+    parts = stub.ReadBlob(request, metadata=(("authorization", f"Bearer {fleet.admin_token}"),), timeout=20)
+    assert next(parts).data
+    parts.cancel()
+    deadline = time.monotonic() + 20
+    while not (lines := fleet.run(audit.lines(fleet.core, 0, 100))) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert [(line.action, line.actor, line.outcome) for line in lines] == [("blob.read", "admin", "TransportError")]
 
 
 def test_every_error_travels_as_itself():

@@ -1,8 +1,10 @@
 """A server that stops and starts, and one that comes back from yesterday's backup."""
 
 import shutil
+import ssl
 
 import pytest
+from cryptography import x509
 from google.protobuf.duration_pb2 import Duration
 from running_fleet import FACTS, RunningFleet, manifest_of, new_csr, push, upload
 from tuf.api.exceptions import RepositoryError
@@ -53,6 +55,33 @@ def test_a_restart_keeps_everything(tmp_path):
         assert [version.version for version in listed] == ["digits-1.0"]
         assert [d.labels["site"] for d in fleet.admin().ListDevices(admin_pb2.ListDevicesRequest()).devices] == ["a"]
         assert fleet.run(_enroll_with(fleet, unused.secret))
+
+
+def test_a_server_that_runs_for_a_year_shows_a_new_certificate(tmp_path):
+    """Nothing is restarted, connections that stand go on, and clients check it as they always do."""
+    clock = ManualClock(WallClock().now() - 300 * 86400)
+
+    def shown(fleet):
+        addresses = fleet.core.settings.addresses
+        for address in (addresses.enrolment, addresses.device, fleet.server.operator_address):
+            host, _, port = address.partition(":")
+            pem = ssl.get_server_certificate((host, int(port)), timeout=20)
+            yield x509.load_pem_x509_certificate(pem.encode())
+
+    with RunningFleet(tmp_path / "fleet", clock) as fleet:
+        standing = fleet.admin()
+        (first,) = set(shown(fleet))
+        clock.advance(200 * 86400)
+        assert set(shown(fleet)) == {first}
+        standing.ListDevices(admin_pb2.ListDevicesRequest())
+        clock.advance(100 * 86400)
+        (second,) = set(shown(fleet))
+        assert second != first
+        assert second.not_valid_after_utc.timestamp() > WallClock().now() + 390 * 86400
+        standing.ListDevices(admin_pb2.ListDevicesRequest())
+        device = fleet.device()
+        assert device.check_in().approved
+        assert set(shown(fleet)) == {second}
 
 
 async def _enroll_with(fleet, secret):

@@ -2,12 +2,17 @@
 
 import asyncio
 import dataclasses
+import itertools
+import signal
+import subprocess
+import sys
 
 import pytest
 from alembic import command
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, text
 from sqlalchemy.exc import IntegrityError as ForeignKeyError
 
+from sanderling.errors import IntegrityError, UnsupportedError
 from sanderling_fleet.store import Certificate, Document, Group, MemoryStore, Metadata, Version, records
 from sanderling_fleet.store.sql import SqlStore, alembic_config, migrate
 from sanderling_fleet.store.tables import TABLES, metadata
@@ -46,6 +51,57 @@ def test_put_get_and_replace(in_store):
             await tx.delete(Group, "all")
             await tx.delete(Group, "none")
             assert await tx.find(Group) == []
+
+    in_store(test)
+
+
+def test_many_at_once_are_as_one_by_one(in_store):
+    async def test(store):
+        many = [Metadata(role, number, b"x", 0.0) for role in ("root", "targets") for number in range(700)]
+        groups = [Group("a", "1"), Group("b", "1"), Group("a", "2")]
+        odd = [Group(name, "") for name in ("1", "1e3", "é\"'\\", "\U0001f600", "$[0]", "")]
+        async with store.transaction() as tx:
+            await tx.put_all([])
+            await tx.put_all([*many, *groups])
+            assert await tx.find(Metadata) == many
+            assert await tx.find(Group) == [Group("a", "2"), Group("b", "1")], "the last one of a key stays"
+            keys = [item.key() for item in many]
+            found = await tx.get_all(Metadata, [*keys, ("root", 700), ("none", 1), *keys])
+            assert found == dict(zip(keys, many, strict=True))
+            assert await tx.get_all(Group, [("b",), ("c",)]) == {("b",): Group("b", "1")}
+            assert await tx.get_all(Group, []) == {}
+            await tx.put_all(odd)
+            assert list((await tx.get_all(Group, [item.key() for item in odd])).values()) == odd
+            await tx.delete_all(Group, [item.key() for item in odd])
+            await tx.delete_all(Metadata, [("root", 700), *keys[:1399]])
+            await tx.delete_all(Metadata, [])
+            assert await tx.find(Metadata) == many[1399:]
+
+        async def fail():
+            async with store.transaction() as tx:
+                await tx.put_all([Group("a", "3"), Group("c", "3")])
+                await tx.delete_all(Group, [("b",)])
+                raise RuntimeError("stop")
+
+        with pytest.raises(RuntimeError, match="stop"):
+            await fail()
+        async with store.transaction() as tx:
+            assert await tx.find(Group) == [Group("a", "2"), Group("b", "1")]
+
+    in_store(test)
+
+
+def test_find_from_a_value_on(in_store):
+    async def test(store):
+        async with store.transaction() as tx:
+            await tx.put_all([Metadata(role, number, b"", 10.0 * number) for role in "ab" for number in range(5)])
+
+            async def keys(**wanted):
+                return [item.key() for item in await tx.find(Metadata, {"role": "a"}, **wanted)]
+
+            assert await keys(at_least={"expires_at": 30.0}) == [("a", 3), ("a", 4)]
+            assert await keys(at_least={"expires_at": 30.0}, below={"expires_at": 40.0}) == [("a", 3)]
+            assert await keys(below={"version": 2}, newest_first=True, limit=1) == [("a", 1)]
 
     in_store(test)
 
@@ -185,6 +241,47 @@ def test_migrations_make_the_tables_as_they_are_declared(tmp_path):
     with engine.begin() as connection:
         command.check(alembic_config(connection))
     engine.dispose()
+
+
+def test_a_migration_that_is_killed_is_done_by_the_next_start(tmp_path):
+    """SIGKILL after each of its statements: there are all of the tables or none."""
+    program = (
+        "import os, pathlib, signal, sys\n"
+        "from sqlalchemy import Engine, event\n"
+        "from sanderling_fleet.store.sql import migrate\n"
+        "left = int(sys.argv[2])\n"
+        "@event.listens_for(Engine, 'after_cursor_execute')\n"
+        "def executed(*_):\n"
+        "    global left\n"
+        "    left -= 1\n"
+        "    if not left:\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "migrate(pathlib.Path(sys.argv[1]))\n"
+    )
+    for statement in itertools.count(1, 9):
+        path = tmp_path / f"{statement}.db"
+        code = subprocess.run([sys.executable, "-c", program, path, str(statement)], timeout=60).returncode
+        migrate(path)
+        engine = create_engine(f"sqlite:///{path}")
+        with engine.begin() as connection:
+            command.check(alembic_config(connection))
+        engine.dispose()
+        if code == 0:
+            break
+        assert code == -signal.SIGKILL
+    assert statement > 30, "there were as many statements"
+
+
+def test_a_file_that_is_no_database_of_this_release_is_refused(tmp_path):
+    (tmp_path / "text.db").write_text("not a database" * 1000)
+    migrate(tmp_path / "newer.db")
+    engine = create_engine(f"sqlite:///{tmp_path / 'newer.db'}")
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = 'v9999'"))
+    engine.dispose()
+    for name, kind, said in (("text", IntegrityError, "Restore"), ("newer", UnsupportedError, "newer release")):
+        with pytest.raises(kind, match=said):
+            asyncio.run(SqlStore.open(tmp_path / f"{name}.db"))
 
 
 def test_every_record_has_a_table_with_its_fields():

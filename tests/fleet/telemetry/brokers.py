@@ -165,9 +165,9 @@ class Client:
     def connected(self):
         return getattr(self.reason, "is_failure", True) is False
 
-    def publish(self, topic, payload, *, retain=False):
+    def publish(self, topic, payload, *, qos=1, retain=False):
         """The broker's reason code; 0 for taken."""
-        mid = self.paho.publish(topic, payload, 1, retain).mid
+        mid = self.paho.publish(topic, payload, qos, retain).mid
         found, reason = self.published.get(timeout=WAIT_SECONDS)
         assert found == mid
         return 0 if reason.value < 0x80 else reason.value  # 16: nobody listens

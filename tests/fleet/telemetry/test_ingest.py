@@ -15,13 +15,14 @@ from sqlalchemy.exc import OperationalError
 
 from sanderling.api.telemetry.v1 import telemetry_pb2 as pb
 from sanderling.errors import InputError
-from sanderling_fleet.broker.topics import device_hint, group_hint, up
+from sanderling_fleet.broker.topics import device_hint, up
 from sanderling_fleet.clock import WallClock
 from sanderling_fleet.core.messages import Broker
 from sanderling_fleet.core.telemetry import Intake
 from sanderling_fleet.core.telemetry_rows import Identity
 from sanderling_fleet.ingest.consumer import Consumer, Message
 from sanderling_fleet.ingest.link import certified_link, password_link
+from sanderling_fleet.ingest.service import Ingest
 from sanderling_fleet.ingest.upkeep import Upkeep
 from sanderling_fleet.store import Certificate, Presence, Standing
 
@@ -59,6 +60,29 @@ def test_what_cannot_be_read_is_counted_said_once_and_stops_nothing(place, caplo
     assert len([record for record in caplog.records if "refused telemetry" in record.message]) == 1
 
 
+@pytest.mark.parametrize("qos", [0, 2])
+def test_other_qualities_of_service_disturb_nothing(place, qos):
+    """What the broker would lose is not taken; what it delivers is acknowledged as it came."""
+
+    async def test():
+        async with place.running() as (ingest, store):
+            with place.client("dv-1") as client, place.client("dv-2") as other:
+                assert client.publish(up("dv-1", "metrics"), envelope(1).SerializeToString(), qos=qos) == 0
+                publish(client, "dv-1", envelope(2))
+                publish(other, "dv-2", envelope(1))
+                await until(lambda: through_is(store, "dv-2", 1))
+                publish(client, "dv-1", envelope(3), envelope(1))
+                await until(lambda: through_is(store, "dv-1", 3))
+                publish(client, "dv-1", envelope(4))
+                await until(lambda: through_is(store, "dv-1", 4))
+            assert ingest._consumer._connection == 1, "the broker saw no reason to end the connection"
+            # The embedded broker passes everything on at QoS 1.
+            first_taken = qos == 2 or place.embedded is not None
+            assert (ingest.stats.counted, ingest.stats.repeated) == (5, int(first_taken))
+
+    asyncio.run(test())
+
+
 def test_presence_follows_status_and_will(place):
     async def test():
         off = pb.Presence(boot_id="b", online=False).SerializeToString()
@@ -84,12 +108,11 @@ def test_hints_reach_a_device(place):
         async with place.running() as (ingest, _):
             with place.client("dv-1") as client:
                 client.subscribe(device_hint("dv-1"))
-                client.subscribe(group_hint("all"))
                 assert ingest.hint(["dv-1"]) == 1
-                assert ingest.hint_group("all", spread_seconds=30)
-                found = dict(client.messages.get(timeout=WAIT_SECONDS) for _ in range(2))
-            assert pb.Hint.FromString(found[device_hint("dv-1")]).spread.seconds == 0
-            assert pb.Hint.FromString(found[group_hint("all")]).spread.seconds == 30
+                assert ingest.hint([f"dv-{n}" for n in range(600)]) == 600
+                found = [client.messages.get(timeout=WAIT_SECONDS) for _ in range(2)]
+            assert [topic for topic, _ in found] == [device_hint("dv-1")] * 2
+            assert [pb.Hint.FromString(payload).spread.seconds for _, payload in found] == [0, 30]
 
     asyncio.run(test())
 
@@ -178,6 +201,57 @@ def test_the_store_says_who_is_revoked_and_the_broker_follows(on_mosquitto):
             assert ingest.stats.counted >= 1
 
     asyncio.run(test())
+
+
+@needs_mosquitto
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # paho leaves refused sockets open
+@pytest.mark.parametrize("whose", ["ingest", "broker"])
+def test_certificates_that_ended_are_replaced_and_the_connection_comes_back(on_mosquitto, whose):
+    """A year has passed, in which nobody looked: nothing is restarted."""
+    mosquitto, year_ago = on_mosquitto.mosquitto, time.time() - 400 * 86400
+    if whose == "ingest":
+        url, machines = mosquitto.url, on_mosquitto.machines
+        link = certified_link(url, machines.authority, machines.server, year_ago)
+        mosquitto.link = lambda: link
+    else:
+        link = mosquitto.link()
+        mosquitto.link = lambda: link
+        mosquitto.files._issue(on_mosquitto.machines.authority, ["127.0.0.1"], year_ago)
+        mosquitto.files.reload()
+
+    async def test():
+        async with on_mosquitto.store() as store:
+            ingest = Ingest(store, WallClock(), link, on_mosquitto.intake)
+            consumer, said = ingest._consumer, []
+            consumer._client.on_log = lambda _client, _data, _level, text: said.append(text)
+            await ingest.start()
+            # The client refuses the broker, or the broker the client.
+            await until(lambda: equal(lambda: consumer._told or any("EXPIRED" in text for text in said), True))
+            assert consumer._connection == 0
+            upkeep = Upkeep(store, WallClock(), on_mosquitto.intake, mosquitto.files, link.certificate)
+            await upkeep.look()
+            await asyncio.wait_for(consumer.connected.wait(), 60)
+            with on_mosquitto.client("dv-1") as client:
+                publish(client, "dv-1", envelope(1))
+                await until(lambda: through_is(store, "dv-1", 1))
+            await upkeep.look()
+            await ingest.stop()
+
+    asyncio.run(test())
+
+
+@needs_mosquitto
+def test_a_key_of_another_certificate_is_replaced(on_mosquitto):
+    """The process died between the two files."""
+    files, now = on_mosquitto.mosquitto.files, time.time()
+    assert not files.renew(now)
+    files._write({"server.key": on_mosquitto.machines.authority.issue_server(["h"], now)[0]})
+    assert files.renew(now)
+    assert not files.renew(now)
+    on_mosquitto.mosquitto.kill()
+    assert on_mosquitto.mosquitto.start()
+    with on_mosquitto.client("dv-1") as client:
+        assert client.connected
 
 
 @pytest.mark.parametrize(

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import random
+from collections import Counter
 
 import pytest
 from envelopes import NOW, SLOT, VERSION, device, envelope, event, metrics, received, run_in, window
 
 from sanderling.api.telemetry.v1 import telemetry_pb2 as pb
-from sanderling.errors import InputError
 from sanderling_fleet.core.alerts import KIND
 from sanderling_fleet.core.fleet_watch import fleet_windows
-from sanderling_fleet.core.telemetry import Intake, TelemetryPolicy, set_presence
+from sanderling_fleet.core.telemetry import Intake, TelemetryPolicy, set_presences
 from sanderling_fleet.core.telemetry_rows import Identity, Received
 from sanderling_fleet.store import (
     Document,
@@ -23,6 +23,7 @@ from sanderling_fleet.store import (
     Standing,
     TelemetryAhead,
     TelemetryProgress,
+    VersionMetrics,
 )
 
 pytestmark = pytest.mark.parametrize("kind", ["memory", "sql"])
@@ -120,17 +121,52 @@ def test_a_transaction_that_fails_counts_nothing(kind, tmp_path):
 def test_totals_sum_counts_and_keep_the_newest_gauges(kind, tmp_path):
     async def test(store):
         newest = metrics(300, errors=2, mean_confidence=0.5, latency_p95_us=1200.0, runner_restarts=1)
-        await take(store, received("dv-1", envelope(2, newest, at=NOW + 50)))
-        await take(store, received("dv-1", envelope(1, metrics(100, errors=1), at=NOW + 10)))
+        await take(store, received("dv-1", envelope(2, newest, at=NOW + 50)), NOW + 60)
+        await take(store, received("dv-1", envelope(1, metrics(100, errors=1), at=NOW + 10)), NOW + 61)
         moved = window(1, pb.DEVICE_VERDICT_MOVED)
-        await take(store, received("dv-1", envelope(3, moved), envelope(4, metrics(7), version="digits-2.0")))
+        await take(store, received("dv-1", envelope(3, moved), envelope(4, metrics(7), version="digits-2.0")), NOW + 62)
         async with store.transaction() as tx:
             (total,) = await Intake().totals(tx, SLOT, VERSION)
-            readings = await Intake().readings(tx, SLOT, VERSION)
         assert (total.inferences, total.errors, total.runner_restarts, total.windows_moved) == (400, 3, 1, 1)
         assert total.mean_confidence == pytest.approx(0.6)
         assert total.latency_p95_us == 1200.0
-        assert [row.sequence for row in readings] == [1, 2]
+
+    run_in(kind, tmp_path, test)
+
+
+def test_a_clock_that_was_ahead_leaves_no_newest_row_behind(kind, tmp_path):
+    async def test(store):
+        await take(store, received("dv-1", envelope(1, metrics(latency_p95_us=1.0), at=NOW + 1e9)), NOW)
+        await take(store, received("dv-1", envelope(2, metrics(latency_p95_us=2.0), at=NOW + 60)), NOW + 61)
+        async with store.transaction() as tx:
+            (total,) = await Intake().totals(tx, SLOT, VERSION)
+        assert (total.latency_p95_us, total.at) == (2.0, NOW + 60)
+
+    run_in(kind, tmp_path, test)
+
+
+def test_names_that_a_device_makes_up_do_not_fill_the_database(kind, tmp_path):
+    """Boots, versions and kinds of events are its own words; others keep what is known of them."""
+
+    async def test(store):
+        await take(store, received("dv-2", envelope(1), envelope(3)))
+        for batch in range(4):
+            made_up = [
+                envelope(1 + gap, version=f"v-{batch}-{n}", boot=f"boot-{batch}-{n}")
+                for n in range(100)
+                for gap in (0, 5)
+            ]
+            taken = await take(store, received("dv-1", *made_up), NOW + batch)
+            assert taken.counted == 200
+        async with store.transaction() as tx:
+            await Intake().tend(tx, NOW + 8)
+        again = await take(store, received("dv-1", *made_up[-64:]), NOW + 9)
+        assert (again.counted, again.repeated) == (0, 64), "the last are known"
+        async with store.transaction() as tx:
+            for table in (TelemetryProgress, TelemetryAhead):
+                assert Counter(item.device_id for item in await tx.find(table)) == {"dv-1": 64, "dv-2": 1}
+            assert len(await tx.find(VersionMetrics, {"device_id": "dv-1"})) == 64
+            assert len(await Intake().totals(tx, SLOT, VERSION)) == 1
 
     run_in(kind, tmp_path, test)
 
@@ -141,9 +177,11 @@ HOSTILE = {
     "no boot": envelope(2, boot="").SerializeToString(),
     "sequence 0": envelope(0).SerializeToString(),
     "sequence beyond a database's integers": envelope((1 << 64) - 1, at=NOW).SerializeToString(),
+    "boot with a NUL": envelope(2, boot="b\0").SerializeToString(),
     "long boot": envelope(2, boot="b" * 300).SerializeToString(),
 }
 HOSTILE_BODIES = {
+    "version with a NUL": (metrics(), {"version": "digits\0"}),
     "not a number": metrics(latency_p95_us=float("nan")),
     "infinite": metrics(cpu_seconds=float("inf")),
     "negative": metrics(latency_p50_us=-1.0),
@@ -171,6 +209,11 @@ HOSTILE_BODIES = {
 }
 
 
+def _hostile(number, body):
+    body, fields = body if isinstance(body, tuple) else (body, {})
+    return envelope(number, body, **fields)
+
+
 def test_what_cannot_be_read_is_refused_and_blocks_nobody(kind, tmp_path):
     async def test(store):
         items = [Received("dv-1", content, Identity.VERIFIED) for content in HOSTILE.values()]
@@ -184,7 +227,7 @@ def test_what_cannot_be_read_is_refused_and_blocks_nobody(kind, tmp_path):
 def test_what_cannot_be_used_is_counted_so_that_its_device_lets_go_of_it(kind, tmp_path):
     async def test(store):
         bodies = list(HOSTILE_BODIES.values())
-        taken = await take(store, received("dv-1", *(envelope(n, body) for n, body in enumerate(bodies, 1))))
+        taken = await take(store, received("dv-1", *(_hostile(n, body) for n, body in enumerate(bodies, 1))))
         assert taken.counted == len(bodies) == len(taken.refused)
         assert {name for name, _ in taken.refused} == {"dv-1"}
         assert await committed(store) == len(bodies)
@@ -221,9 +264,7 @@ def test_asserted_telemetry_is_kept_and_judges_only_where_it_is_trusted(kind, tm
             assert len(await tx.find(MetricsRow)) == 2
             wary, trusting = Intake(), Intake(TelemetryPolicy(trust_asserted=True))
             assert [t.device_id for t in await wary.totals(tx, SLOT, VERSION)] == ["dv-2"]
-            assert [row.device_id for row in await wary.readings(tx, SLOT, VERSION)] == ["dv-2"]
             assert {t.device_id for t in await trusting.totals(tx, SLOT, VERSION)} == {"dv-1", "dv-2"}
-            assert len(await trusting.readings(tx, SLOT, VERSION)) == 2
             (judged,) = await fleet_windows(tx, SLOT, 10)
             assert not wary.trusts(judged["identity"])
             assert trusting.trusts(judged["identity"])
@@ -241,6 +282,10 @@ def test_errors_become_alerts_that_do_not_speak_in_the_fleets_name(kind, tmp_pat
         assert set(alerts) == {"device.runner.crash", "device.rollout.breach"}
         assert alerts["device.runner.crash"]["devices"] == ["dv-1", "dv-2"]
         assert alerts["device.runner.crash"]["repeats"] == 1
+        await take(store, received("dv-2", *(envelope(n, event(message=f"exit {n}")) for n in range(3, 6))))
+        async with store.transaction() as tx:
+            (crash,) = [d for d in await tx.find(Document, {"kind": KIND}) if d.body["kind"] == "device.runner.crash"]
+        assert (crash.body["repeats"], crash.body["summary"]) == (4, "dv-2: runner.crash: exit 5")
 
     run_in(kind, tmp_path, test)
 
@@ -270,12 +315,14 @@ def test_presence_keeps_the_moment_of_the_last_change(kind, tmp_path):
     async def test(store):
         on, off = pb.Presence(boot_id="b", online=True, agent_version="0.1"), pb.Presence(boot_id="b", online=False)
         async with store.transaction() as tx:
-            await set_presence(tx, "dv-1", on, Identity.VERIFIED, NOW)
-            await set_presence(tx, "dv-1", on, Identity.VERIFIED, NOW + 5)
+            assert await set_presences(tx, {"dv-1": on, "dv-2": off}, Identity.VERIFIED, NOW) == []
+            assert await set_presences(tx, {"dv-1": on}, Identity.VERIFIED, NOW + 5) == []
             assert (await tx.get(Presence, "dv-1")).changed_at == NOW
-            await set_presence(tx, "dv-1", off, Identity.VERIFIED, NOW + 9)
+            await set_presences(tx, {"dv-1": off}, Identity.VERIFIED, NOW + 9)
             assert await tx.get(Presence, "dv-1") == Presence("dv-1", False, "b", "", "verified", NOW + 9)
-            with pytest.raises(InputError, match="not from a device"):
-                await set_presence(tx, "dv-none", on, Identity.VERIFIED, NOW)
+            assert await tx.get(Presence, "dv-2") == Presence("dv-2", False, "b", "", "verified", NOW)
+            [(name, reason)] = await set_presences(tx, {"dv-none": on}, Identity.VERIFIED, NOW)
+            assert (name, "not from a device" in reason) == ("dv-none", True)
+            assert await tx.get(Presence, "dv-none") is None
 
     run_in(kind, tmp_path, test)

@@ -11,7 +11,7 @@ from brokers import Machines, Mosquitto, needs_mosquitto
 
 from sanderling.errors import InputError
 from sanderling_fleet.broker.mosquitto import BrokerFolder, Listener, Revoked, acl_text
-from sanderling_fleet.broker.topics import device_hint, group_hint, sender, up
+from sanderling_fleet.broker.topics import device_hint, sender, up
 
 pytestmark = needs_mosquitto
 NOT_AUTHORIZED = 0x87
@@ -66,7 +66,7 @@ def none_comes(client, sentinel):
 def test_a_device_speaks_for_itself_only(device, server):
     server.subscribe("$share/ingest/sanderling/v1/d/+/up/metrics")
     server.subscribe("sanderling/v1/d/+/up/status")
-    refused = [up("dv-2", "metrics"), device_hint("dv-1"), group_hint("all"), "sanderling/v1/d/dv-1", "other/topic"]
+    refused = [up("dv-2", "metrics"), device_hint("dv-1"), "sanderling/v1/d/dv-1", "other/topic"]
     assert [device.publish(topic, b"forged") for topic in refused] == [NOT_AUTHORIZED] * len(refused)
     assert device.publish(up("dv-1", "metrics"), b"mine") == 0
     assert server.messages.get(timeout=10) == (up("dv-1", "metrics"), b"mine")
@@ -84,15 +84,10 @@ def test_a_device_hears_nothing_that_is_for_another(device, other, server, topic
     assert none_comes(other, device_hint("dv-2")) == []
 
 
-def test_a_device_hears_its_own_hints_and_its_groups(device, server):
+def test_a_device_hears_its_own_hints(device, server):
     device.subscribe(device_hint("dv-1"))
-    device.subscribe(group_hint("all"))
-    server.publish(group_hint("all"), b"g")
-    server.publish(device_hint("dv-1"), b"d")
-    assert {device.messages.get(timeout=10) for _ in range(2)} == {
-        (group_hint("all"), b"g"),
-        (device_hint("dv-1"), b"d"),
-    }
+    assert server.publish(device_hint("dv-1"), b"d") == 0
+    assert device.messages.get(timeout=10) == (device_hint("dv-1"), b"d")
 
 
 def test_the_server_does_not_speak_for_devices(server):
