@@ -102,20 +102,8 @@ def loads(kind: type[T], text: str, *, schema: int) -> T:
 
 def to_plain(value: Any) -> Any:
     """Returns `value` as dicts, lists, text and numbers; infinities become text, since JSON has none."""
-    kind = type(value)
-    if kind in _AS_THEY_ARE:
-        return value
-    if kind is float:
-        return value if math.isfinite(value) else str(value)
-    if kind is tuple or kind is list:
-        return [to_plain(item) for item in value]
-    if kind is Array:
-        return value.to_plain()
-    if is_dataclass(kind):
-        return {name: to_plain(getattr(value, name)) for name in _names(kind)}
-    if isinstance(value, Mapping):
-        return {str(key): to_plain(item) for key, item in value.items()}
-    return value.value if isinstance(value, StrEnum) else value
+    kind: Any = type(value)
+    return _writer(kind)(value)
 
 
 def from_plain(kind: Any, data: Any) -> Any:
@@ -125,6 +113,28 @@ def from_plain(kind: Any, data: Any) -> Any:
         InputError: `data` does not fit.
     """
     return _reader(kind)(data)
+
+
+@cache
+def _writer(kind: Any) -> Callable[[Any], Any]:
+    """A function that writes values of one type. Types are looked at once: a rollout has thousands of values."""
+    if kind is float:
+        return lambda value: value if math.isfinite(value) else str(value)
+    if kind is tuple or kind is list:
+        return lambda value: [item if type(item) in _AS_THEY_ARE else to_plain(item) for item in value]
+    if kind is Array:
+        return Array.to_plain
+    if is_dataclass(kind):
+        names = tuple(field.name for field in fields(kind))
+
+        def write(record: Any) -> dict[str, Any]:
+            values = [(name, getattr(record, name)) for name in names]
+            return {name: value if type(value) in _AS_THEY_ARE else to_plain(value) for name, value in values}
+
+        return write
+    if issubclass(kind, Mapping):
+        return lambda value: {str(key): to_plain(item) for key, item in value.items()}
+    return (lambda value: value.value) if issubclass(kind, StrEnum) else (lambda value: value)
 
 
 @cache
@@ -211,11 +221,6 @@ def _from_union(kind: Any, data: Any) -> Any:
 def _hints(kind: type) -> dict[str, Any]:
     hints = get_type_hints(kind)
     return {field.name: hints[field.name] for field in fields(kind)}
-
-
-@cache
-def _names(kind: type) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(kind))
 
 
 _DTYPES = ("int32", "int64", "float32", "float64")
