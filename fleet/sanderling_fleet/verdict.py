@@ -187,7 +187,11 @@ def shared_label(moved: Iterable[str], others: Iterable[str], labels: Labels) ->
 
 
 def _with_member(state: FleetState, device: str, member: Member) -> FleetState:
-    return replace(state, members={**state.members, device: member})
+    # The last heard of goes last: whom a window waits for is found first.
+    members = dict(state.members)
+    members.pop(device, None)
+    members[device] = member
+    return replace(state, members=members)
 
 
 def _placed(member: Member, item: DeviceWindow, state: FleetState) -> tuple[Member, int] | None:

@@ -286,7 +286,7 @@ class FleetState:
     @property
     def complete(self) -> bool:
         """Whether the next fleet window waits for nobody."""
-        return all(not m.waited_for or m.has_sent(self.window) for m in self.members.values())
+        return not any(m.waited_for and not m.has_sent(self.window) for m in self.members.values())
 
     def to_json(self) -> str:
         """Everything but the entries, which are stored one by one: a message changes one of them."""
