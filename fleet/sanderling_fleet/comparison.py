@@ -13,11 +13,12 @@ DeMets 1983). Between two looks the answer is that of the last one, so asking mo
 not depend on which arm a device is in; so at each look, given how many devices reported in each arm, every division of
 the honest devices into arms is equally likely if the version makes no difference.
 
-Assumptions: devices were divided into arms at random (a hash of rollout and device), readings are given in the order in
-which they were taken, at most a tenth of each arm and one device more lie, and the version shifts devices' values (or
-their logarithms) by about the same amount, if at all. Nothing is assumed about the shape of the distribution, about
-devices' levels, or about the dependence of a device's readings in time. Devices that crashed or reverted send no
-readings: they are what hard limits count.
+Assumptions: devices were divided into arms at random (a hash of rollout and device), whether one has reported by a look
+does not depend on what it would have reported, readings are given in the order in which they were taken, at most a
+tenth of each arm and one device more lie, and the version shifts devices' values (or their logarithms) by about the
+same amount, if at all. Nothing is assumed about the shape of the distribution, about devices' levels, or about the
+dependence of a device's readings in time. Devices that crashed or reverted send no readings: they are what hard limits
+count.
 """
 
 from __future__ import annotations

@@ -38,6 +38,12 @@ class Metric(StrEnum):
 COUNTED = frozenset({Metric.FAILURES, Metric.CRASHES, Metric.DRIFT})
 """Metrics that a hard limit can count devices by."""
 
+NOT_READ = {
+    Metric.GOLDEN_SCORE: "a device that fails golden samples discards the version, which counts in failures",
+    Metric.OUTCOMES: "no device reports which answers were right",
+}
+"""Metrics of which a fleet has no readings, and why: a gate on one could never be decided."""
+
 _RATIOS = frozenset({Metric.LATENCY_P95})
 _LOWER_IS_WORSE = frozenset({Metric.GOLDEN_SCORE, Metric.CONFIDENCE, Metric.OUTCOMES})
 
@@ -47,7 +53,8 @@ class HardLimit:
     """A limit on devices; works for a stage of any size.
 
     Attributes:
-        metric: FAILURES, CRASHES (devices that crashed) or DRIFT (devices that moved).
+        metric: FAILURES, CRASHES (devices that crashed) or DRIFT (devices that moved). The latter two are told by
+            telemetry: such a limit passes once half of the devices that have the version have sent some.
         count: Breached at so many devices, at least 1.
         share: Breached at this share of the devices that attempted, in (0, 1], once two have, or all if there is one.
     """
@@ -165,6 +172,18 @@ def judge(gate: Gate, observations: Observations) -> Decision:
     return Decision(bound.decision, *ends, bound.candidates, bound.controls, f"{gate.metric}: {bound.reason}")
 
 
+def _silent(metric: Metric, seen: Observations) -> str:
+    """Why nothing is known of a metric that telemetry tells; empty where enough is."""
+    if metric is Metric.FAILURES:
+        return ""
+    having = seen.attempted - seen.counted.get(Metric.FAILURES, frozenset())
+    heard = {item.device for item in seen.readings.get(metric, ()) if item.arm is Arm.CANDIDATE}
+    heard |= seen.counted.get(metric, frozenset())
+    if heard and 2 * len(having & heard) >= len(having):
+        return ""
+    return f"{len(having & heard)} of {len(having)} devices that have the version have reported, half of them must"
+
+
 def _hard_limit(gate: HardLimit, seen: Observations) -> Decision:
     attempted = len(seen.attempted)
     hit = len(seen.counted.get(gate.metric, frozenset()) & seen.attempted)
@@ -181,6 +200,8 @@ def _hard_limit(gate: HardLimit, seen: Observations) -> Decision:
         decision, reason = GateDecision.UNDECIDED, f"{gate.metric}: no data, {seen.outstanding} devices outstanding"
     elif seen.outstanding:
         decision = GateDecision.UNDECIDED
+    elif silent := _silent(gate.metric, seen):
+        decision, reason = GateDecision.UNDECIDED, f"{reason}; {silent}"
     else:
         decision, reason = GateDecision.PASS, f"{reason}; the limits are {gate.count} devices and {gate.share:.0%}"
     bounds = (hit / most, (hit + seen.outstanding) / most) if most else (0.0, 0.0)

@@ -22,48 +22,62 @@ from sanderling.errors import InputError
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Array:
     """An array in a record: its bits survive a trip through JSON.
 
     Attributes:
-        shape: Of the array.
-        dtype: "int64" or "float64".
-        data: Its bytes, little-endian, zlib, base64.
+        values: Read-only.
     """
 
-    shape: tuple[int, ...]
-    dtype: str
-    data: str
+    values: npt.NDArray[Any]
 
     @classmethod
-    def pack(cls, values: npt.NDArray[Any]) -> Array:
-        """Makes the record of an int64 or float64 array."""
-        raw = np.ascontiguousarray(values).astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
-        return cls(values.shape, values.dtype.name, base64.b64encode(zlib.compress(raw, 1)).decode())
+    def of(cls, values: npt.ArrayLike, dtype: str) -> Array:
+        """Keeps a copy of `values` as int32, int64, float32 or float64."""
+        copy = np.array(values, dtype)
+        copy.flags.writeable = False
+        return cls(copy)
 
-    def unpack(self) -> npt.NDArray[Any]:
-        """Returns the array, a copy of its own.
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Array) and self._bits() == other._bits()
+
+    def __hash__(self) -> int:
+        return hash(self._bits())
+
+    def _bits(self) -> tuple[str, tuple[int, ...], bytes]:
+        return self.values.dtype.name, self.values.shape, self.values.tobytes()
+
+    def to_plain(self) -> dict[str, Any]:
+        """Shape, dtype, and the bytes: little-endian, zlib, base64."""
+        raw = self.values.astype(self.values.dtype.newbyteorder("<"), copy=False).tobytes()
+        data = base64.b64encode(zlib.compress(raw, 1)).decode()
+        return {"shape": list(self.values.shape), "dtype": self.values.dtype.name, "data": data}
+
+    @classmethod
+    def from_plain(cls, data: Any) -> Array:
+        """Reads what `to_plain` wrote.
 
         Raises:
-            InputError: The record is damaged.
+            InputError: It is damaged.
         """
-        if self.dtype not in ("int64", "float64"):
-            raise InputError(f"[array] dtype {self.dtype!r}, int64 or float64 is wanted")
+        if not isinstance(data, dict) or data.keys() != {"shape", "dtype", "data"} or data["dtype"] not in _DTYPES:
+            _refuse(cls, data)
         try:
-            raw = zlib.decompress(base64.b64decode(self.data, validate=True))
-            return np.frombuffer(raw, np.dtype(self.dtype).newbyteorder("<")).reshape(self.shape).astype(self.dtype)
-        except (binascii.Error, zlib.error, ValueError) as error:
+            raw = zlib.decompress(base64.b64decode(data["data"], validate=True))
+            values = np.frombuffer(raw, np.dtype(data["dtype"]).newbyteorder("<")).reshape(data["shape"])
+        except (binascii.Error, zlib.error, ValueError, TypeError) as error:
             raise InputError(
-                f"[array] damaged record of shape {self.shape}: {error}. Restore it from a backup"
+                f"[array] damaged record of shape {data['shape']}: {error}. Restore it from a backup"
             ) from error
+        return cls.of(values, data["dtype"])
 
 
 def dumps(record: Any, *, schema: int) -> str:
     """Writes a frozen dataclass as JSON: one line, keys sorted, so that equal records give equal text.
 
     Args:
-        record: Made of dataclasses, tuples, mappings with text keys, StrEnums, text, numbers, None.
+        record: Made of dataclasses, tuples, mappings with text keys, StrEnums, arrays, text, numbers, None.
         schema: Number of its layout; `loads` wants the same.
     """
     return json.dumps({"schema": schema, "record": to_plain(record)}, sort_keys=True, allow_nan=False)
@@ -88,18 +102,8 @@ def loads(kind: type[T], text: str, *, schema: int) -> T:
 
 def to_plain(value: Any) -> Any:
     """Returns `value` as dicts, lists, text and numbers; infinities become text, since JSON has none."""
-    kind = type(value)
-    if kind in _AS_THEY_ARE:
-        return value
-    if kind is float:
-        return value if math.isfinite(value) else str(value)
-    if kind is tuple or kind is list:
-        return [to_plain(item) for item in value]
-    if is_dataclass(kind):
-        return {name: to_plain(getattr(value, name)) for name in _names(kind)}
-    if isinstance(value, Mapping):
-        return {str(key): to_plain(item) for key, item in value.items()}
-    return value.value if isinstance(value, StrEnum) else value
+    kind: Any = type(value)
+    return _writer(kind)(value)
 
 
 def from_plain(kind: Any, data: Any) -> Any:
@@ -112,9 +116,33 @@ def from_plain(kind: Any, data: Any) -> Any:
 
 
 @cache
+def _writer(kind: Any) -> Callable[[Any], Any]:
+    """A function that writes values of one type. Types are looked at once: a rollout has thousands of values."""
+    if kind is float:
+        return lambda value: value if math.isfinite(value) else str(value)
+    if kind is tuple or kind is list:
+        return lambda value: [item if type(item) in _AS_THEY_ARE else to_plain(item) for item in value]
+    if kind is Array:
+        return Array.to_plain
+    if is_dataclass(kind):
+        names = tuple(field.name for field in fields(kind))
+
+        def write(record: Any) -> dict[str, Any]:
+            values = [(name, getattr(record, name)) for name in names]
+            return {name: value if type(value) in _AS_THEY_ARE else to_plain(value) for name, value in values}
+
+        return write
+    if issubclass(kind, Mapping):
+        return lambda value: {str(key): to_plain(item) for key, item in value.items()}
+    return (lambda value: value.value) if issubclass(kind, StrEnum) else (lambda value: value)
+
+
+@cache
 def _reader(kind: Any) -> Callable[[Any], Any]:
     """A function that reads one type. Types are looked at once: a fleet's state has a hundred thousand values."""
     origin = get_origin(kind)
+    if kind is Array:
+        return Array.from_plain
     if origin in (Union, types.UnionType):
         return lambda data: _from_union(kind, data)
     if origin is tuple:
@@ -195,9 +223,5 @@ def _hints(kind: type) -> dict[str, Any]:
     return {field.name: hints[field.name] for field in fields(kind)}
 
 
-@cache
-def _names(kind: type) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(kind))
-
-
+_DTYPES = ("int32", "int64", "float32", "float64")
 _AS_THEY_ARE = frozenset({str, int, bool, types.NoneType})

@@ -16,7 +16,7 @@ from typing import Any
 
 from sanderling.errors import InputError
 from sanderling_fleet.alerts import Severity
-from sanderling_fleet.gates import Arm, GateDecision, HardLimit, Metric, Observations, Reading, judge
+from sanderling_fleet.gates import Arm, GateDecision, Metric, Observations, Reading, judge
 from sanderling_fleet.rollout_draft import Draft
 from sanderling_fleet.rollout_events import (
     Abort,
@@ -231,6 +231,8 @@ class _Step(Draft):
         if stage.state is StageState.INCONCLUSIVE:
             deadline = self.now + self.spec.stages[index].deadline_seconds
             self.set_stage(index, StageState.ACTIVE, deadline_at=deadline, soak_began_at=0.0, ended_at=0.0)
+            if all(item.stage != index for item in self.assignments.values()):
+                self._admit(index)  # it found nobody when it became active
         elif stage.state in OPEN_STAGES:
             self.change_stage(index, deadline_at=stage.deadline_at + max(0.0, paused))
 
@@ -267,10 +269,12 @@ class _Step(Draft):
         seen = self._observe(index)
         statuses = []
         for gate, status in zip(self.spec.stages[index].gates, stage.gates, strict=True):
-            if isinstance(gate, HardLimit) or self.readings is not None:
-                decision = judge(gate, seen)
-                if decision != status.decision or not status.judged_at:
-                    status = GateStatus(decision, self.now)
+            decision = judge(gate, seen)
+            # What telemetry tells is known when it is looked at; a crash that a result tells is known at once.
+            known = self.readings is not None or gate.metric is Metric.FAILURES
+            known = known or decision.decision is GateDecision.BREACH
+            if known and (decision != status.decision or not status.judged_at):
+                status = GateStatus(decision, self.now)
             statuses.append(status)
         self.change_stage(index, gates=tuple(statuses))
         breached = [s.decision.reason for s in statuses if s.decision.decision is GateDecision.BREACH]
@@ -355,10 +359,6 @@ class _Step(Draft):
         self.alert("rollout.inconclusive", Severity.WARNING, reason)
 
     def _activate(self, index: int) -> None:
-        if index == 0 and len(self.spec.stages) > 1:
-            queue = self._candidates()
-            kept = math.floor(self.spec.control_percent * len(queue) / 100)
-            self.rollout = replace(self.rollout, controls=tuple(queue[len(queue) - kept :]))
         deadline = self.now + self.spec.stages[index].deadline_seconds
         self.set_stage(index, StageState.ACTIVE, activated_at=self.now, deadline_at=deadline)
         self.rollout = replace(self.rollout, reason=f"stage {self.spec.stages[index].name} is active")
@@ -372,6 +372,10 @@ class _Step(Draft):
         return sorted((name for name in free if name not in kept_back), key=lambda name: order(key, name))
 
     def _admit(self, index: int) -> None:
+        if index == 0 and not self.assignments and len(self.spec.stages) > 1:
+            queue = self._candidates()
+            kept = math.floor(self.spec.control_percent * len(queue) / 100)
+            self.rollout = replace(self.rollout, controls=tuple(queue[len(queue) - kept :]))
         matching = sum(not device.blocked for device in self.fleet.values())
         size = max(self.rollout.stages[index].size, self.spec.stages[index].size(matching))
         if size != self.rollout.stages[index].size:

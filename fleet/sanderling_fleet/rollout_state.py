@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from sanderling.errors import InputError
 from sanderling_fleet import selector
-from sanderling_fleet.gates import NOT_JUDGED, Comparison, Decision, Gate, GateDecision, HardLimit, Metric
+from sanderling_fleet.gates import NOT_JUDGED, NOT_READ, Comparison, Decision, Gate, GateDecision, HardLimit, Metric
 from sanderling_fleet.plain import dumps, loads
 
 _DAY = 86400.0
@@ -242,6 +242,12 @@ class RolloutSpec:
                 f"[rollout] stage {stage.name!r} has a deadline of {stage.deadline_seconds} s; a device may take "
                 f"{self.device_deadline_seconds} s and the soak takes {stage.soak_seconds} s. Give it their sum"
             )
+        for gate in stage.gates:
+            if gate.metric in NOT_READ:
+                raise InputError(
+                    f"[rollout] stage {stage.name!r} has a gate on {gate.metric}, of which there are no readings: "
+                    f"{NOT_READ[gate.metric]}. Gates can be on {', '.join(m for m in Metric if m not in NOT_READ)}"
+                )
         compares = any(isinstance(gate, Comparison) for gate in stage.gates)
         if compares and (last or self.control_percent == 0):
             raise InputError(

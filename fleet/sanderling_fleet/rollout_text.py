@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from sanderling.errors import InputError
-from sanderling_fleet.gates import Comparison, Gate, HardLimit, Metric
+from sanderling_fleet.gates import NOT_READ, Comparison, Gate, HardLimit, Metric
 from sanderling_fleet.rollout_state import OnBreach, RolloutSpec, StageSpec
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -38,7 +38,8 @@ def stage_spec(text: str, gates: tuple[Gate, ...], device_deadline_seconds: floa
         raise InputError(f"[stage] {text!r} is no stage, expected {_FORM}")
     size, *options = parts
     count, percent = _size(text, size)
-    soak, deadline, hold = 0.0, 0.0, False
+    soak, hold = 0.0, False
+    deadline: float | None = None
     for option in options:
         key, equals, value = option.partition("=")
         if key == "soak" and equals:
@@ -54,7 +55,7 @@ def stage_spec(text: str, gates: tuple[Gate, ...], device_deadline_seconds: floa
         count=count,
         percent=percent,
         soak_seconds=soak,
-        deadline_seconds=deadline or 2 * (soak + device_deadline_seconds),
+        deadline_seconds=2 * (soak + device_deadline_seconds) if deadline is None else deadline,
         gates=gates,
         hold=hold,
     )
@@ -71,7 +72,7 @@ def comparison(text: str) -> Comparison:
         value = float(margin)
         metric = Metric(name)
     except ValueError as error:
-        known = ", ".join(metric.value for metric in Metric if metric is not Metric.FAILURES)
+        known = ", ".join(metric for metric in Metric if metric is not Metric.FAILURES and metric not in NOT_READ)
         raise InputError(f"[compare] {text!r} is no METRIC=MARGIN; metrics are {known}") from error
     if not equals or not math.isfinite(value):
         raise InputError(f"[compare] {text!r} has no margin, such as confidence=0.05")

@@ -6,7 +6,8 @@
 Fleet window k is judged when every device that is waited for has sent its k, or at a deadline. A device joins with its
 first window, which belongs to the next fleet window; it is waited for until it has been silent for some fleet windows
 in a row. What comes late is added to the next fleet window: counts add, so nothing is lost. A device's windows are
-counted once, by their number. `sanderling.drift.FleetMonitor` weighs the evidence.
+counted once, by their number; where several processes on it hold the model, each numbers its own, and they add.
+`sanderling.drift.FleetMonitor` weighs the evidence.
 """
 
 from __future__ import annotations
@@ -17,15 +18,17 @@ from dataclasses import dataclass, replace
 from sanderling.drift import Scope
 from sanderling.errors import InputError
 from sanderling_fleet.alerts import Alert, Severity
+from sanderling_fleet.plain import Array
 from sanderling_fleet.selector import DEVICE_ID
-from sanderling_fleet.verdict_monitor import StoredMonitor
+from sanderling_fleet.verdict_monitor import judge_window
 from sanderling_fleet.verdict_state import (
     DeviceWindow,
     Entry,
     FleetState,
+    Gathered,
     InputRanks,
     Member,
-    Pending,
+    Numbering,
     Policy,
     WindowVerdict,
     entry_of,
@@ -51,6 +54,7 @@ Labels = Mapping[str, Mapping[str, str]]
 """Labels by device."""
 
 _MOST_GAPS = 64
+_MOST_NUMBERINGS = 4
 _COHORT_SHARE = 2 / 3
 
 
@@ -113,20 +117,17 @@ def observe(state: FleetState, item: DeviceWindow, now: float, labels: Labels) -
             f"{len(state.names)} from {state.names[0]!r}. Look which version it runs"
         )
     state = replace(state, names=names or state.names)
-    members = {member.device: member for member in state.members}
-    member = members.get(item.device, Member(item.device))
+    member = state.members.get(item.device, Member())
     if item.verdict is WindowVerdict.WARMING:
         # It has no say until its own reference is learned, and windows do not wait for it.
-        members[item.device] = replace(member, waited_for=False)
-        return _judge_complete(_with_members(state, members), now, labels)
+        return _judge_complete(_with_member(state, item.device, replace(member, waited_for=False)), now, labels)
     number = state.window
     if item.window > 0:  # 0 is the warm-up: a fault in it belongs to the next fleet window
-        seen = _seen(member, item.window)
-        if seen is None:
+        placed = _placed(member, item, state)
+        if placed is None:
             return state, Judgement()
-        member, number = _numbered(seen, item.window, state)
-        members[item.device] = replace(member, waited_for=True, missed=0)
-    state = _with_members(_with_entry(state, number, entry, now), members)
+        member, number = placed
+    state = _with_entry(_with_member(state, item.device, member), number, entry, now)
     return _judge_complete(state, now, labels)
 
 
@@ -137,17 +138,16 @@ def expire(state: FleetState, now: float, labels: Labels) -> tuple[FleetState, J
 
 def expect(state: FleetState, device: str) -> FleetState:
     """Waits for a device from the next fleet window on, before it has sent anything."""
-    members = {member.device: member for member in state.members}
-    members[device] = replace(members.get(device, Member(device)), waited_for=True, missed=0)
-    return _with_members(state, members)
+    return _with_member(state, device, replace(state.members.get(device, Member()), waited_for=True, missed=0))
 
 
 def forget(state: FleetState, device: str, now: float, labels: Labels) -> tuple[FleetState, Judgement]:
     """Leaves a device out: it was revoked or runs another version. If it comes back, it joins like a new one."""
-    members = {member.device: member for member in state.members if member.device != device}
+    members = {name: member for name, member in state.members.items() if name != device}
     standing = tuple(alert for alert in state.standing if not _is_fault_of(alert, {device}))
     cleared = tuple(alert for alert in state.standing if alert not in standing)
-    state, judged = _judge_complete(replace(_with_members(state, members), standing=standing), now, labels)
+    recent = state.recent if members else ()  # it is kept for those that may move
+    state, judged = _judge_complete(replace(state, members=members, recent=recent, standing=standing), now, labels)
     return state, replace(judged, cleared=cleared + judged.cleared)
 
 
@@ -186,35 +186,48 @@ def shared_label(moved: Iterable[str], others: Iterable[str], labels: Labels) ->
     return "{1}={2}".format(*min(found)) if found else ""
 
 
-def _with_members(state: FleetState, members: Mapping[str, Member]) -> FleetState:
-    return replace(state, members=tuple(members[device] for device in sorted(members)))
+def _with_member(state: FleetState, device: str, member: Member) -> FleetState:
+    # The last heard of goes last: whom a window waits for is found first.
+    members = dict(state.members)
+    members.pop(device, None)
+    members[device] = member
+    return replace(state, members=members)
 
 
-def _seen(member: Member, window: int) -> Member | None:
+def _placed(member: Member, item: DeviceWindow, state: FleetState) -> tuple[Member, int] | None:
+    """The fleet window that a device's window belongs to; None if it was there before."""
+    known = next((n for n in member.numberings if n.reference == item.reference), None)
+    numbering = Numbering(item.reference, state.window - item.window, item.window)
+    number = state.window
+    if known is not None:
+        seen = _seen(known, item.window)
+        if seen is None:
+            return None
+        apart = item.window + seen.offset - state.window
+        if abs(apart) > state.policy.most_apart and item.window == seen.last:
+            numbering = replace(seen, offset=state.window - item.window)
+        else:
+            numbering, number = seen, state.window + min(max(apart, 0), state.policy.most_apart)
+    others = tuple(n for n in member.numberings if n is not known)
+    return replace(member, waited_for=True, missed=0, numberings=(*others[1 - _MOST_NUMBERINGS :], numbering)), number
+
+
+def _seen(numbering: Numbering, window: int) -> Numbering | None:
     """Notes a window's number; None if it was there before."""
-    if member.offset is None:
-        return replace(member, last=window)
-    if window <= member.last:
-        gaps = tuple(gap for gap in member.gaps if gap != window)
-        return replace(member, gaps=gaps) if window in member.gaps else None
-    new = range(max(member.last + 1, window - _MOST_GAPS), window)
-    return replace(member, last=window, gaps=(*member.gaps, *new)[-_MOST_GAPS:])
-
-
-def _numbered(member: Member, window: int, state: FleetState) -> tuple[Member, int]:
-    """The fleet window that a device's window belongs to."""
-    apart = None if member.offset is None else window + member.offset - state.window
-    if apart is None or (abs(apart) > state.policy.most_apart and window == member.last):
-        return replace(member, offset=state.window - window), state.window
-    return member, state.window + min(max(apart, 0), state.policy.most_apart)
+    if window <= numbering.last:
+        gaps = tuple(gap for gap in numbering.gaps if gap != window)
+        return replace(numbering, gaps=gaps) if window in numbering.gaps else None
+    new = range(max(numbering.last + 1, window - _MOST_GAPS), window)
+    return replace(numbering, last=window, gaps=(*numbering.gaps, *new)[-_MOST_GAPS:])
 
 
 def _with_entry(state: FleetState, number: int, entry: Entry, now: float) -> FleetState:
     pending = {item.window: item for item in state.pending}
-    item = pending.get(number, Pending(number, now, ()))
-    entries = {old.device: old for old in item.entries}
-    entries[entry.device] = entries[entry.device].plus(entry) if entry.device in entries else entry
-    pending[number] = replace(item, entries=tuple(entries.values()))
+    item = pending.get(number, Gathered(number, now, {}))
+    known = item.entries.get(entry.device)
+    pending[number] = replace(
+        item, entries={**item.entries, entry.device: known.plus(entry) if known is not None else entry}
+    )
     return replace(state, pending=tuple(pending[key] for key in sorted(pending)))
 
 
@@ -222,11 +235,11 @@ def _judge_complete(state: FleetState, now: float, labels: Labels) -> tuple[Flee
     result = Judgement()
     while state.pending:
         deadline = state.deadline_at
-        if state.missing and (deadline is None or now < deadline):
+        if not state.complete and (deadline is None or now < deadline):
             break
         # Numbers that nobody filled are passed over.
         state = replace(state, window=state.pending[0].window)
-        entries = state.pending[0].entries
+        entries = _sorted(state.pending[0])
         window, state = _judge(state, now, labels)
         standing = _standing(state, window, entries)
         result = _merge(result, window, state.standing, standing)
@@ -236,20 +249,20 @@ def _judge_complete(state: FleetState, now: float, labels: Labels) -> tuple[Flee
 
 def _judge(state: FleetState, now: float, labels: Labels) -> tuple[FleetWindow, FleetState]:
     pending, missing = state.pending[0], state.missing
-    monitor = StoredMonitor(state, [entry.device for entry in pending.entries])
-    verdict = monitor.judge(pending.entries)
+    entries = _sorted(pending)
+    verdict, memory = judge_window(state, entries)
     # Devices that have moved and send nothing now keep their alarm, and are in no sum.
-    moved = {device: at for device, at in state.moved if device not in monitor.devices} | monitor.moved
+    moved = {device: at for device, at in state.moved if device not in pending.entries} | dict(memory.moved)
     scope = verdict.scope
     if scope is not Scope.WORLD:
         scope = (Scope.QUIET, Scope.DEVICE, Scope.COHORT)[min(len(moved), 2)]
-    faulty = tuple(sorted(entry.device for entry in pending.entries if entry.fault))
-    others = {member.device for member in state.members if member.offset is not None} - set(moved) - set(faulty)
+    faulty = tuple(entry.device for entry in entries if entry.fault)
+    others = {device for device, member in state.members.items() if member.numberings} - set(moved) - set(faulty)
     window = FleetWindow(
         window=state.window,
         scope=scope,
         log_evidence=verdict.log_e,
-        devices=len(pending.entries),
+        devices=len(entries),
         missing=missing,
         moved=tuple(sorted(moved)),
         faulty=faulty,
@@ -257,25 +270,27 @@ def _judge(state: FleetState, now: float, labels: Labels) -> tuple[FleetWindow, 
         causes=tuple(f"{cause.name} {cause.change}" for cause in verdict.causes[:3]),
         judged_at=now,
     )
-    everyone, rest = monitor.evidence
-    evidence = tuple(replace(entry, moved=False, fault="") for entry in pending.entries if entry.cells is not None)
+    evidence = {entry.device: entry for entry in entries if entry.cells is not None}
     state = replace(
         state,
         window=state.window + 1,
-        members=tuple(_missed(member, missing, state.policy) for member in state.members),
+        members={**state.members, **{device: _missed(state.members[device], state.policy) for device in missing}},
         pending=state.pending[1:],
         moved=tuple(sorted(moved.items())),
         scope=scope,
-        everyone=everyone,
-        rest=rest,
-        recent=(*state.recent, evidence)[-monitor.replayed :],
+        everyone=None if memory.everyone is None else Array.of(memory.everyone, "float64"),
+        rest=None if memory.rest is None else Array.of(memory.rest, "float64"),
+        recent=(*state.recent, replace(pending, entries=evidence))[-len(memory.recent) :],
     )
     return window, state
 
 
-def _missed(member: Member, missing: tuple[str, ...], policy: Policy) -> Member:
-    if member.device not in missing:
-        return member
+def _sorted(item: Gathered) -> tuple[Entry, ...]:
+    """By device: in which order they came says nothing."""
+    return tuple(item.entries[device] for device in sorted(item.entries))
+
+
+def _missed(member: Member, policy: Policy) -> Member:
     missed = member.missed + 1
     return replace(member, missed=missed, waited_for=missed < policy.forget_after)
 

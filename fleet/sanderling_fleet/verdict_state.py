@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -15,8 +15,9 @@ from sanderling_fleet.alerts import Alert
 from sanderling_fleet.plain import Array, dumps, loads
 
 CELLS = 32
-_SCHEMA = 1
+_SCHEMA = 2
 _TILTS = 24
+_MOST_REFERENCE_ROWS = 1 << 31  # sums over a fleet stay within 64 bits
 
 
 class WindowVerdict(StrEnum):
@@ -55,7 +56,7 @@ class DeviceWindow:
 
     Attributes:
         device: Its id, from who sent it, never from the message.
-        window: Its number on the device; only its order matters.
+        window: Its number; only its order among those with the same reference matters.
         verdict: See `WindowVerdict`.
         rows: Rows of the window.
         fault: "stuck", "saturated" or "missing", with the features; empty without a fault.
@@ -63,6 +64,8 @@ class DeviceWindow:
         log_evidence: Natural logarithm of the device's e-value.
         alarm_level: The device's.
         causes: What the evidence points to.
+        reference: Id of the own reference that it was judged by; who learned it counts windows by itself. Empty in the
+            warm-up.
     """
 
     device: str
@@ -74,6 +77,7 @@ class DeviceWindow:
     log_evidence: float = float("-inf")
     alarm_level: float = float("inf")
     causes: tuple[str, ...] = ()
+    reference: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,8 +89,8 @@ class Entry:
         rows: Rows of all windows in it.
         moved: Whether the device alarmed by itself.
         fault: A sensor fault; empty for none.
-        cells: int64 [streams, 32]; None without evidence.
-        design_effects: float64 [streams, 24]; None without evidence.
+        cells: int32 [streams, 32]; None without evidence.
+        design_effects: float32 [streams, 24], as they are sent; None without evidence.
         reference_rows: Rows of the device's own reference.
     """
 
@@ -111,8 +115,8 @@ class Entry:
             )
         return replace(
             total,
-            cells=Array.pack(self.cells.unpack() + late.cells.unpack()),
-            design_effects=Array.pack(np.maximum(self.design_effects.unpack(), late.design_effects.unpack())),
+            cells=Array.of(self.cells.values + late.cells.values, "int32"),
+            design_effects=Array.of(np.maximum(self.design_effects.values, late.design_effects.values), "float32"),
             reference_rows=min(self.reference_rows, late.reference_rows),
         )
 
@@ -120,22 +124,57 @@ class Entry:
         """The counts, as the detectors take them."""
         if self.cells is None or self.design_effects is None:
             return None
-        return RankCounts(self.cells.unpack(), self.reference_rows, self.design_effects.unpack(), names)
+        return RankCounts(
+            self.cells.values.astype(np.int64),
+            self.reference_rows,
+            self.design_effects.values.astype(np.float64),
+            names,
+        )
+
+    def to_json(self) -> str:
+        """All of it."""
+        return dumps(self, schema=_SCHEMA)
+
+    @classmethod
+    def from_json(cls, text: str) -> Entry:
+        """Reads what `to_json` wrote, equal.
+
+        Raises:
+            InputError: It is damaged or of another schema.
+        """
+        return loads(cls, text, schema=_SCHEMA)
 
 
 @dataclass(frozen=True)
-class Pending:
-    """A fleet window that is not judged yet.
+class Gathered:
+    """What devices have sent for one fleet window.
 
     Attributes:
         window: Its number.
         opened_at: When the first window of it arrived.
-        entries: By device, in the order of arrival.
+        entries: By device.
     """
 
     window: int
     opened_at: float
-    entries: tuple[Entry, ...]
+    entries: Mapping[str, Entry]
+
+
+@dataclass(frozen=True)
+class Numbering:
+    """The numbers of one watcher on a device: its runner, or an application that holds the model itself.
+
+    Attributes:
+        reference: Id of the own reference that it judges by; empty in its warm-up.
+        offset: Fleet window minus its own window.
+        last: Its last window number.
+        gaps: Numbers below `last` that have not come, at most 64.
+    """
+
+    reference: str
+    offset: int
+    last: int
+    gaps: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -143,24 +182,18 @@ class Member:
     """A device that is, or was, heard of.
 
     Attributes:
-        device: Its id.
         waited_for: Whether a fleet window waits for it: it is past its warm-up and not silent for long.
-        offset: Fleet window minus its own window; None before its first.
-        last: Its last window number.
-        gaps: Numbers below `last` that have not come, at most 64.
         missed: Fleet windows in a row that were judged without it.
+        numberings: Of its watchers, at most 4, the last heard of last; empty before its first window.
     """
 
-    device: str
     waited_for: bool = False
-    offset: int | None = None
-    last: int = 0
-    gaps: tuple[int, ...] = ()
     missed: int = 0
+    numberings: tuple[Numbering, ...] = ()
 
     def has_sent(self, fleet_window: int) -> bool:
         """Whether it is at or past that fleet window."""
-        return self.offset is not None and self.last + self.offset >= fleet_window
+        return any(item.last + item.offset >= fleet_window for item in self.numberings)
 
 
 @dataclass(frozen=True)
@@ -211,14 +244,14 @@ class FleetState:
         version: "NAME-VERSION".
         policy: See `Policy`.
         window: Number of the next fleet window to be judged, from 1.
-        members: Sorted by device.
-        pending: In the order of windows.
+        members: By device.
+        pending: Windows that are not judged yet, in their order.
         names: Of the streams, once a device has sent some.
         moved: Devices that alarmed by themselves, with the fleet window; until acknowledged.
         scope: How much has moved; until acknowledged.
         everyone: State of the detector over all devices, float64 [streams, 24]; None for no evidence.
         rest: The same without the devices that moved.
-        recent: Entries with evidence of the last windows, oldest first.
+        recent: The last windows that were judged, oldest first, with the entries that have evidence.
         standing: Alerts that have been raised and hold still.
     """
 
@@ -226,14 +259,14 @@ class FleetState:
     version: str
     policy: Policy = field(default_factory=Policy)
     window: int = 1
-    members: tuple[Member, ...] = ()
-    pending: tuple[Pending, ...] = ()
+    members: Mapping[str, Member] = field(default_factory=dict)
+    pending: tuple[Gathered, ...] = ()
     names: tuple[str, ...] = ()
     moved: tuple[tuple[str, int], ...] = ()
     scope: Scope = Scope.QUIET
     everyone: Array | None = None
     rest: Array | None = None
-    recent: tuple[tuple[Entry, ...], ...] = ()
+    recent: tuple[Gathered, ...] = ()
     standing: tuple[Alert, ...] = ()
 
     @property
@@ -245,23 +278,44 @@ class FleetState:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Devices that the next fleet window waits for."""
+        """Devices that the next fleet window waits for, sorted."""
         if not self.pending:
             return ()
-        return tuple(item.device for item in self.members if item.waited_for and not item.has_sent(self.window))
+        return tuple(sorted(d for d, m in self.members.items() if m.waited_for and not m.has_sent(self.window)))
+
+    @property
+    def complete(self) -> bool:
+        """Whether the next fleet window waits for nobody."""
+        return not any(m.waited_for and not m.has_sent(self.window) for m in self.members.values())
 
     def to_json(self) -> str:
-        """Everything, so that a server can stop at any time."""
-        return dumps(self, schema=_SCHEMA)
+        """Everything but the entries, which are stored one by one: a message changes one of them."""
+        return dumps(_with_entries(self, {}), schema=_SCHEMA)
+
+    def entries(self, former: FleetState | None = None) -> dict[tuple[int, str], Entry]:
+        """By fleet window and device; windows that are the same as in `former` are left out."""
+        same = {id(item) for item in (*former.recent, *former.pending)} if former else set()
+        windows = [item for item in (*self.recent, *self.pending) if id(item) not in same]
+        return {(item.window, device): entry for item in windows for device, entry in item.entries.items()}
 
     @classmethod
-    def from_json(cls, text: str) -> FleetState:
-        """Reads what `to_json` wrote, equal.
+    def from_json(cls, text: str, entries: Mapping[tuple[int, str], Entry]) -> FleetState:
+        """Reads what `to_json` wrote, equal with its `entries`.
 
         Raises:
             InputError: It is damaged or of another schema.
         """
-        return loads(cls, text, schema=_SCHEMA)
+        by_window: dict[int, dict[str, Entry]] = {}
+        for (window, device), entry in entries.items():
+            by_window.setdefault(window, {})[device] = entry
+        return _with_entries(loads(cls, text, schema=_SCHEMA), by_window)
+
+
+def _with_entries(state: FleetState, by_window: Mapping[int, Mapping[str, Entry]]) -> FleetState:
+    def filled(windows: tuple[Gathered, ...]) -> tuple[Gathered, ...]:
+        return tuple(replace(item, entries=by_window.get(item.window, {})) for item in windows)
+
+    return replace(state, pending=filled(state.pending), recent=filled(state.recent))
 
 
 def entry_of(item: DeviceWindow, policy: Policy) -> tuple[Entry, tuple[str, ...]]:
@@ -278,15 +332,15 @@ def entry_of(item: DeviceWindow, policy: Policy) -> tuple[Entry, tuple[str, ...]
             item, f"window {item.window} of {item.rows} rows", f"at least 0 and at most {policy.most_rows} rows"
         )
     moved = item.verdict is WindowVerdict.MOVED
-    fault = (item.fault or "a sensor fault without a name") if item.verdict is WindowVerdict.FAULT else ""
+    fault = (item.fault.strip() or "a sensor fault without a name") if item.verdict is WindowVerdict.FAULT else ""
     entry = Entry(item.device, item.rows, moved, fault)
     if not item.ranks or item.verdict in (WindowVerdict.FAULT, WindowVerdict.WARMING):
         return entry, ()
     cells = np.concatenate([_cells(item, ranks) for ranks in item.ranks])
-    effects = Array.pack(np.concatenate([_effects(item, ranks) for ranks in item.ranks]))
+    effects = Array.of(np.concatenate([_effects(item, ranks) for ranks in item.ranks]), "float32")
     names = tuple(f"{ranks.input}[{i}]" for ranks in item.ranks for i in range(ranks.features))
     rows = min(ranks.reference_rows for ranks in item.ranks)
-    return Entry(item.device, item.rows, moved, fault, Array.pack(cells), effects, rows), names
+    return Entry(item.device, item.rows, moved, fault, Array.of(cells, "int32"), effects, rows), names
 
 
 def _cells(item: DeviceWindow, ranks: InputRanks) -> npt.NDArray[np.int64]:
@@ -297,8 +351,9 @@ def _cells(item: DeviceWindow, ranks: InputRanks) -> npt.NDArray[np.int64]:
     if counts.min() < 0 or counts.sum(axis=1).max() > item.rows:
         found = f"input {ranks.input!r} counts {counts.sum(axis=1).max()} rows, the least count is {counts.min()}"
         raise _refuse(item, found, f"0 to {item.rows}")
-    if ranks.reference_rows < 1:
-        raise _refuse(item, f"{ranks.reference_rows} reference rows of input {ranks.input!r}", "at least 1")
+    if not 1 <= ranks.reference_rows <= _MOST_REFERENCE_ROWS:
+        found = f"{ranks.reference_rows} reference rows of input {ranks.input!r}"
+        raise _refuse(item, found, f"1 to {_MOST_REFERENCE_ROWS}")
     return counts
 
 
@@ -311,7 +366,8 @@ def _effects(item: DeviceWindow, ranks: InputRanks) -> npt.NDArray[np.float64]:
         raise _refuse(
             item, f"design effects from {effects.min()} of input {ranks.input!r}", "finite ones of at least 1"
         )
-    return effects
+    # Rows that are all alike have their number: a device that claims more must not blind the fleet, which takes means.
+    return np.minimum(effects, max(item.rows, 1))
 
 
 def _refuse(item: DeviceWindow, found: str, wanted: str) -> InputError:

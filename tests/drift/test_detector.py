@@ -226,6 +226,26 @@ def test_settings_and_shapes_that_do_not_fit() -> None:
             EDetector(groups, average_run_length=arl)
     with pytest.raises(InputError, match="shapes"):
         EDetector([tilts]).update([np.zeros((2, 32), np.int64)])
+    with pytest.raises(InputError, match="a state of shapes"):
+        EDetector([tilts], state=[np.zeros((2, TILTS))])
+
+
+def test_a_detector_goes_on_from_its_state() -> None:
+    """Made anew before each window, with an alarm in between: the same evidence to the last bit."""
+    rng = np.random.default_rng(3)
+    tilts = ordered_tilts(["a", "b"], np.full((2, 32), 100, np.int64))
+    whole = EDetector([tilts], average_run_length=20)
+    state, seen = None, []
+    weights = np.exp(np.linspace(-0.3, 0.3, 32))
+    for _ in range(12):
+        counts = rng.multinomial(200, weights / weights.sum(), size=2)
+        parts = EDetector([tilts], average_run_length=20, state=state)
+        evidence = parts.update([counts])
+        assert evidence == whole.update([counts])
+        state = parts.state
+        seen.append(evidence.alarm)
+    assert True in seen
+    assert False in seen
 
 
 def test_a_reference_gives_the_detector_its_design_effects() -> None:

@@ -9,6 +9,7 @@ from sanderling.drift import (
     DeviceMonitor,
     DeviceState,
     DeviceVerdict,
+    FleetMemory,
     FleetMonitor,
     FleetVerdict,
     Reference,
@@ -178,3 +179,26 @@ def test_one_device_alone_is_not_the_world() -> None:
     fleet = FleetMonitor(["a"])
     moved = DeviceVerdict("a", 1, 200, DeviceState.MOVED, log_e=20.0)
     assert fleet.add(moved)[0].scope is Scope.DEVICE
+
+
+def test_a_monitor_goes_on_from_its_memory() -> None:
+    """Made anew before each window, through an alarm of one device and one of the world: the same to the last bit."""
+    fleet, memory, scopes = Fleet(3), FleetMemory(), []
+    for shift in [0.0] * 3 + [of(1, 1.0)] * 2 + [0.3] * 5:
+        rows = fleet._rows(100)
+        rows[:, :, 0] += np.broadcast_to(np.asarray(shift, np.float32), DEVICES)[:, None]
+        parts = FleetMonitor(fleet.names, settings=SETTINGS, memory=memory)
+        for monitor, own in zip(fleet.monitors, rows, strict=True):
+            for device in monitor.observe(own):
+                whole = fleet.fleet.add(device)
+                assert parts.add(device) == whole
+        memory = parts.memory
+        scopes += [verdict.scope for verdict in whole]
+    assert list(dict.fromkeys(scopes)) == [Scope.QUIET, Scope.DEVICE, Scope.WORLD]
+    assert memory.window == 10
+    assert len(memory.recent) == 8
+
+
+def test_a_memory_of_other_devices_is_refused() -> None:
+    with pytest.raises(InputError, match=r"\['b'\] have moved"):
+        FleetMonitor(["a"], memory=FleetMemory(moved={"b": 1}))

@@ -74,6 +74,19 @@ def test_an_assertion_that_cannot_fail_is_refused(keys, said):
         parse_scenario(f"{SMALL}[[expect]]\n{keys}")
 
 
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ('do = "fault"\nkind = "stuk"', "Did you mean 'stuck'"),
+        ('do = "drift"\nalarm_after = 0', "alarm_after 0"),
+        ('do = "kill"\ncount = -1', "count -1"),
+    ],
+)
+def test_what_cannot_happen_is_refused(keys, said):
+    with pytest.raises(InputError, match=said):
+        parse_scenario(f'{SMALL}[[event]]\nat = "1h"\n{keys}')
+
+
 def test_durations_are_read_and_written():
     assert seconds("1d 6h 30m 2.5s") == 86400 + 6 * 3600 + 1800 + 2.5
     assert duration_text(86400 + 6 * 3600 + 30 * 60) == "1d 6h 30m"

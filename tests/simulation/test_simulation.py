@@ -87,6 +87,16 @@ def test_slow_devices_reject_what_is_too_slow_for_them_only():
     assert ends == {"COMMITTED", "DISCARDED"}
 
 
+@pytest.mark.parametrize("kind", ["stuck", "saturated", "missing"])
+def test_a_sensor_that_breaks_is_named_until_it_is_repaired(kind):
+    broken_at = f'[[event]]\nat = "4h"\ndo = "fault"\nselector = "site=b"\nkind = "{kind}"\nlasts = "2h"\n'
+    result = run(broken_at, KEPT)
+    assert broken(result) == []
+    (alerts,) = (a for a in result.report.alerts if a["kind"] == "sensor.fault")
+    assert (alerts["count"], alerts["devices"]) == (2, 2)
+    assert f"sensor fault: {kind} x" in alerts["summary"]
+
+
 BACK = """
 [[event]]
 at = "4h"

@@ -320,6 +320,18 @@ class Happening:
     reboot: bool = False
     count: int = 0
 
+    def __post_init__(self) -> None:
+        """Checks numbers.
+
+        Raises:
+            InputError: One is out of range.
+        """
+        if self.alarm_after < 1 or self.lasts < 0 or self.count < 0:
+            raise InputError(
+                f"[scenario] event {self.do} at {self.at:g} s has alarm_after {self.alarm_after}, lasts {self.lasts:g} "
+                f"s, count {self.count}; at least 1, 0 and 0 are wanted"
+            )
+
 
 @dataclass(frozen=True)
 class Scenario:

@@ -5,6 +5,7 @@ Devices are looked at only when their driver has something due, so an idle fleet
 
 from __future__ import annotations
 
+import gc
 import heapq
 import itertools
 import random
@@ -278,9 +279,14 @@ def simulate(
         InputError: The scenario names a profile that is not known, or what it asks for is refused.
     """
     folder = Path(tempfile.mkdtemp(prefix="sanderling-simulate-", dir=_MEMORY if _MEMORY.is_dir() else None))
+    collects = gc.isenabled()
+    # Next to nothing here is in a cycle: looking for them takes a tenth of the time, and memory peaks no lower.
+    gc.disable()
     try:
         return Simulation(scenario, folder, make).run(progress)
     finally:
+        if collects:
+            gc.enable()
         shutil.rmtree(folder, ignore_errors=True)
 
 

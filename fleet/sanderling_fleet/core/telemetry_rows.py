@@ -18,7 +18,7 @@ from sanderling_fleet.verdict import DeviceWindow, InputRanks, WindowVerdict
 
 DAY_SECONDS = 86400
 _MOST_INTEGER = (1 << 63) - 1
-_MOST_NAME, _MOST_TEXT, _MOST_FIELDS = 256, 500, 32
+_MOST_NAME, _MOST_TEXT, _MOST_FIELDS, _MOST_REFERENCE = 256, 500, 32, 32
 _EVENT_KIND = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _VERDICTS = {
     telemetry_pb2.DEVICE_VERDICT_WARMING_UP: WindowVerdict.WARMING,
@@ -140,6 +140,7 @@ def window_of(row: DriftRow) -> DeviceWindow:
         log_evidence=message.log_evidence if message.HasField("log_evidence") else float("-inf"),
         alarm_level=message.alarm_level,
         causes=tuple(cause[:_MOST_TEXT] for cause in message.causes[:_MOST_FIELDS]),
+        reference=message.reference_id[:_MOST_REFERENCE].hex(),
     )
 
 

@@ -15,7 +15,7 @@ moved, never that the model is wrong; that takes outcomes.
 from sanderling.drift._detector import Cause, EDetector, Evidence
 from sanderling.drift._device import DeviceMonitor, DeviceState, DeviceVerdict, RankCounts
 from sanderling.drift._faults import SensorCheck, SensorFault, check_sensors
-from sanderling.drift._fleet import FleetMonitor, FleetVerdict, Scope
+from sanderling.drift._fleet import FleetMemory, FleetMonitor, FleetVerdict, Scope
 from sanderling.drift._reference import Reference
 from sanderling.drift._report import Report, ReportRow, report
 from sanderling.drift._settings import Settings
@@ -29,6 +29,7 @@ __all__ = [
     "DeviceVerdict",
     "EDetector",
     "Evidence",
+    "FleetMemory",
     "FleetMonitor",
     "FleetVerdict",
     "InputSketch",

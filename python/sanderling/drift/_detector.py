@@ -65,12 +65,16 @@ class EDetector:
     Args:
         groups: Alternatives by group (inputs, outputs); each weighs the same.
         average_run_length: A, in windows, above 1.
+        state: What `state` of an earlier detector was, to go on from it; its alternatives may have been others, of the
+            same number, where the reference changes with the devices that report.
 
     Raises:
-        InputError: A setting is out of range.
+        InputError: A setting is out of range, or the state does not fit the groups.
     """
 
-    def __init__(self, groups: Sequence[Tilts], *, average_run_length: float = 1000.0) -> None:
+    def __init__(
+        self, groups: Sequence[Tilts], *, average_run_length: float = 1000.0, state: Sequence[Floats] | None = None
+    ) -> None:
         if not groups or not average_run_length > 1:
             raise InputError(
                 f"[e_detector] {len(groups)} groups and an average run length of {average_run_length}. Give at "
@@ -78,33 +82,41 @@ class EDetector:
             )
         self._groups = tuple(groups)
         self._level = float(np.log(average_run_length))
-        self.reset()
+        self._state: list[Floats] = self._nothing() if state is None else [np.array(item) for item in state]
+        shapes, wanted = [item.shape for item in self._state], [tilts.design_effects.shape for tilts in groups]
+        if shapes != wanted:
+            raise InputError(f"[e_detector] a state of shapes {shapes}, the alternatives are of {wanted}")
+
+    @property
+    def state(self) -> list[Floats]:
+        """Per group float64 [streams, alternatives]: logarithms of what has accumulated; copies."""
+        return [item.copy() for item in self._state]
 
     def reset(self) -> None:
         """Forgets all evidence."""
-        self._state = [np.full(tilts.design_effects.shape, -np.inf) for tilts in self._groups]
+        self._state = self._nothing()
 
-    def update(self, counts: Sequence[Counts], *, groups: Sequence[Tilts] | None = None) -> Evidence:
+    def _nothing(self) -> list[Floats]:
+        return [np.full(tilts.design_effects.shape, -np.inf) for tilts in self._groups]
+
+    def update(self, counts: Sequence[Counts]) -> Evidence:
         """Takes the next window into account.
 
         Args:
             counts: Per group int64 [streams, bins]. A stream with no count in this window stays as it was.
-            groups: Alternatives for this window instead of the constructor's, of the same shapes: where the reference
-                changes with the devices that report.
 
         Raises:
             InputError: The number of groups or the shape of one does not fit.
         """
-        used = self._groups if groups is None else tuple(groups)
         if len(counts) != len(self._state) or any(
-            c.shape != t.weights.shape[:2] for c, t in zip(counts, used, strict=False)
+            c.shape != t.weights.shape[:2] for c, t in zip(counts, self._groups, strict=False)
         ):
             raise InputError(
                 f"[e_detector] counts of shapes {[c.shape for c in counts]}, expected "
-                f"{[t.weights.shape[:2] for t in used]}"
+                f"{[t.weights.shape[:2] for t in self._groups]}"
             )
         per_stream = []
-        for state, tilts, seen in zip(self._state, used, counts, strict=True):
+        for state, tilts, seen in zip(self._state, self._groups, counts, strict=True):
             _accumulate(state, tilts.evidence(seen), seen.sum(axis=1) > 0)
             per_stream.append(log_mean_exp(state))
         log_e = float(log_mean_exp(np.array([log_mean_exp(streams) for streams in per_stream])))

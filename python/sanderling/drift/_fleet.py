@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from sanderling.drift._detector import Cause, EDetector, Evidence
 from sanderling.drift._device import DeviceState, DeviceVerdict, RankCounts
 from sanderling.drift._faults import SensorFault
-from sanderling.drift._ranks import CELLS
+from sanderling.drift._ranks import CELLS, Floats
 from sanderling.drift._settings import Settings
 from sanderling.drift._tilts import TILTS, Tilts, ordered_tilts
 from sanderling.errors import InputError
@@ -69,6 +69,27 @@ class FleetVerdict:
         return "; ".join([words[self.scope], *faults])
 
 
+@dataclass(frozen=True, eq=False)
+class FleetMemory:
+    """All that a `FleetMonitor` remembers between two windows, to be stored.
+
+    Attributes:
+        window: Number of the last window that was judged; 0 for none.
+        moved: Devices that alarmed by themselves, with the window; until acknowledged.
+        scope: How much of the fleet has moved; until acknowledged.
+        everyone: Evidence over all devices, float64 [streams, alternatives] in logarithms; None for none.
+        rest: The same without the devices that moved.
+        recent: Counts by device of the last windows, oldest first, at most 8.
+    """
+
+    window: int = 0
+    moved: Mapping[str, int] = field(default_factory=dict)
+    scope: Scope = Scope.QUIET
+    everyone: Floats | None = None
+    rest: Floats | None = None
+    recent: Sequence[Mapping[str, RankCounts]] = ()
+
+
 class FleetMonitor:
     """Puts the devices' windows together. No IO; the same verdicts in any order of devices give the same answers.
 
@@ -80,28 +101,42 @@ class FleetMonitor:
     Args:
         devices: Those that are waited for from window 1 on.
         settings: The devices' settings; `settings.devices` is set to their number.
+        memory: To go on from, also with other devices than before; windows that wait are not in it.
 
     Raises:
-        InputError: No device, or one twice.
+        InputError: No device, or one twice; or the memory is of a device that is none of these.
     """
 
-    def __init__(self, devices: Iterable[str], *, settings: Settings | None = None) -> None:
+    def __init__(
+        self, devices: Iterable[str], *, settings: Settings | None = None, memory: FleetMemory | None = None
+    ) -> None:
         self._devices = list(devices)
         if not self._devices or len(set(self._devices)) != len(self._devices):
             raise InputError(f"[fleet] devices {self._devices}, at least one and none twice are wanted")
         self.settings = replace(settings or Settings(), devices=len(self._devices))
         self._waiting: dict[str, dict[int, DeviceVerdict]] = {device: {} for device in self._devices}
-        self._window = 0
-        self._moved: dict[str, int] = {}  # device to window of its alarm
-        self._scope = Scope.QUIET
-        self._all: EDetector | None = None
-        self._rest: EDetector | None = None
-        self._recent: deque[dict[str, RankCounts]] = deque(maxlen=_REPLAYED_WINDOWS)
+        memory = memory or FleetMemory()
+        if not set(memory.moved) <= set(self._devices):
+            raise InputError(
+                f"[fleet] {sorted(memory.moved)} have moved, the fleet has {self._devices}. Leave out others"
+            )
+        self._window = memory.window
+        self._moved = dict(memory.moved)  # device to window of its alarm
+        self._scope = memory.scope
+        self._everyone, self._rest = memory.everyone, memory.rest
+        self._recent: deque[Mapping[str, RankCounts]] = deque(memory.recent, maxlen=_REPLAYED_WINDOWS)
 
     @property
     def devices(self) -> tuple[str, ...]:
         """The devices that are waited for."""
         return tuple(self._devices)
+
+    @property
+    def memory(self) -> FleetMemory:
+        """What it remembers now."""
+        return FleetMemory(
+            self._window, dict(self._moved), self._scope, self._everyone, self._rest, tuple(self._recent)
+        )
 
     def add(self, verdict: DeviceVerdict) -> list[FleetVerdict]:
         """Takes one device's verdict.
@@ -134,7 +169,7 @@ class FleetMonitor:
         self._moved.clear()
         self._scope = Scope.QUIET
         self._recent.clear()
-        self._all = self._rest = None
+        self._everyone = self._rest = None
 
     def _judge(self, verdicts: list[DeviceVerdict]) -> FleetVerdict:
         before = (self._scope, tuple(sorted(self._moved)))
@@ -175,7 +210,7 @@ class FleetMonitor:
         now = self._recent[-1]
         everyone = nothing
         if now:
-            self._all, everyone = self._step(self._all, now, ())
+            self._everyone, everyone = self._step(self._everyone, now, ())
         rest, replay = nothing, self._rest is None
         for window in self._recent if replay else [now]:
             if set(window) - set(self._moved):
@@ -184,12 +219,16 @@ class FleetMonitor:
         return everyone, rest
 
     def _step(
-        self, detector: EDetector | None, window: Mapping[str, RankCounts], without: Iterable[str]
-    ) -> tuple[EDetector, Evidence]:
+        self, state: Floats | None, window: Mapping[str, RankCounts], without: Iterable[str]
+    ) -> tuple[Floats, Evidence]:
         ranks = [counts for device, counts in sorted(window.items()) if device not in set(without)]
-        tilts = _fleet_tilts(ranks, self.settings.tolerance)
-        detector = detector or EDetector([tilts], average_run_length=self.settings.average_run_length)
-        return detector, detector.update([np.sum([item.cells for item in ranks], axis=0)], groups=[tilts])
+        detector = EDetector(
+            [_fleet_tilts(ranks, self.settings.tolerance)],
+            average_run_length=self.settings.average_run_length,
+            state=None if state is None else [state],
+        )
+        evidence = detector.update([np.sum([item.cells for item in ranks], axis=0)])
+        return detector.state[0], evidence
 
 
 def _fleet_tilts(ranks: list[RankCounts], tolerance: float) -> Tilts:

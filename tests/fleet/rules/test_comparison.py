@@ -57,6 +57,36 @@ def test_false_breaches_over_all_looks_stay_below_alpha(noise, shift):
     assert false <= ALPHA * runs
 
 
+@pytest.mark.parametrize("noise", NOISE)
+def test_false_passes_over_all_looks_stay_below_alpha(noise):
+    """A version that is worse by the whole margin must not pass, at any look: a stage goes on at the first pass."""
+    rng = np.random.default_rng(11)
+    runs, false = 100, 0
+    for _ in range(runs):
+        values = fleet(rng, noise, level=0.2)
+        values[:12] += 1.0
+        rows = readings(values[:12], values[12:])
+        looks = [size for size in (20, 30, 45, 68, 101, 152, 228, 342, 513) if size <= len(rows)]
+        false += any(compare(rows[:size], margin=1.0, alpha=ALPHA).decision is PASS for size in looks)
+    assert false <= ALPHA * runs
+
+
+@pytest.mark.parametrize(("candidates", "controls"), [(10, 60), (60, 10), (10, 10)])
+@pytest.mark.parametrize("noise", ["normal", "coin, ties"])
+def test_arms_of_different_sizes_and_devices_that_come_late_and_fall_silent(noise, candidates, controls):
+    """Half of each arm joins late, a quarter stops reporting, both whatever they measure: false breaches stay rare."""
+    rng = np.random.default_rng(12)
+    runs, false, size = 100, 0, candidates + controls
+    for _ in range(runs):
+        values = fleet(rng, noise, devices=(size + 1) // 2)[:size]
+        joins = np.where(rng.random(size) < 0.5, rng.integers(0, WINDOWS // 2, size), 0)
+        leaves = np.where(rng.random(size) < 0.25, rng.integers(WINDOWS // 2, WINDOWS, size), WINDOWS)
+        rows = readings(values[:candidates], values[candidates:])
+        rows = [r for i, r in enumerate(rows) if joins[i % size] <= i // size < leaves[i % size]]
+        false += compare(rows, margin=0.0, alpha=ALPHA).decision is BREACH
+    assert false <= ALPHA * runs
+
+
 @pytest.mark.parametrize("noise", ["normal", "cauchy, no mean"])
 def test_two_liars_of_ten_do_not_bring_about_a_breach(noise):
     """They report horror, on top of the chance alpha that honest ones look bad; all counted, it would be 15 %."""
@@ -149,6 +179,20 @@ def test_two_liars_of_twelve_do_not_turn_a_decision_round():
     assert decisions(latency, 1.0, liars=[1e9, 1e9], **LATENCY).count(BREACH) == 0
     assert decisions(confidence, 0.1, liars=[1.0, 1.0], **CONFIDENCE).count(PASS) == 0
     assert decisions(confidence, 0.0, liars=[0.0, 0.0], **CONFIDENCE).count(BREACH) == 0
+
+
+def test_a_control_that_has_the_version_too_does_not_hide_a_breach():
+    """An operator installed it by hand: one of twelve, and two never turn the decision round."""
+    rng = np.random.default_rng(13)
+    for contaminated, least in ((1, 45), (2, 0)):
+        found = []
+        for _ in range(50):
+            values, baselines = confidence(rng, 0.1)
+            values[12 : 12 + contaminated] -= 0.1
+            rows = readings(values[:12], values[12:], baselines)
+            found.append(compare(rows, alpha=ALPHA, **CONFIDENCE).decision)
+        assert found.count(BREACH) >= least
+        assert found.count(PASS) == 0
 
 
 def flat(values, windows=10):

@@ -9,9 +9,11 @@ from sanderling_fleet.gates import COUNTED, Comparison, GateDecision, HardLimit,
 PASS, BREACH, UNDECIDED = GateDecision.PASS, GateDecision.BREACH, GateDecision.UNDECIDED
 
 
-def seen(attempted, hit, outstanding, metric=Metric.FAILURES):
+def seen(attempted, hit, outstanding, metric=Metric.FAILURES, reported=None):
+    """All devices that attempted have reported, if not told otherwise."""
     names = [f"d{i}" for i in range(attempted)]
-    return Observations(frozenset(names), {metric: frozenset(names[:hit])}, outstanding)
+    heard = tuple(Reading(name, Arm.CANDIDATE, 0.0) for name in names[:reported])
+    return Observations(frozenset(names), {metric: frozenset(names[:hit])}, outstanding, {metric: heard})
 
 
 @pytest.mark.parametrize(
@@ -38,6 +40,44 @@ def test_two_failures_or_half_of_those_that_attempted(metric, attempted, hit, ou
     found = judge(HardLimit(metric), seen(attempted, hit, outstanding, metric))
     assert found.decision is decision
     assert str(metric) in found.reason
+
+
+@pytest.mark.parametrize("metric", [Metric.CRASHES, Metric.DRIFT])
+@pytest.mark.parametrize(
+    ("attempted", "hit", "reported", "decision"),
+    [
+        (4, 0, 0, UNDECIDED),  # telemetry says nothing: no data never passes
+        (4, 0, 1, UNDECIDED),
+        (4, 0, 2, PASS),
+        (5, 0, 2, UNDECIDED),
+        (5, 1, 3, PASS),
+        (1, 0, 0, UNDECIDED),
+        (1, 0, 1, PASS),
+        (4, 2, 0, BREACH),  # told by results, or by windows before
+    ],
+)
+def test_what_telemetry_tells_passes_once_half_of_the_devices_have_sent_some(
+    metric, attempted, hit, reported, decision
+):
+    found = judge(HardLimit(metric), seen(attempted, hit, 0, metric, reported))
+    assert found.decision is decision
+    if decision is UNDECIDED:
+        assert f"{reported} of {attempted} devices that have the version have reported" in found.reason
+
+
+def test_a_control_group_does_not_report_for_the_candidates():
+    controls = tuple(Reading(f"c{i}", Arm.CONTROL, 0.0) for i in range(20))
+    found = judge(HardLimit(Metric.DRIFT), Observations(frozenset("ab"), {}, 0, {Metric.DRIFT: controls}))
+    assert found.decision is UNDECIDED
+
+
+def test_devices_on_which_the_version_failed_are_not_waited_for():
+    """Three of four reverted it: the one that has it has reported."""
+    counted = {Metric.FAILURES: frozenset("abc")}
+    rows = {Metric.DRIFT: (Reading("d", Arm.CANDIDATE, 0.0),)}
+    assert judge(HardLimit(Metric.DRIFT), Observations(frozenset("abcd"), counted, 0, rows)).decision is PASS
+    rows = {Metric.DRIFT: (Reading("a", Arm.CANDIDATE, 0.0),)}
+    assert judge(HardLimit(Metric.DRIFT), Observations(frozenset("abcd"), counted, 0, rows)).decision is UNDECIDED
 
 
 def test_share_is_of_those_that_attempted_not_of_the_group():

@@ -1,4 +1,5 @@
-from dataclasses import dataclass, field, replace
+import json
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
@@ -66,19 +67,47 @@ def test_enum_and_union_are_checked():
         loads(Drawing, text.replace('"side"', '"height"'), schema=1)
 
 
-def test_arrays_keep_their_bits():
-    for values in (
-        np.array([[-np.inf, 0.1], [1e-300, 3.0]]),
+@dataclass(frozen=True)
+class Chart:
+    points: Array
+    more: Array | None = None
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.array([[-np.inf, 0.1], [1e-300, np.nan]]),
         np.arange(6, dtype=np.int64).reshape(2, 3),
+        np.arange(6, dtype=np.int32)[::2],
+        np.array([[0.1]], np.float32),
         np.zeros((0, 4)),
-    ):
-        again = Array.pack(values).unpack()
-        assert again.dtype == values.dtype
-        assert again.tobytes() == values.tobytes()
-        assert again.shape == values.shape
+    ],
+)
+def test_arrays_keep_their_bits(values):
+    chart = Chart(Array.of(values, values.dtype.name))
+    again = loads(Chart, dumps(chart, schema=1), schema=1)
+    assert again.points.values.dtype == values.dtype
+    assert again.points.values.tobytes() == values.tobytes()
+    assert again.points.values.shape == values.shape
+    assert again == chart
+    assert hash(again) == hash(chart)
+    assert again != Chart(Array.of(values, values.dtype.name), again.points)
 
 
-@pytest.mark.parametrize("change", [{"data": "!"}, {"data": "AAAA"}, {"shape": (3,)}, {"dtype": "object"}])
+def test_an_array_in_a_record_does_not_change():
+    values = np.zeros(2)
+    array = Array.of(values, "float64")
+    values[0] = 1
+    assert array.values[0] == 0
+    with pytest.raises(ValueError, match="read-only"):
+        array.values[0] = 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"data": "!"}, {"data": "AAAA"}, {"data": 3}, {"shape": [3]}, {"shape": "x"}, {"dtype": "object"}, {"x": 1}],
+)
 def test_damaged_arrays_are_refused(change):
+    damaged = {"points": {**Array.of(np.zeros(2), "float64").to_plain(), **change}, "more": None}
     with pytest.raises(InputError):
-        replace(Array.pack(np.zeros(2)), **change).unpack()
+        loads(Chart, json.dumps({"schema": 1, "record": damaged}), schema=1)

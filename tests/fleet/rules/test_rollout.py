@@ -3,6 +3,7 @@
 import pytest
 from tests.fleet.rules.rollouts import HOUR, NEW, OLD, World, spec
 
+from sanderling.errors import InputError
 from sanderling_fleet.alerts import Severity
 from sanderling_fleet.gates import Arm, Comparison, HardLimit, Metric, Reading
 from sanderling_fleet.rollout_events import (
@@ -179,6 +180,48 @@ def test_blocked_devices_are_not_offered():
     assert sorted(world.members) == ["d00", "d02", "d03"]
 
 
+@pytest.mark.parametrize("metric", [Metric.DRIFT, Metric.CRASHES])
+def test_a_limit_on_telemetry_does_not_pass_when_none_arrives(metric):
+    """The broker is down: nothing is known of drift and crashes, which is not that there are none."""
+    gates = (HardLimit(), HardLimit(metric))
+    canary = StageSpec("canary", count=2, soak_seconds=HOUR, deadline_seconds=30 * HOUR, gates=gates)
+    world = World(4, spec(canary, StageSpec("all", percent=100)))
+    world.send()
+    world.end_all()
+    world.send(Measured({}), after=2 * HOUR)
+    assert world.states == ["soaking", "pending"]
+    world.send(Measured({metric: (Reading(world.members[0], Arm.CANDIDATE, 0.0),)}))
+    assert world.states == ["passed", "active"]
+
+
+def test_without_telemetry_to_the_deadline_a_person_is_asked():
+    gates = (HardLimit(), HardLimit(Metric.DRIFT))
+    canary = StageSpec("canary", count=2, soak_seconds=HOUR, deadline_seconds=30 * HOUR, gates=gates)
+    world = World(4, spec(canary, StageSpec("all", percent=100)))
+    world.send()
+    world.end_all()
+    world.send(Measured({}), after=30 * HOUR)
+    assert world.states[0] == "inconclusive"
+    assert "0 of 2 devices that have the version have reported" in world.rollout.reason
+
+
+def test_a_crash_that_a_result_tells_is_known_without_telemetry():
+    gate = HardLimit(Metric.CRASHES, count=1)
+    world = World(4, spec(StageSpec("all", percent=100, gates=(gate,))))
+    world.send()
+    world.end(world.members[0])
+    world.end(world.members[1], REVERTED, ResultCode.CRASH)
+    assert world.states == ["failed"]
+    assert "crashes: 1 of 2 devices" in world.rollout.reason
+
+
+@pytest.mark.parametrize("metric", [Metric.GOLDEN_SCORE, Metric.OUTCOMES])
+def test_a_gate_on_what_nobody_reads_is_refused(metric):
+    stages = (StageSpec("canary", count=2, gates=(Comparison(metric, 0.1),)), StageSpec("all", percent=100))
+    with pytest.raises(InputError, match=f"stage 'canary' has a gate on {metric}, of which there are no readings"):
+        spec(*stages, control_percent=20)
+
+
 def test_no_devices_is_inconclusive():
     world = World(0)
     world.send()
@@ -187,6 +230,34 @@ def test_no_devices_is_inconclusive():
     assert world.states == ["inconclusive", "pending"]
     assert "0 of 0 devices have the version" in world.rollout.reason
     assert world.alerts[0].kind == "rollout.inconclusive"
+
+
+def test_a_stage_that_found_nobody_takes_who_is_there_when_it_is_resumed():
+    """With its control group, which the first stage deals."""
+    world = compared()
+    everyone, world.fleet = world.fleet, {}
+    world.send()
+    world.send(after=100 * HOUR)
+    assert world.states == ["inconclusive", "pending"]
+    world.fleet = everyone
+    world.send(after=HOUR)
+    assert world.members == []
+    world.send(Resume("ann"))
+    assert world.states == ["active", "pending"]
+    assert len(world.members) == 12
+    assert set(world.wanted) == set(world.members)
+    assert len(world.rollout.controls) == 16
+    assert not set(world.rollout.controls) & set(world.members)
+
+
+def test_devices_of_a_stage_that_is_resumed_stay_the_same():
+    world = World(8, spec(StageSpec("canary", percent=25, deadline_seconds=30 * HOUR), StageSpec("all", percent=100)))
+    world.send()
+    before = world.members
+    world.send(after=30 * HOUR)
+    world.fleet |= {f"e{i:02}": Device(OLD) for i in range(20)}
+    world.send(Resume("ann"))
+    assert world.members == before
 
 
 def test_undecided_at_the_deadline_pauses_and_resume_gives_it_again():
@@ -201,6 +272,8 @@ def test_undecided_at_the_deadline_pauses_and_resume_gives_it_again():
     assert world.rollout.stages[0].deadline_at == world.now + 30 * HOUR
     for device in world.members:
         world.end(device)
+    quiet = tuple(Reading(device, Arm.CANDIDATE, 0.0) for device in world.members)
+    world.send(Measured({Metric.DRIFT: quiet}))
     assert world.states[0] == "passed"
 
 

@@ -37,6 +37,11 @@ A = AssignmentState
 ILLEGAL = "illegal"
 
 
+def windows(world: World, moved: float) -> Measured:
+    """A drift window of each canary."""
+    return Measured({Metric.DRIFT: tuple(Reading(member, Arm.CANDIDATE, moved) for member in world.members)})
+
+
 def started() -> World:
     """Two canaries, one of which has committed; a soak, and a hold."""
     gates = (HardLimit(), HardLimit(Metric.DRIFT))
@@ -50,6 +55,7 @@ def started() -> World:
 def soaking() -> World:
     world = started()
     world.end(world.members[1])
+    world.send(windows(world, 0.0))
     return world
 
 
@@ -173,7 +179,6 @@ def event_of(name: str, world: World):
     """The event, about the second canary where it is about a device."""
     device = world.members[1] if world.members else world.order[1]
     attempt = world.assignment(device).attempt if world.members else 1
-    readings = tuple(Reading(member, Arm.CANDIDATE, 1.0) for member in world.members)
     return {
         "pause": Pause("p"),
         "resume": Resume("p"),
@@ -182,7 +187,7 @@ def event_of(name: str, world: World):
         "promote": Promote("p"),
         "good result": ResultArrived(f"r1/{device}", attempt, A.COMMITTED, ResultCode.OK),
         "bad result": ResultArrived(f"r1/{device}", attempt, A.REVERTED, ResultCode.CRASH),
-        "drift": Measured({Metric.DRIFT: readings}),
+        "drift": windows(world, 1.0),
         "taken over": Superseded(tuple(world.members), "r2"),
         "month": Tick(),
     }[name]

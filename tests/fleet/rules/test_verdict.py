@@ -110,12 +110,12 @@ def test_what_comes_late_is_added_to_the_next_window():
     late, now = counts(rng), counts(rng)
     server.send(window("d5", 2, late))
     server.send(window("d5", 3, now))
-    entry = server.state.pending[0].entries[0]
-    assert (entry.cells.unpack() == late + now).all()
+    entry = server.state.pending[0].entries["d5"]
+    assert (entry.cells.values == late + now).all()
     assert entry.rows == 2 * ROWS
     server.all(3, rng, devices=NAMES[:5])
     assert [(w.window, w.missing) for w in server.windows] == [(1, ()), (2, ("d5",)), (3, ())]
-    assert sum(e.cells.unpack().sum() for w in server.state.recent for e in w) == 18 * ROWS * FEATURES
+    assert sum(e.cells.values.sum() for w in server.state.recent for e in w.entries.values()) == 18 * ROWS * FEATURES
 
 
 def test_a_late_alarm_is_an_alarm():
@@ -201,7 +201,7 @@ def test_a_fast_device_does_not_run_away():
         sent += cells
         server.send(window("d0", number, cells))
     assert len(server.state.pending) <= 4
-    assert sum(e.cells.unpack() for p in server.state.pending for e in p.entries).tolist() == sent.tolist()
+    assert sum(e.cells.values for p in server.state.pending for e in p.entries.values()).tolist() == sent.tolist()
 
 
 def test_a_jump_in_numbers_is_bounded():
@@ -209,9 +209,13 @@ def test_a_jump_in_numbers_is_bounded():
     server = Server(NAMES[:2])
     server.all(1, rng, devices=NAMES[:2])
     server.send(window("d0", 2**63, counts(rng)))
-    assert len(server.state.members[0].gaps) <= 64
+    assert len(server.state.members["d0"].numberings[0].gaps) <= 64
     server.send(window("d1", 2, counts(rng)))
     assert [w.window for w in server.windows] == [1, 2]
+
+
+def rows_pending(server):
+    return sum(entry.rows for item in server.state.pending for entry in item.entries.values())
 
 
 @settings(max_examples=40)
@@ -227,16 +231,83 @@ def test_counts_are_taken_once_in_any_disorder(messages):
     server.state = replace(server.state, policy=replace(server.state.policy, most_rows=10**6))
     sent, judged = {}, 0
     for device, number, verdict, wait in messages:
-        before = {member.device: member for member in server.state.members}
-        known = before[device].last
-        fresh = number > known or number in before[device].gaps or before[device].offset is None
-        held = sum(entry.rows for item in server.state.pending for entry in item.entries)
+        known = server.state.members[device].numberings
+        fresh = not known or number > known[0].last or number in known[0].gaps
+        held = rows_pending(server)
         server.send(window(device, number, cells, verdict, "stuck" if verdict is FAULT else ""), after=HOUR * wait)
         added = ROWS if verdict is not WARMING and (fresh or number == 0) else 0
-        judged_now = held + added - sum(entry.rows for item in server.state.pending for entry in item.entries)
+        judged_now = held + added - rows_pending(server)
         assert judged_now >= 0
         assert (judged_now > 0) == bool(server.last.windows)
         judged += judged_now
         sent[device] = sent.get(device, 0) + added
-    assert sum(sent.values()) == judged + sum(e.rows for item in server.state.pending for e in item.entries)
+    assert sum(sent.values()) == judged + rows_pending(server)
     assert [w.window for w in server.windows] == sorted({w.window for w in server.windows})
+
+
+def test_an_application_beside_the_runner_numbers_its_own_windows():
+    """Both hold the model on d0: what they see adds, and the numbers of one are not those of the other."""
+    rng = np.random.default_rng(0)
+    server = Server()
+    for number in range(1, 6):
+        server.all(number + 40, rng, devices=NAMES[1:])
+        server.send(window("d0", number + 40, counts(rng), reference="runner"))
+    assert [w.window for w in server.windows] == [1, 2, 3, 4, 5]
+    own, runners = counts(rng), counts(rng)
+    server.send(window("d0", 11, own, reference="application"))
+    assert server.send(window("d0", 11, own, reference="application")) == Judgement()
+    server.send(window("d0", 46, runners, reference="runner"))
+    assert (server.state.pending[0].entries["d0"].cells.values == own + runners).all()
+    server.all(46, rng, devices=NAMES[1:])
+    assert server.windows[-1].devices == 6
+
+
+def test_an_application_that_starts_anew_is_heard_at_once():
+    """It learns its own reference again, and numbers from the start: those numbers were never there."""
+    rng = np.random.default_rng(0)
+    server = Server(deadline_seconds=HOUR)
+    for number in range(30, 34):
+        server.all(number, rng, devices=NAMES[:5])
+        server.send(window("d5", number, counts(rng), reference="first start"))
+    server.send(window("d5", 1, verdict=WARMING))
+    server.all(34, rng, devices=NAMES[:5])
+    assert server.windows[-1].devices == 5
+    server.send(window("d5", 2, counts(rng), MOVED, reference="second start"))
+    server.all(35, rng, devices=NAMES[:5])
+    assert server.windows[-1].devices == 6
+    assert server.windows[-1].moved == ("d5",)
+
+
+def test_references_without_end_are_bounded():
+    rng = np.random.default_rng(0)
+    server = Server()
+    for start in range(20):
+        server.send(window("d0", 1, counts(rng), reference=f"start {start}"))
+    assert [n.reference for n in server.state.members["d0"].numberings] == [f"start {i}" for i in range(16, 20)]
+
+
+def test_a_message_writes_what_it_brings():
+    """Of a fleet's stored entries one changes with a window, and all of a window go when it is out of the memory."""
+    rng = np.random.default_rng(0)
+    server = Server(restart=False)
+    for number in range(1, 10):
+        server.all(number, rng)
+    before = server.state
+    assert len(before.entries()) == 8 * 6
+    server.send(window("d0", 10, counts(rng)))
+    assert server.state.entries(before).keys() == {(10, "d0")}
+    assert before.entries(server.state) == {}
+    before = server.state
+    server.all(10, rng, devices=NAMES[1:])
+    gone = before.entries(server.state).keys() - server.state.entries(before).keys()
+    assert gone == {(2, name) for name in NAMES}
+    assert len(server.state.to_json()) < 5000
+
+
+def test_a_version_that_nobody_runs_keeps_no_entries():
+    rng = np.random.default_rng(0)
+    server = Server()
+    server.all(1, rng)
+    for name in NAMES:
+        server.forget(name)
+    assert server.state.entries() == {}

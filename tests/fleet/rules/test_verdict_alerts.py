@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from tests.fleet.rules.windows import (
     FAULT,
+    FEATURES,
     HOUR,
     LABELS,
     MOVED,
@@ -72,6 +73,18 @@ def test_the_world_by_evidence_alone():
     assert server.windows[3].scope is Scope.QUIET
 
 
+def test_one_device_that_claims_a_huge_design_effect_does_not_blind_the_fleet():
+    """Rows that are all the same have a design effect of their number, none has more: the others are heard, later."""
+    rng = np.random.default_rng(0)
+    server = Server(restart=False)
+    for number in range(1, 41):
+        server.all(number, rng, shifts=dict.fromkeys(NAMES, 0.5), devices=NAMES[:5])
+        cells = counts(rng, 0.5)
+        ranks = InputRanks("image", FEATURES, 32, cells.ravel().tolist(), [3e38] * FEATURES * 24, 2000)
+        server.send(DeviceWindow("d5", number, QUIET, ROWS, ranks=(ranks,)))
+    assert server.windows[-1].scope is Scope.WORLD
+
+
 def test_a_device_that_moved_and_went_silent_keeps_its_alarm():
     rng = np.random.default_rng(0)
     server = Server(deadline_seconds=HOUR, average_run_length=1e6)
@@ -130,6 +143,13 @@ def test_a_fault_in_the_warm_up_is_told_at_once():
     assert server.last.raised == ()
 
 
+@pytest.mark.parametrize("fault", ["", "  ", "\t\n"])
+def test_a_fault_without_a_word_is_one_all_the_same(fault):
+    server = Server([])
+    server.send(window("d0", 1, verdict=FAULT, fault=fault))
+    assert [alert.summary for alert in server.last.raised] == ["d0: sensor fault: a sensor fault without a name"]
+
+
 def test_forgetting_a_broken_device_clears_its_alert():
     server = Server([])
     server.send(window("d0", 0, verdict=FAULT, fault="missing: pixel 3"))
@@ -173,6 +193,7 @@ def broken(**changes):
         broken(design_effects=[float("nan")] * 24),
         broken(design_effects=[1.0]),
         broken(reference_rows=0),
+        broken(reference_rows=2**63),
         replace(broken(), rows=10**6),
         replace(broken(), window=-1),
     ],

@@ -17,13 +17,14 @@ from sanderling_fleet.verdict import (
     forget,
     observe,
 )
+from sanderling_fleet.verdict_state import Entry
 
 HOUR = 3600.0
 ROWS, FEATURES = 200, 2
 NAMES = [f"d{i}" for i in range(6)]
 LABELS = {name: {"device_id": name, "site": f"hall-{i // 2}", "kind": "camera"} for i, name in enumerate(NAMES)}
 # They differ by feature and tilt, so that none can be mistaken for another.
-EFFECTS = (1.2 + np.arange(FEATURES * 24).reshape(FEATURES, 24) / 100).ravel().tolist()
+EFFECTS = (1.25 + np.arange(FEATURES * 24) / 128).tolist()  # as float32, in which they are sent, the same numbers
 QUIET, MOVED, FAULT, WARMING = WindowVerdict.QUIET, WindowVerdict.MOVED, WindowVerdict.FAULT, WindowVerdict.WARMING
 
 
@@ -33,9 +34,9 @@ def counts(rng, shift=0.0):
     return rng.multinomial(ROWS, weights / weights.sum(), size=FEATURES)
 
 
-def window(device, number, cells=None, verdict=QUIET, fault=""):
+def window(device, number, cells=None, verdict=QUIET, fault="", reference=""):
     ranks = () if cells is None else (InputRanks("image", FEATURES, 32, cells.ravel().tolist(), EFFECTS, 2000),)
-    return DeviceWindow(device, number, verdict, ROWS, fault, ranks)
+    return DeviceWindow(device, number, verdict, ROWS, fault, ranks, reference=reference)
 
 
 class Server:
@@ -71,7 +72,8 @@ class Server:
 
     def _state(self):
         if self.restart:
-            again = FleetState.from_json(self.state.to_json())
+            stored = {key: Entry.from_json(entry.to_json()) for key, entry in self.state.entries().items()}
+            again = FleetState.from_json(self.state.to_json(), stored)
             assert again == self.state
             return again
         return self.state

@@ -7,7 +7,7 @@ from envelopes import NOW, SLOT, STUCK, VERSION, device, envelope, received, run
 
 from sanderling.api.telemetry.v1 import telemetry_pb2 as pb
 from sanderling_fleet.core.alerts import KIND, RESOLVED, STANDING
-from sanderling_fleet.core.fleet_watch import FleetWatch, fleet_windows
+from sanderling_fleet.core.fleet_watch import ENTRY_KIND, STATE_KIND, FleetWatch, fleet_windows
 from sanderling_fleet.core.telemetry import Intake
 from sanderling_fleet.core.telemetry_rows import Identity
 from sanderling_fleet.store import Document, Standing
@@ -144,5 +144,56 @@ def test_asserted_windows_are_judged_apart(tmp_path):
         await take(store, received("dv-2", envelope(1, window(1)), identity=Identity.ASSERTED))
         windows, _ = await seen(store)
         assert sorted((w["identity"], w["devices"]) for w in windows) == [("asserted", 1), ("verified", 1)]
+
+    run_in("sql", tmp_path, test, THREE)
+
+
+class Killed(Exception):
+    """The server dies before the commit."""
+
+
+@pytest.mark.parametrize("kind", ["memory", "sql"])
+def test_a_batch_that_was_not_committed_is_taken_again_as_if_it_had_never_been(kind, tmp_path):
+    """The state that is remembered in the process is not taken for what the database holds."""
+
+    async def stored(store):
+        async with store.transaction() as tx:
+            entries = {d.document_id: d.body["entry"] for d in await tx.find(Document, {"kind": ENTRY_KIND})}
+            return entries, [d.body["state"] for d in await tx.find(Document, {"kind": STATE_KIND})]
+
+    async def take_and_die(store, items):
+        async with store.transaction() as tx:
+            await fresh().take(tx, items, NOW + 1)
+            raise Killed
+
+    async def test(store):
+        await take(store, [item for n in (1, 2) for item in received(f"dv-{n}", envelope(1, window(1)))])
+        before = await stored(store)
+        lost = received("dv-1", envelope(2, window(2)))
+        with pytest.raises(Killed):
+            await take_and_die(store, lost)
+        assert await stored(store) == before
+        await take(store, received("dv-2", envelope(2, window(2))), NOW + 2)
+        assert (await seen(store))[0][0]["window"] == 1  # window 2 waits for dv-1, whatever it sent before
+        await take(store, lost, NOW + 3)
+        newest = (await seen(store))[0][0]
+        assert (newest["devices"], list(newest["missing"])) == (2, [])
+
+    run_in(kind, tmp_path, test, THREE)
+
+
+def test_a_message_writes_its_own_entry_and_no_other(tmp_path):
+    async def test(store):
+        for number in range(1, 5):
+            await take(
+                store, [item for n in (1, 2, 3) for item in received(f"dv-{n}", envelope(number, window(number)))]
+            )
+        async with store.transaction() as tx:
+            before = {d.document_id: d for d in await tx.find(Document, {"kind": ENTRY_KIND})}
+        await take(store, received("dv-1", envelope(5, window(5))), NOW + 5)
+        async with store.transaction() as tx:
+            after = {d.document_id: d for d in await tx.find(Document, {"kind": ENTRY_KIND})}
+        assert len(after) == len(before) + 1
+        assert all(after[name] == document for name, document in before.items())
 
     run_in("sql", tmp_path, test, THREE)
