@@ -64,10 +64,10 @@ class Operator:
         """Those that stand."""
         return list(self._call(self._alerts.ListAlerts, alert_pb2.ListAlertsRequest()).alerts)
 
-    def last_window(self, slot: str) -> alert_pb2.FleetWindow | None:
-        """The fleet's latest judged window; None before the first."""
-        request = alert_pb2.ListFleetWindowsRequest(slot=slot, page_size=1)
-        return next(iter(self._call(self._alerts.ListFleetWindows, request).windows), None)
+    def windows(self, slot: str, most: int = 500) -> list[alert_pb2.FleetWindow]:
+        """The windows that the fleet was judged by, newest first."""
+        request = alert_pb2.ListFleetWindowsRequest(slot=slot, page_size=most)
+        return list(self._call(self._alerts.ListFleetWindows, request).windows)
 
     def push(self, bundles: Sequence[Bundle], folder: Path) -> list[str]:
         """Writes bundles, then uploads and signs them: `sanderling model push`. Returns each "NAME-VERSION"."""

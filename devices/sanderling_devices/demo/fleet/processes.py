@@ -120,7 +120,7 @@ class Server:
 
     def _end(self, number: signal.Signals) -> None:
         if self.process is not None:
-            _end(self.process, number)
+            end(self.process, number)
             assert self.process.stdout is not None
             self.process.stdout.close()
             self.process = None
@@ -160,12 +160,13 @@ class Device:
     def end(self, number: signal.Signals) -> None:
         """Ends the agent alone: SIGTERM and SIGKILL leave router and runners running."""
         if self.agent is not None:
-            _end(self.agent, number)
+            end(self.agent, number)
             self.agent = None
 
     def close(self) -> None:
         """Ends everything."""
-        self.end(signal.SIGKILL)
+        # The agent ends what it has started, what it has not yet written down included.
+        self.end(signal.SIGINT)
         for process in self.processes().values():
             process.kill()
 
@@ -208,7 +209,8 @@ class Device:
             store.close()
 
 
-def _end(process: subprocess.Popen[Any], number: signal.Signals) -> None:
+def end(process: subprocess.Popen[Any], number: signal.Signals) -> None:
+    """Sends a signal and waits; what has not ended by then is killed."""
     if process.poll() is None:
         process.send_signal(number)
     try:
