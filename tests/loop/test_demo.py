@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
+import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +15,7 @@ import pytest
 
 from sanderling_devices.demo import digits
 from sanderling_devices.demo.fleet import draw, labeller, retraining, versions
+from sanderling_devices.demo.fleet.delays import HOST, Delays, SlowNetwork
 from sanderling_devices.demo.fleet.processes import COMMAND
 from sanderling_devices.demo.fleet.report import CANARY_PERCENT, Result, Settings
 from sanderling_devices.demo.fleet.sensor import LabelledStream
@@ -46,6 +50,55 @@ def test_a_folder_that_is_too_deep(tmp_path):
     run = demo("--keep", tmp_path / ("x" * 90))
     assert run.returncode == 1
     assert "Unix sockets" in run.stderr
+
+
+def test_a_folder_that_holds_something(tmp_path):
+    (tmp_path / "mine").touch()
+    run = demo("--keep", tmp_path)
+    assert run.returncode == 2
+    assert "is not empty" in run.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_slow_network_hands_on_every_byte_late_and_the_end_too():
+    heard = []
+
+    def answer(listener):
+        connection, _ = listener.accept()
+        with connection:
+            while data := connection.recv(1 << 16):
+                heard.append(data)
+            connection.sendall(b"".join(heard)[::-1])
+
+    sent = np.random.default_rng(0).bytes(300_000)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        thread = threading.Thread(target=answer, args=(listener,))
+        thread.start()
+        network = SlowNetwork([port], 1)
+        try:
+            began = time.monotonic()
+            with socket.create_connection((HOST, port)) as connection:
+                connection.sendall(sent)
+                connection.shutdown(socket.SHUT_WR)
+                got = b"".join(iter(lambda: connection.recv(1 << 16), b""))
+            seconds = time.monotonic() - began
+            thread.join()
+        finally:
+            network.close()
+    assert got == sent[::-1]
+    assert b"".join(heard) == sent
+    assert seconds > 0.02, "ten pieces of 64 KiB, 20 ms late each in the mean"
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection((HOST, port))
+
+
+def test_no_seed_is_no_delay():
+    began = time.monotonic()
+    Delays(None).pause(60.0)
+    assert time.monotonic() - began < 60.0
+    assert not Delays(None)
+    assert Delays(0)
 
 
 def test_a_stuck_camera_repeats_the_frame_before_through_all_requests():

@@ -104,8 +104,10 @@ def twice(tmp_path_factory) -> tuple[dict, dict]:
     runs = [Run.start(folder / "0"), Run.start(folder / "1", "--delays", "1")]
     try:
         founds = [run.found() for run in runs]
-        for found, run in zip(founds, runs, strict=True):
+        for found, run, host in zip(founds, runs, ("127.0.0.1", "127.0.0.2"), strict=True):
             check(found, run.folder)
+            for identity in (run.folder / "k").glob("d*/identity/device.json"):
+                assert json.loads(identity.read_text())["addresses"]["device"].startswith(f"{host}:")
     finally:
         for run in runs:
             run.close()
@@ -113,6 +115,7 @@ def twice(tmp_path_factory) -> tuple[dict, dict]:
 
 
 def test_delays_change_no_act_verdict_device_or_label(twice):
+    assert [found["settings"]["delays"] for found in twice] == [None, 1]
     prompt, late = (found["verdicts"] for found in twice)
     windows = [[alarm.pop("windows") for alarm in verdicts["alarms"]] for verdicts in (prompt, late)]
     assert prompt == late

@@ -81,6 +81,8 @@ def demo(
     if context.invoked_subcommand is not None:
         return
     _check_options(json_path, [*NEEDED, *FLEET_NEEDED, *(["onnxruntime"] if bad_model == "hang" else [])], "all")
+    if keep is not None and keep.is_dir() and any(keep.iterdir()):
+        raise click.BadParameter(f"{keep} is not empty. Give a new folder.", param_hint="--keep")
     from sanderling_devices.demo.fleet import draw, story
     from sanderling_devices.demo.fleet.report import Settings as FleetSettings
     from sanderling_devices.demo.fleet.site import Site
@@ -91,7 +93,7 @@ def demo(
             folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="sanderling-")))
         else:
             folder = keep
-            folder.mkdir(parents=True)
+            folder.mkdir(parents=True, exist_ok=True)
         site = opened.enter_context(Site(settings, folder))
         with draw.make_view(sys.stderr, plain=plain) as view:
             result = story.run(settings, site, view.emit, view.watch)

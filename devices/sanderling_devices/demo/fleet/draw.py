@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from sanderling_devices.demo.fleet.report import CHANGED, Result, Retraining, TakenBack
+from sanderling_devices.demo.fleet.retraining import MOST_LABELS
 from sanderling_devices.demo.fleet.site import Site
 from sanderling_devices.demo.render import Lines
 from sanderling_devices.demo.report import Act, ActStarted
@@ -169,7 +170,7 @@ def tables(result: Result) -> list[Table]:
         named = tuple(
             (
                 alarm.kind,
-                ", ".join(map(str, alarm.cameras)),
+                "all" if len(alarm.cameras) == result.settings.devices else ", ".join(map(str, alarm.cameras)),
                 f"{alarm.seconds:.0f} s, {alarm.windows} window{'s' * (alarm.windows != 1)}",
                 alarm.summary,
             )
@@ -204,7 +205,7 @@ def _retraining(found: Retraining) -> Table:
     rows = (
         ("version", found.version),
         ("samples uploaded", f"{found.samples}, {found.sample_bytes:,} bytes of at most {found.budget_bytes:,}"),
-        ("labels bought", f"{found.labels}, cost {found.label_cost:g}"),
+        ("labels bought", f"{found.labels} of at most {MOST_LABELS}, cost {found.label_cost:g}"),
         ("of them wrong", f"{found.wrong_labels}, {wrong:.0%}: the labeller errs as people do"),
         ("labels late by", f"{found.labels_late_windows:.1f} windows"),
         *(

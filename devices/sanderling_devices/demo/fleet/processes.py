@@ -29,15 +29,19 @@ def sanderling(*arguments: str | Path, environment: Mapping[str, str] | None = N
 
     Raises:
         SanderlingError: It failed; the message is its own.
+        DeadlineError: It did not end.
     """
-    done = subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=4 * WAIT_S,
-        check=False,
-        env={**os.environ, **(environment or {})},
-    )
+    try:
+        done = subprocess.run(
+            [*COMMAND, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=4 * WAIT_S,
+            check=False,
+            env={**os.environ, **(environment or {})},
+        )
+    except subprocess.TimeoutExpired as error:
+        raise DeadlineError(f"[{' '.join(map(str, arguments[:2]))}] did not end within {4 * WAIT_S:.0f} s") from error
     if done.returncode:
         raise SanderlingError(f"[{' '.join(map(str, arguments[:2]))}] exit code {done.returncode}: {done.stderr}")
     return done.stdout

@@ -27,7 +27,8 @@ from sanderling_devices.demo.fleet.report import DeviceFigures, Settings
 
 WORLD = "turn30"
 """What happens to the world: every camera is turned by 30 degrees."""
-BATCH = 10
+BATCH = 20
+"""Rows of one request: five requests a second and device leave two cores time for everything else."""
 _LONGEST_FOLDER = 107 - len("/d12/run/0123456789ab.sock.http")  # sockaddr_un
 _LOOK_S = 0.25
 _TOGETHER = 4  # more than the cores of a small machine: enrolling also waits for the server
