@@ -168,7 +168,7 @@ class _Story:
 
     def retrain(self) -> str:
         site, began, wanted = self._site, time.monotonic(), JobState.JOB_STATE_AWAITING_LABELS
-        self._until(lambda: self._job().state >= wanted, "a job with samples, opened by the alarm")
+        self._until(lambda: bool(self._job().samples_digest), "a job with samples, opened by the alarm")
         # Whoever labels takes a while: two windows here.
         ready = site.rows()
         self._until(lambda: self._windows_since(ready) >= LABEL_WINDOWS, "the labeller")
