@@ -20,6 +20,7 @@ from sanderling_devices.demo.fleet.processes import COMMAND
 from sanderling_devices.demo.fleet.report import CANARY_PERCENT, Result, Settings
 from sanderling_devices.demo.fleet.sensor import LabelledStream
 from sanderling_devices.demo.report import Act
+from sanderling_fleet import gates
 from sanderling_fleet.retrain.config import load_models
 from sanderling_fleet.rollout_state import StageSpec
 
@@ -44,6 +45,12 @@ def test_options_that_are_refused(arguments, words):
     run = demo(*arguments)
     assert run.returncode == 2
     assert words in run.stderr
+
+
+def test_the_tests_own_option_is_not_in_the_help():
+    run = demo("--help")
+    assert "--seed" in run.stdout
+    assert "--delays" not in run.stdout
 
 
 def test_a_folder_that_is_too_deep(tmp_path):
@@ -178,6 +185,22 @@ def test_a_run_without_acts_or_with_one_that_failed_has_not_passed():
     result.seconds.append(90.0)
     assert not result.passed
     assert ("2 Version 1", "NO", "90 s", "it was late") in draw.tables(result)[-1].rows
+
+
+def test_the_last_rollout_does_not_end_before_each_canary_has_found_out_for_itself():
+    """Of three canaries two failed before the server knew that the third had begun, and called it back."""
+    limit = gates.HardLimit(count=3, share=1.0)
+
+    def decide(failed, attempted, outstanding):
+        names = [f"dv-{number}" for number in range(attempted)]
+        failures = {gates.Metric.FAILURES: frozenset(names[:failed])}
+        return gates.judge(limit, gates.Observations(frozenset(names), failures, outstanding)).decision
+
+    assert decide(2, 2, 1) is gates.GateDecision.UNDECIDED
+    assert decide(2, 3, 1) is gates.GateDecision.UNDECIDED
+    assert decide(3, 3, 0) is gates.GateDecision.BREACH
+    assert decide(2, 2, 0) is gates.GateDecision.BREACH, "all that there are"
+    assert decide(2, 3, 0) is gates.GateDecision.PASS
 
 
 @pytest.mark.parametrize("devices", range(4, 13))

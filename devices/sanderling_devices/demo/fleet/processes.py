@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sanderling.agent.fork_server import ForkServer
 from sanderling.agent.processes import Process
 from sanderling.agent.state import AgentState
 from sanderling.agent.store import SqliteStore
@@ -171,12 +172,16 @@ class Device:
         """Ends everything."""
         # The agent ends what it has started, what it has not yet written down included.
         self.end(signal.SIGINT)
-        for process in self.processes().values():
+        for process in (*self.processes().values(), *self.forked()):
             process.kill()
 
     def processes(self) -> dict[str, Process]:
         """By name: "router", "runner/SLOT/VERSION"."""
         return {name: Process.from_text(body) for name, body in self._read(SqliteStore.processes).items()}
+
+    def forked(self) -> list[Process]:
+        """Runners, and the process that they are forked from."""
+        return ForkServer(self.state / "run", self.state / "logs").forked()
 
     def remembered(self) -> AgentState | None:
         """What its agent has stored last."""

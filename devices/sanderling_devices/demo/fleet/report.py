@@ -70,7 +70,7 @@ class DeviceFigures:
         device_id: As enrolled.
         version: That is active.
         pids: Of agent, router and runner; 0 for one that does not run.
-        memory_mib: Of the three, shared pages by their share.
+        memory_mib: Of all its processes, shared pages by their share.
         rows: Asked for by its sensor.
         failures: Requests without an answer.
         versions: Rows by the version that answered.

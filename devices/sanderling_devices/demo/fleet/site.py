@@ -8,7 +8,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from types import TracebackType
@@ -241,14 +241,14 @@ class Site:
             device_id=device.device_id,
             version=slot.active.release.version if slot and slot.active else "",
             pids=pids,
-            memory_mib=_memory_mib(pids),
+            memory_mib=_memory_mib({*pids, *(process.pid for process in device.forked())}),
             rows=said["rows"],
             failures=said["failures"],
             versions=said["versions"],
         )
 
 
-def _memory_mib(pids: Sequence[int]) -> float:
+def _memory_mib(pids: Collection[int]) -> float:
     total = 0
     for pid in pids:
         with contextlib.suppress(OSError):
