@@ -17,7 +17,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.demo: $(BIN)/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check ".[demo,onnxruntime]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check ".[all]"
 	@touch $@
 
 $(VENV)/.setup: $(BIN)/python requirements-dev.txt
@@ -33,10 +33,10 @@ build: setup ## compile the core into .venv (editable)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . \
 	  -C build-dir=$(BUILD)/python -C cmake.define.SANDERLING_TESTS=ON -C build.targets=_core
 
-demo: ## the first thing to try: the device half of the product at work, in about a minute
+demo: ## a fleet of twelve devices: enrol, roll out, drift, retrain, a bad version taken back (in under five minutes)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@test -e $(VENV)/.setup && $(MAKE) --no-print-directory build || $(MAKE) --no-print-directory $(VENV)/.demo
-	$(BIN)/sanderling demo device
+	$(BIN)/sanderling demo
 
 tiny: build ## ten seconds that prove an install
 	$(BIN)/python -m pytest -q tests/test_tiny.py

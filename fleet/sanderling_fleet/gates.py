@@ -56,7 +56,8 @@ class HardLimit:
         metric: FAILURES, CRASHES (devices that crashed) or DRIFT (devices that moved). The latter two are told by
             telemetry: such a limit passes once half of the devices that have the version have sent some.
         count: Breached at so many devices, at least 1.
-        share: Breached at this share of the devices that attempted, in (0, 1], once two have, or all if there is one.
+        share: Breached at this share of the devices that attempted, in (0, 1], once two have, or all if there is one;
+            1 means all of them, so that none may be outstanding.
     """
 
     metric: Metric = Metric.FAILURES
@@ -194,7 +195,7 @@ def _hard_limit(gate: HardLimit, seen: Observations) -> Decision:
     reason = f"{gate.metric}: {hit} of {attempted} devices that attempted, {seen.outstanding} outstanding"
     if hit >= gate.count:
         decision, reason = GateDecision.BREACH, f"{reason}; the limit is {gate.count} devices"
-    elif hit and enough and share >= gate.share:
+    elif hit and enough and share >= gate.share and (gate.share < 1 or not seen.outstanding):
         decision, reason = GateDecision.BREACH, f"{reason}; the limit is {gate.share:.0%} of them"
     elif attempted == 0:
         decision, reason = GateDecision.UNDECIDED, f"{gate.metric}: no data, {seen.outstanding} devices outstanding"

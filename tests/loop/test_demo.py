@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
+import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +15,14 @@ import pytest
 
 from sanderling_devices.demo import digits
 from sanderling_devices.demo.fleet import draw, labeller, retraining, versions
+from sanderling_devices.demo.fleet.delays import HOST, Delays, SlowNetwork
 from sanderling_devices.demo.fleet.processes import COMMAND
-from sanderling_devices.demo.fleet.report import Result, Settings
+from sanderling_devices.demo.fleet.report import CANARY_PERCENT, Result, Settings
 from sanderling_devices.demo.fleet.sensor import LabelledStream
 from sanderling_devices.demo.report import Act
+from sanderling_fleet import gates
 from sanderling_fleet.retrain.config import load_models
+from sanderling_fleet.rollout_state import StageSpec
 
 for module in ("sklearn", "iotcore"):
     pytest.importorskip(module, reason="the fleet demo needs the extras 'demo' and 'fleet'")
@@ -25,18 +31,6 @@ for module in ("sklearn", "iotcore"):
 def demo(*arguments: str | Path, seconds: float = 30.0) -> subprocess.CompletedProcess[str]:
     command = [*COMMAND, "demo", "--plain", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
-
-
-def processes_of(folder: Path) -> list[str]:
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = path.read_bytes().decode(errors="replace")
-        except OSError:
-            continue
-        if str(folder) in words:
-            found.append(words)
-    return found
 
 
 @pytest.mark.parametrize(
@@ -53,10 +47,65 @@ def test_options_that_are_refused(arguments, words):
     assert words in run.stderr
 
 
+def test_the_tests_own_option_is_not_in_the_help():
+    run = demo("--help")
+    assert "--seed" in run.stdout
+    assert "--delays" not in run.stdout
+
+
 def test_a_folder_that_is_too_deep(tmp_path):
     run = demo("--keep", tmp_path / ("x" * 90))
     assert run.returncode == 1
     assert "Unix sockets" in run.stderr
+
+
+def test_a_folder_that_holds_something(tmp_path):
+    (tmp_path / "mine").touch()
+    run = demo("--keep", tmp_path)
+    assert run.returncode == 2
+    assert "is not empty" in run.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_slow_network_hands_on_every_byte_late_and_the_end_too():
+    heard = []
+
+    def answer(listener):
+        connection, _ = listener.accept()
+        with connection:
+            while data := connection.recv(1 << 16):
+                heard.append(data)
+            connection.sendall(b"".join(heard)[::-1])
+
+    sent = np.random.default_rng(0).bytes(300_000)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        thread = threading.Thread(target=answer, args=(listener,))
+        thread.start()
+        network = SlowNetwork([port], 1)
+        try:
+            began = time.monotonic()
+            with socket.create_connection((HOST, port)) as connection:
+                connection.sendall(sent)
+                connection.shutdown(socket.SHUT_WR)
+                got = b"".join(iter(lambda: connection.recv(1 << 16), b""))
+            seconds = time.monotonic() - began
+            thread.join()
+        finally:
+            network.close()
+    assert got == sent[::-1]
+    assert b"".join(heard) == sent
+    assert seconds > 0.02, "ten pieces of 64 KiB, 20 ms late each in the mean"
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection((HOST, port))
+
+
+def test_no_seed_is_no_delay():
+    began = time.monotonic()
+    Delays(None).pause(60.0)
+    assert time.monotonic() - began < 60.0
+    assert not Delays(None)
+    assert Delays(0)
 
 
 def test_a_stuck_camera_repeats_the_frame_before_through_all_requests():
@@ -109,6 +158,14 @@ def test_the_labeller_knows_all_worlds_and_is_wrong_about_one_in_twenty():
     assert said.cost == len(truth)
 
 
+def test_the_labeller_counts_its_wrong_labels(tmp_path):
+    rows = digits.split(0).cameras[0]
+    names = [("dv-1", number) for number in range(len(rows))]
+    given = labeller.Labeller(seed=2, told=tmp_path / "told").label(Samples({"image": rows.frames}, names))
+    wrong = sum(given.labels[name] != str(digit) for name, digit in zip(names, rows.labels, strict=True))
+    assert json.loads((tmp_path / "told").read_text()) == {"labels": 75, "wrong": wrong}
+
+
 def test_what_the_server_may_retrain_is_a_configuration_that_it_takes(tmp_path):
     for devices in (4, 7, 12):
         folder = tmp_path / str(devices)
@@ -130,23 +187,23 @@ def test_a_run_without_acts_or_with_one_that_failed_has_not_passed():
     assert ("2 Version 1", "NO", "90 s", "it was late") in draw.tables(result)[-1].rows
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("bad_model", ["wrong", "hang"])
-def test_every_act_happens_and_nothing_is_left(bad_model, tmp_path):
-    if bad_model == "hang":
-        pytest.importorskip("onnxruntime", reason="a model with a Loop runs on ONNX Runtime")
-    folder = tmp_path / "k"
-    run = demo("--bad-model", bad_model, "--keep", folder, "--json", tmp_path / "found.json", seconds=280.0)
-    assert run.returncode == 0, run.stderr
-    found = json.loads((tmp_path / "found.json").read_text())
-    assert found["passed"]
-    assert sum(found["seconds"]) < 180
-    assert [alarm["kind"] for alarm in found["alarms"]] == ["sensor.fault", "drift.world"]
-    assert {device["version"] for device in found["devices"]} == {"digits-2"}
-    assert found["retraining"]["labels"] <= 200
-    assert found["accuracy"]["version 2, changed world"] > found["accuracy"]["version 1, changed world"] + 0.1
-    assert all(all(device["pids"]) for device in found["devices"])
-    assert sum("digits-3" in device["versions"] for device in found["devices"]) <= 3
-    if bad_model == "wrong":
-        assert [device["failures"] for device in found["devices"]] == [0] * 12
-    assert processes_of(folder) == []
+def test_the_last_rollout_does_not_end_before_each_canary_has_found_out_for_itself():
+    """Of three canaries two failed before the server knew that the third had begun, and called it back."""
+    limit = gates.HardLimit(count=3, share=1.0)
+
+    def decide(failed, attempted, outstanding):
+        names = [f"dv-{number}" for number in range(attempted)]
+        failures = {gates.Metric.FAILURES: frozenset(names[:failed])}
+        return gates.judge(limit, gates.Observations(frozenset(names), failures, outstanding)).decision
+
+    assert decide(2, 2, 1) is gates.GateDecision.UNDECIDED
+    assert decide(2, 3, 1) is gates.GateDecision.UNDECIDED
+    assert decide(3, 3, 0) is gates.GateDecision.BREACH
+    assert decide(2, 2, 0) is gates.GateDecision.BREACH, "all that there are"
+    assert decide(2, 3, 0) is gates.GateDecision.PASS
+
+
+@pytest.mark.parametrize("devices", range(4, 13))
+def test_the_server_takes_as_many_canaries_as_the_demo_counts_on(devices):
+    wanted = StageSpec("canary", percent=CANARY_PERCENT).size(devices)
+    assert Settings(devices=devices).canaries == wanted

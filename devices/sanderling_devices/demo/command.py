@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import signal
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -17,7 +19,17 @@ from sanderling_devices.demo.report import Settings
 
 CHECK_FAILED = 3
 NEEDED = {"sklearn": "scikit-learn", "onnx": "onnx", "rich": "rich"}
-FLEET_NEEDED = {"grpc": "grpcio", "tuf": "tuf", "sqlalchemy": "SQLAlchemy", "iotcore": "iotcore"}
+FLEET_NEEDED = {
+    "grpc": "grpcio",
+    "cryptography": "cryptography",
+    "tuf": "tuf",
+    "paho": "paho-mqtt",
+    "h11": "h11",
+    "sqlalchemy": "SQLAlchemy",
+    "aiosqlite": "aiosqlite",
+    "alembic": "alembic",
+    "iotcore": "iotcore",
+}
 
 
 @click.group(invoke_without_command=True)
@@ -41,6 +53,9 @@ FLEET_NEEDED = {"grpc": "grpcio", "tuf": "tuf", "sqlalchemy": "SQLAlchemy", "iot
     "--keep", type=click.Path(file_okay=False, path_type=Path), help="Leave all files and logs in this new folder."
 )
 @click.option("--plain", is_flag=True, help="Plain lines, also on a terminal.")
+@click.option(
+    "--delays", type=click.IntRange(0), hidden=True, help="Seed of random delays: the tests' second run of the acts."
+)
 @click.pass_context
 def demo(
     context: click.Context,
@@ -51,6 +66,7 @@ def demo(
     json_path: Path | None,
     keep: Path | None,
     plain: bool,
+    delays: int | None,
 ) -> None:
     """Shows Sanderling at work on this machine.
 
@@ -59,22 +75,25 @@ def demo(
     sensor breaks and is named; the world changes and is named; samples are labelled, version 2 is trained, gated,
     signed and rolled out; a bad version 3, validly signed, is taken back by its canaries and stopped.
 
-    What happens is told on stderr, the tables go to stdout. Exit code: 0 if every act happened, 3 if one did not.
+    What happens is told on stderr, the tables go to stdout. Ctrl-C ends all of it. Exit code: 0 if every act happened,
+    3 if one did not.
     """
     if context.invoked_subcommand is not None:
         return
     _check_options(json_path, [*NEEDED, *FLEET_NEEDED, *(["onnxruntime"] if bad_model == "hang" else [])], "all")
+    if keep is not None and keep.is_dir() and any(keep.iterdir()):
+        raise click.BadParameter(f"{keep} is not empty. Give a new folder.", param_hint="--keep")
     from sanderling_devices.demo.fleet import draw, story
     from sanderling_devices.demo.fleet.report import Settings as FleetSettings
     from sanderling_devices.demo.fleet.site import Site
 
-    settings = FleetSettings(seed=seed, bad_model=bad_model, devices=devices)
-    with contextlib.ExitStack() as opened:
+    settings = FleetSettings(seed=seed, bad_model=bad_model, devices=devices, delays=delays)
+    with _ended_by_signals(), contextlib.ExitStack() as opened:
         if keep is None:
             folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="sanderling-")))
         else:
             folder = keep
-            folder.mkdir(parents=True)
+            folder.mkdir(parents=True, exist_ok=True)
         site = opened.enter_context(Site(settings, folder))
         with draw.make_view(sys.stderr, plain=plain) as view:
             result = story.run(settings, site, view.emit, view.watch)
@@ -84,6 +103,25 @@ def demo(
     if not result.passed:
         click.echo(f"an act did not happen: {result.acts[-1].number} ({result.acts[-1].title})", err=True)
         context.exit(CHECK_FAILED)
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Ctrl-C, SIGTERM and SIGHUP end the demo and all that it started, once: a second one must not break that off."""
+    numbers = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]
+
+    def end(number: int, _: object) -> None:
+        for each in numbers:
+            signal.signal(each, lambda *_: None)  # not SIG_IGN: what is started until all has ended would inherit it
+        click.echo("\nending everything", err=True)
+        raise SystemExit(128 + number)
+
+    former = {number: signal.signal(number, end) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 def _check_options(json_path: Path | None, modules: list[str], extra: str) -> None:

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
-from sanderling_devices.demo.fleet.report import Result, Retraining
+from sanderling_devices.demo.fleet.report import CHANGED, Result, Retraining, TakenBack
+from sanderling_devices.demo.fleet.retraining import MOST_LABELS
 from sanderling_devices.demo.fleet.site import Site
 from sanderling_devices.demo.render import Lines
 from sanderling_devices.demo.report import Act, ActStarted
 from sanderling_devices.demo.summary import Table
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, Group
     from rich.live import Live
 
 LINE_S = 5.0
+NONE = "-"
 _FRAME_S = 0.5
+_COLOURS = ("white", "cyan", "green", "red")
+_GRADES = ((90, "green"), (70, "yellow"), (0, "red"))
+"""Least percent read right, and how it is drawn."""
 
 
 class Board:
@@ -34,11 +39,11 @@ class Board:
         rows: list[tuple[str, ...]] = []
         none: dict[str, Any] = {"rows": 0, "right": 0, "versions": {}}
         for number, (device, new) in enumerate(zip(site.devices, said, strict=False), 1):
-            old = self._former[number - 1] if len(self._former) >= number else none
+            old = self._former[number - 1] if self._former else none
             asked, right = new["rows"] - old["rows"], new["right"] - old["right"]
             answering = [name for name, count in new["versions"].items() if count > old["versions"].get(name, 0)]
-            rate, share = asked / max(now - self._at, 1e-3), f"{right / asked:.0%}" if asked else "-"
-            rows.append((str(number), device.device_id, " ".join(answering) or "-", f"{rate:.0f}", share))
+            rate, share = asked / max(now - self._at, 1e-3), f"{right / asked:.0%}" if asked else NONE
+            rows.append((str(number), device.device_id or NONE, " ".join(answering) or NONE, f"{rate:.0f}", share))
         self._former, self._at = said, now
         return rows
 
@@ -60,12 +65,12 @@ class PlainView:
         """An act began or ended."""
         self._lines(event)
 
-    def watch(self, site: Site) -> None:
+    def watch(self, site: Site, what: str) -> None:
         """The acts wait."""
         if site.cameras and time.monotonic() >= self._at + LINE_S:
             self._at = time.monotonic()
-            rows = self._board.look(site)
-            self._write("  " + "  ".join(f"{number}:{share}" for number, _, _, _, share in rows) + "  read right")
+            read = [f"{number}:{share}" for number, _, _, _, share in self._board.look(site) if share != NONE]
+            self._write(f"  waiting for {what}" + (f"; read right by camera  {'  '.join(read)}" if read else ""))
 
 
 class LiveView:
@@ -74,6 +79,7 @@ class LiveView:
     def __init__(self, console: Console) -> None:
         self._console, self._board, self._at = console, Board(), 0.0
         self._live: Live | None = None
+        self._what, self._since = "", 0.0
 
     def __enter__(self) -> Self:
         """Needs no setting up: the table comes with the cameras."""
@@ -97,21 +103,33 @@ class LiveView:
             self._console.print(mark, end=" ")
             self._console.print(event.reason, highlight=False, markup=False)
 
-    def watch(self, site: Site) -> None:
+    def watch(self, site: Site, what: str) -> None:
         """The acts wait."""
         from rich.live import Live
-        from rich.table import Table as Grid
 
+        if what != self._what:
+            self._what, self._since = what, time.monotonic()
         if not site.cameras or time.monotonic() < self._at + _FRAME_S:
             return
         self._at = time.monotonic()
         if self._live is None:
             self._live = Live(console=self._console, auto_refresh=False, transient=True)
             self._live.start()
-        grid = Grid("camera", "device", "answers", "rows/s", "right")
-        for row in self._board.look(site):
-            grid.add_row(*row)
-        self._live.update(grid, refresh=True)
+        self._live.update(self._picture(site), refresh=True)
+
+    def _picture(self, site: Site) -> Group:
+        from rich.console import Group
+        from rich.table import Table as Grid
+        from rich.text import Text
+
+        grid = Grid(box=None, padding=(0, 2, 0, 0))
+        for name in ("camera", "device", "answered by", "rows/s", "right"):
+            grid.add_column(name, header_style="dim", justify="left" if name in ("device", "answered by") else "right")
+        for number, device, versions, rate, share in self._board.look(site):
+            busy = Text(versions, style=_colour(versions))
+            grid.add_row(number, Text(device, style="dim"), busy, rate, Text(share, style=_grade(share)))
+        waited = time.monotonic() - self._since
+        return Group(grid, Text(f"waiting for {self._what}, {waited:.0f} s", style="dim"))
 
     def _stop(self) -> None:
         if self._live is not None:
@@ -131,36 +149,81 @@ def make_view(stream: TextIO, *, plain: bool) -> PlainView | LiveView:
     return PlainView(lambda line: print(line, file=stream, flush=True))
 
 
+def _colour(versions: str) -> str:
+    """Of a version's number, so that a new one is seen to come and go."""
+    number = versions.rpartition("-")[2]
+    return _COLOURS[int(number) % len(_COLOURS)] if number.isdigit() else "dim"
+
+
+def _grade(share: str) -> str:
+    if share == NONE:
+        return "dim"
+    return next(colour for least, colour in _GRADES if int(share.rstrip("%")) >= least)
+
+
 def tables(result: Result) -> list[Table]:
     """What the run found."""
     made = []
     if result.accuracy:
-        rows = tuple((name, f"{share:.1%}") for name, share in result.accuracy.items())
-        made.append(Table("Accuracy on rows held out", ("", "read right"), rows))
+        made.append(_accuracy(result.accuracy))
     if result.alarms:
-        named = tuple((alarm.kind, f"{alarm.seconds:.0f} s", alarm.summary) for alarm in result.alarms)
-        made.append(Table("Alarms", ("kind", "after", "says"), named))
+        named = tuple(
+            (
+                alarm.kind,
+                "all" if len(alarm.cameras) == result.settings.devices else ", ".join(map(str, alarm.cameras)),
+                f"{alarm.seconds:.0f} s, {alarm.windows} window{'s' * (alarm.windows != 1)}",
+                alarm.summary,
+            )
+            for alarm in result.alarms
+        )
+        made.append(Table("Alarms", ("kind", "cameras", "after", "says"), named))
     if result.retraining:
         made.append(_retraining(result.retraining))
+    if result.taken_back:
+        made.append(_taken_back(result.taken_back))
     if result.devices:
         made.append(_devices(result))
     acts = tuple(
         (f"{act.number} {act.title}", "yes" if act.passed else "NO", f"{seconds:.0f} s", act.reason)
         for act, seconds in zip(result.acts, result.seconds, strict=True)
     )
-    made.append(Table("Acts", ("act", "", "time", "why"), acts))
+    made.append(Table("Acts", ("act", "", "time", "why"), (*acts, ("all", "", f"{result.seconds_in_all:.0f} s", ""))))
     return made
 
 
+def _accuracy(read: Mapping[str, float]) -> Table:
+    rows = tuple(
+        (name, f"{share:.1%}", f"{read[f'{name}, {CHANGED}']:.1%}")
+        for name, share in read.items()
+        if not name.endswith(CHANGED)
+    )
+    return Table("Read right, of the rows held out", ("", "as before", "in the changed world"), rows)
+
+
 def _retraining(found: Retraining) -> Table:
-    rows = [
+    wrong = found.wrong_labels / found.labels if found.labels else 0.0
+    rows = (
         ("version", found.version),
-        ("samples uploaded", f"{found.samples}, {found.sample_bytes:,} bytes"),
-        ("labels", f"{found.labels}, cost {found.label_cost:g}; 5 % of them wrong, two windows late"),
-        *(("champion to challenger", line) for line in found.gate),
+        ("samples uploaded", f"{found.samples}, {found.sample_bytes:,} bytes of at most {found.budget_bytes:,}"),
+        ("labels bought", f"{found.labels} of at most {MOST_LABELS}, cost {found.label_cost:g}"),
+        ("of them wrong", f"{found.wrong_labels}, {wrong:.0%}: the labeller errs as people do"),
+        ("labels late by", f"{found.labels_late_windows:.1f} windows"),
+        *(
+            (
+                f"gate: {item.rows_name}, {item.rows} rows",
+                f"{item.champion:.1%} to {item.challenger:.1%} by these labels: {'passed' if item.passed else 'NO'}",
+            )
+            for item in found.gate
+        ),
         ("from alarm to last device", f"{found.seconds:.0f} s"),
-    ]
-    return Table("Retraining", ("", "measured"), tuple(rows))
+    )
+    return Table("Retraining", ("", "measured"), rows)
+
+
+def _taken_back(found: TakenBack) -> Table:
+    rows = tuple((str(item.camera), item.code, f"{item.rows:,}", item.active, item.detail) for item in found.canaries)
+    columns = ("camera", "taken back for", "rows answered", "now active", "the device says")
+    return Table(f"{found.version}, on {len(rows)} canaries and {found.rows_beyond} rows beyond", columns, rows)
 
 
 def _devices(result: Result) -> Table:

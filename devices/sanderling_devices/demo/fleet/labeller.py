@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,6 +19,8 @@ from sanderling_devices.demo import digits
 
 NAME = f"{__name__}:labeller"
 SEED = "SANDERLING_DEMO_SEED"
+TOLD = "SANDERLING_DEMO_TOLD"
+"""Names a file in which it says how many labels it gave and how many of them are wrong."""
 WRONG_SHARE = 0.05
 COST = 1.0
 """Of one label."""
@@ -47,10 +51,11 @@ class Labeller:
     Args:
         seed: Decides which labels are wrong.
         wrong_share: How many.
+        told: A file for its own count; None for none.
     """
 
-    def __init__(self, seed: int = 0, wrong_share: float = WRONG_SHARE) -> None:
-        self._seed, self._wrong_share = seed, wrong_share
+    def __init__(self, seed: int = 0, wrong_share: float = WRONG_SHARE, told: Path | None = None) -> None:
+        self._seed, self._wrong_share, self._told = seed, wrong_share, told
 
     def label(self, samples: Samples) -> Labelled:
         """Labels every sample that is an image of the data set, in any of the demo's worlds.
@@ -70,7 +75,10 @@ class Labeller:
             key: str((digit + int(generator.integers(1, 10))) % 10 if i in wrong else digit)
             for i, (key, digit) in enumerate(found)
         }
+        if self._told is not None:
+            lies = sum(labels[key] != str(digit) for key, digit in found)
+            self._told.write_text(json.dumps({"labels": len(labels), "wrong": lies}))
         return Labelled(labels, COST * len(labels))
 
 
-labeller = Labeller(int(os.environ.get(SEED, "0")))
+labeller = Labeller(int(os.environ.get(SEED, "0")), told=Path(os.environ[TOLD]) if TOLD in os.environ else None)

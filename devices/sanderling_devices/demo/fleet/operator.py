@@ -18,6 +18,7 @@ from sanderling.api.rollout.v1 import rollout_pb2
 from sanderling.api.rollout.v1.rollout_pb2_grpc import RolloutServiceStub
 from sanderling.api.telemetry.v1 import alert_pb2
 from sanderling.api.telemetry.v1.alert_pb2_grpc import AlertServiceStub
+from sanderling.errors import SanderlingError
 from sanderling.versions import Bundle, write_bundle
 from sanderling_devices.demo.fleet.processes import WAIT_S, Server, sanderling
 
@@ -27,7 +28,10 @@ FINISHED = frozenset({"SUCCEEDED", "ABORTED", "ROLLED_BACK", "PAUSED"})
 
 
 class Operator:
-    """A connection to the operator listener, which outlives restarts of the server."""
+    """A connection to the operator listener, which outlives restarts of the server.
+
+    Its methods raise SanderlingError with the server's words where it refuses.
+    """
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -64,10 +68,10 @@ class Operator:
         """Those that stand."""
         return list(self._call(self._alerts.ListAlerts, alert_pb2.ListAlertsRequest()).alerts)
 
-    def last_window(self, slot: str) -> alert_pb2.FleetWindow | None:
-        """The fleet's latest judged window; None before the first."""
-        request = alert_pb2.ListFleetWindowsRequest(slot=slot, page_size=1)
-        return next(iter(self._call(self._alerts.ListFleetWindows, request).windows), None)
+    def windows(self, slot: str, most: int = 500) -> list[alert_pb2.FleetWindow]:
+        """The windows that the fleet was judged by, newest first."""
+        request = alert_pb2.ListFleetWindowsRequest(slot=slot, page_size=most)
+        return list(self._call(self._alerts.ListFleetWindows, request).windows)
 
     def push(self, bundles: Sequence[Bundle], folder: Path) -> list[str]:
         """Writes bundles, then uploads and signs them: `sanderling model push`. Returns each "NAME-VERSION"."""
@@ -145,7 +149,7 @@ class Operator:
                 return method(request, metadata=self._metadata, timeout=WAIT_S, wait_for_ready=True)
             except grpc.RpcError as error:
                 if last or error.code() is not grpc.StatusCode.UNAVAILABLE:
-                    raise
+                    raise SanderlingError(f"[operator] {error.code().name}: {error.details()}") from error
         raise AssertionError("the last try has returned or raised")
 
 

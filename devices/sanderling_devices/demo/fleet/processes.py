@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sanderling.agent.fork_server import ForkServer
 from sanderling.agent.processes import Process
 from sanderling.agent.state import AgentState
 from sanderling.agent.store import SqliteStore
@@ -29,15 +30,19 @@ def sanderling(*arguments: str | Path, environment: Mapping[str, str] | None = N
 
     Raises:
         SanderlingError: It failed; the message is its own.
+        DeadlineError: It did not end.
     """
-    done = subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=4 * WAIT_S,
-        check=False,
-        env={**os.environ, **(environment or {})},
-    )
+    try:
+        done = subprocess.run(
+            [*COMMAND, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=4 * WAIT_S,
+            check=False,
+            env={**os.environ, **(environment or {})},
+        )
+    except subprocess.TimeoutExpired as error:
+        raise DeadlineError(f"[{' '.join(map(str, arguments[:2]))}] did not end within {4 * WAIT_S:.0f} s") from error
     if done.returncode:
         raise SanderlingError(f"[{' '.join(map(str, arguments[:2]))}] exit code {done.returncode}: {done.stderr}")
     return done.stdout
@@ -120,7 +125,7 @@ class Server:
 
     def _end(self, number: signal.Signals) -> None:
         if self.process is not None:
-            _end(self.process, number)
+            end(self.process, number)
             assert self.process.stdout is not None
             self.process.stdout.close()
             self.process = None
@@ -160,18 +165,23 @@ class Device:
     def end(self, number: signal.Signals) -> None:
         """Ends the agent alone: SIGTERM and SIGKILL leave router and runners running."""
         if self.agent is not None:
-            _end(self.agent, number)
+            end(self.agent, number)
             self.agent = None
 
     def close(self) -> None:
         """Ends everything."""
-        self.end(signal.SIGKILL)
-        for process in self.processes().values():
+        # The agent ends what it has started, what it has not yet written down included.
+        self.end(signal.SIGINT)
+        for process in (*self.processes().values(), *self.forked()):
             process.kill()
 
     def processes(self) -> dict[str, Process]:
         """By name: "router", "runner/SLOT/VERSION"."""
         return {name: Process.from_text(body) for name, body in self._read(SqliteStore.processes).items()}
+
+    def forked(self) -> list[Process]:
+        """Runners, and the process that they are forked from."""
+        return ForkServer(self.state / "run", self.state / "logs").forked()
 
     def remembered(self) -> AgentState | None:
         """What its agent has stored last."""
@@ -208,7 +218,8 @@ class Device:
             store.close()
 
 
-def _end(process: subprocess.Popen[Any], number: signal.Signals) -> None:
+def end(process: subprocess.Popen[Any], number: signal.Signals) -> None:
+    """Sends a signal and waits; what has not ended by then is killed."""
     if process.poll() is None:
         process.send_signal(number)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 from pathlib import Path
@@ -13,10 +14,11 @@ import sanderling as engine
 from sanderling.versions import Bundle, read_bundle
 from sanderling_devices.demo import digits
 from sanderling_devices.demo.fleet import labeller, versions
-from sanderling_devices.demo.fleet.processes import COMMAND, WAIT_S, Server, sanderling
+from sanderling_devices.demo.fleet.processes import COMMAND, Server, end, sanderling
 
 MOST_LABELS = 200
-CANARIES = 3
+SOAK_S = 1.0
+"""Of each stage of a rollout."""
 _SAMPLE_BYTES = 384
 """An image of 64 float32 as .npy."""
 _CONFIG = f"""\
@@ -29,8 +31,9 @@ most_samples = {{most_samples}}
 least_labels = 100
 wanted_labels = 120
 device_budget_bytes = {{device_budget_bytes}}
-collect_seconds = 40.0
-label_seconds = 60.0
+# Of a busy machine, too: what ends collecting is the samples, what ends the wait is the labels.
+collect_seconds = 150.0
+label_seconds = 150.0
 [{versions.MODEL}.gate]
 # Exact bounds on some two hundred rows are wide: a challenger that loses nothing is shown to lose less than this.
 holdout_margin = 0.08
@@ -41,15 +44,20 @@ _POLICY = f"""\
 model = "{versions.MODEL}"
 policy = "auto-canary"
 [canary]
-devices = {CANARIES}
-soak_seconds = 2.0
+devices = {{canaries}}
+soak_seconds = {SOAK_S}
 deadline_seconds = 600.0
 device_deadline_seconds = 300.0
 """
 
 
+def device_budget_bytes(devices: int) -> int:
+    """Of samples from one device; every device gives the same share."""
+    return MOST_LABELS // devices * _SAMPLE_BYTES
+
+
 def configure(server: Path, parts: digits.Split, devices: int) -> None:
-    """Writes retrain.toml and the rows that it names into the folder server/; every device gives the same share."""
+    """Writes retrain.toml and the rows that it names into the folder server/."""
     folder = server / "digits"
     folder.mkdir()
     held_out = parts.held_out
@@ -58,7 +66,7 @@ def configure(server: Path, parts: digits.Split, devices: int) -> None:
     np.savez(folder / "calibration.npz", **calibration)
     np.savez(folder / "holdout.npz", **holdout)
     each = MOST_LABELS // devices
-    numbers = {"most_samples": each * devices, "device_budget_bytes": each * _SAMPLE_BYTES}
+    numbers = {"most_samples": each * devices, "device_budget_bytes": device_budget_bytes(devices)}
     (server / "retrain.toml").write_text(_CONFIG.format_map(numbers))
 
 
@@ -68,12 +76,18 @@ class Publisher:
     Args:
         folder: Its own; new.
         server: Of the fleet, running.
+        canaries: Devices that get a new version first.
     """
 
-    def __init__(self, folder: Path, server: Server) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, server: Server, canaries: int) -> None:
+        self.folder, self._server, self._canaries = folder, server, canaries
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Makes its key and policy, has the release role delegate to it, and runs it."""
+        folder, server = self.folder, self._server
         sanderling("publisher", "init", folder, "--model", versions.MODEL, "--policy", "auto-canary")
-        (folder / "publisher.toml").write_text(_POLICY)
+        (folder / "publisher.toml").write_text(_POLICY.format(canaries=self._canaries))
         token = folder / "token"
         token.touch(mode=0o600)
         token.write_text(sanderling("fleet", "operator", server.folder, "publisher", "--role", "publisher").strip())
@@ -84,30 +98,31 @@ class Publisher:
         with (folder / "publisher.log").open("ab") as log:
             self._process = subprocess.Popen([*command, "--token-file", str(token)], stdout=log, stderr=log)
 
-    @property
-    def pid(self) -> int:
-        """Of the process; 0 if it has ended."""
-        return self._process.pid if self._process.poll() is None else 0
-
     def bundle(self, version: str) -> Bundle:
         """A version that it has signed."""
         return read_bundle(self.folder / f"{version}.sanderling")
 
     def close(self) -> None:
         """Ends it."""
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
-        try:
-            self._process.wait(WAIT_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        if self._process is not None:
+            end(self._process, signal.SIGTERM)
 
 
-def label(server: Server, job_id: str, seed: int) -> None:
-    """Has the demo's labeller say what a job's samples show: `sanderling sample label`."""
-    environment = {**server.environment, labeller.SEED: str(seed)}
+def label(server: Server, job_id: str, seed: int, told: Path) -> int:
+    """Has the demo's labeller say what a job's samples show: `sanderling sample label`.
+
+    Args:
+        server: Of the fleet.
+        job_id: Of the job.
+        seed: Decides which labels are wrong.
+        told: A file for the labeller's own count.
+
+    Returns:
+        How many of its labels are wrong.
+    """
+    environment = {**server.environment, labeller.SEED: str(seed), labeller.TOLD: str(told)}
     sanderling("sample", "label", job_id, "--labeller", labeller.NAME, environment=environment)
+    return int(json.loads(told.read_text())["wrong"])
 
 
 def accuracy(bundle: Bundle, rows: digits.Rows, world: str | None) -> float:

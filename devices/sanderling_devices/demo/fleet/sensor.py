@@ -38,6 +38,7 @@ class Options:
         batch: Rows of one request.
         seed: Of the run.
         camera: Its number.
+        jitter: How much the time between two requests varies: at most by this share, both ways.
     """
 
     state: str
@@ -47,6 +48,7 @@ class Options:
     batch: int
     seed: int
     camera: int
+    jitter: float = 0.0
 
 
 class LabelledStream:
@@ -85,6 +87,7 @@ class Sensor:
             worlds = {name: file[name] for name in file.files if name != "labels"}
             self._stream = LabelledStream(file["labels"], worlds, options.seed, options.camera)
         self._options, self._orders, self._told = options, orders, told
+        self._pace = np.random.default_rng([options.seed, 5, options.camera])
         self._versions: Counter[str] = Counter()
         self._rows = self._right = self._failures = 0
         self._ended = threading.Event()
@@ -98,7 +101,7 @@ class Sensor:
         due = tell = time.monotonic()
         while not self._ended.wait(max(0.0, due - time.monotonic())):
             # What could not be asked in time is not asked later: a camera does not wait.
-            due = max(due + self._options.batch / self._options.rate, time.monotonic() - 1.0)
+            due = max(due + self._interval(), time.monotonic() - 1.0)
             frames, labels = self._stream.read(self._options.batch)
             try:
                 if address != (found := device.router()):
@@ -116,6 +119,10 @@ class Sensor:
                 self._say()
         if client is not None:
             client.close()
+
+    def _interval(self) -> float:
+        varied = 1.0 + self._options.jitter * self._pace.uniform(-1.0, 1.0)
+        return varied * self._options.batch / self._options.rate
 
     def _say(self) -> None:
         counts = {"rows": self._rows, "right": self._right, "failures": self._failures, "versions": self._versions}

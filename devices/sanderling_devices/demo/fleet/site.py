@@ -8,8 +8,8 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,22 +19,34 @@ import numpy as np
 from sanderling.errors import InputError
 from sanderling.versions import Bundle
 from sanderling_devices.demo import digits
-from sanderling_devices.demo.fleet import retraining, sensor, versions
+from sanderling_devices.demo.fleet import delays, retraining, sensor, versions
+from sanderling_devices.demo.fleet.delays import Delays, SlowNetwork
 from sanderling_devices.demo.fleet.operator import Operator
 from sanderling_devices.demo.fleet.processes import AGENT_PROGRAM, Device, Server
 from sanderling_devices.demo.fleet.report import DeviceFigures, Settings
 
 WORLD = "turn30"
 """What happens to the world: every camera is turned by 30 degrees."""
-BATCH = 10
+BATCH = 20
+"""Rows of one request: five requests a second and device leave two cores time for everything else."""
 _LONGEST_FOLDER = 107 - len("/d12/run/0123456789ab.sock.http")  # sockaddr_un
-_TOGETHER = 3  # a little more than the cores of a small machine: enrolling also waits for the server
+_LOOK_S = 0.25
+_TOGETHER = 4  # more than the cores of a small machine: enrolling also waits for the server
+_START_S = 2.0
+"""With delays: the most that a device is late, or a sensor."""
+_JITTER = 0.5
 
 
 class Camera:
     """A sensor's process and what it said last."""
 
-    def __init__(self, options: sensor.Options, log: Path) -> None:
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+        self.said: dict[str, Any] = {"rows": 0, "right": 0, "failures": 0, "versions": {}}
+        self._listening = threading.Thread(target=self._listen, daemon=True)
+
+    def start(self, options: sensor.Options, log: Path) -> None:
+        """Starts the process."""
         command = [
             sys.executable,
             "-m",
@@ -45,18 +57,19 @@ class Camera:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=output, text=True
             )
-        self.said: dict[str, Any] = {"rows": 0, "right": 0, "failures": 0, "versions": {}}
-        self._listening = threading.Thread(target=self._listen, daemon=True)
         self._listening.start()
 
     def tell(self, **order: str | None) -> None:
         """Changes the world or the sensor."""
+        assert self._process is not None
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
 
     def close(self) -> None:
         """Ends it."""
+        if self._process is None:
+            return
         self._process.kill()
         self._process.wait()
         self._listening.join()
@@ -66,6 +79,7 @@ class Camera:
                 stream.close()
 
     def _listen(self) -> None:
+        assert self._process is not None
         assert self._process.stdout is not None
         for line in self._process.stdout:
             with contextlib.suppress(ValueError):  # the last line of a killed process is half a line
@@ -91,6 +105,7 @@ class Site:
             )
         self.settings, self.folder = settings, folder
         self.parts = digits.split(settings.seed)
+        self.delays = Delays(settings.delays)
         self.devices: list[Device] = []
         self.cameras: list[Camera] = []
         self._open = contextlib.ExitStack()
@@ -107,6 +122,7 @@ class Site:
 
     def start_server(self) -> None:
         """Makes a fleet and runs its server, with the embedded broker."""
+        slow = {"host": delays.HOST} if self.delays else {}
         self.server = Server(
             self.folder / "fleet",
             {
@@ -117,46 +133,74 @@ class Site:
                 "warmup_rows": self.settings.warmup_rows,
                 "broker": "embedded",
                 "trust_asserted": "true",  # one machine, one user: a sender needs no proof of who it is
+                **slow,
             },
         )
         retraining.configure(self.folder / "fleet" / "server", self.parts, self.settings.devices)
-        self.server.start()
         self._open.callback(self.server.stop)
+        self.server.start()
+        if self.settings.delays is not None:
+            ports = [int(address.rpartition(":")[2]) for address in self.server.addresses.values()]
+            self._open.callback(SlowNetwork(ports, self.settings.delays).close)
         self.operator = self._open.enter_context(Operator(self.server))
 
-    def start_publisher(self) -> None:
-        """On the operator's side, with a key that may sign versions of this model alone."""
-        self.publisher = retraining.Publisher(self.folder / "publisher", self.server)
-        self._open.callback(self.publisher.close)
+    def start_all_else(self, look: Callable[[], None]) -> None:
+        """Starts the publisher, on the operator's side, and enrols and starts all devices with their cameras.
 
-    def enrol(self) -> None:
-        """Enrols all devices and starts their agents and cameras."""
-        self.devices = [
-            Device(self.folder / f"d{number}", AGENT_PROGRAM) for number in range(1, self.settings.devices + 1)
-        ]
+        Args:
+            look: Called again and again until that is done.
+        """
+        numbers = range(1, self.settings.devices + 1)
+        self.publisher = retraining.Publisher(self.folder / "publisher", self.server, self.settings.canaries)
+        self.devices = [Device(self.folder / f"d{number}", AGENT_PROGRAM) for number in numbers]
+        self.cameras = [Camera() for _ in numbers]
+        self._open.callback(self._close_all_else)
+        pool = ThreadPoolExecutor(_TOGETHER)
+        try:
+            begun = {pool.submit(self.publisher.start), *(pool.submit(self._start, number) for number in numbers)}
+            while begun:
+                look()
+                done, begun = wait(begun, _LOOK_S)
+                for started in done:
+                    started.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
-        def one(device: Device) -> None:
-            device.enrol(self.operator.join_token(camera=device.state.name))
-            device.start()
+    def _start(self, number: int) -> None:
+        device = self.devices[number - 1]
+        self.delays.pause(_START_S)
+        device.enrol(self.operator.join_token(camera=device.state.name))
+        device.start()
+        self.delays.pause(_START_S)
+        # Each camera has its own rows, in both worlds.
+        rows = self.parts.cameras[number - 1]
+        path = self.folder / f"camera{number}.npz"
+        worlds: dict[str, Any] = {"plain": rows.frames, WORLD: digits.CHANGES[WORLD](rows.frames)}
+        np.savez(path, labels=rows.labels, **worlds)
+        self.cameras[number - 1].start(
+            sensor.Options(
+                state=str(device.state),
+                slot=versions.SLOT,
+                rows=str(path),
+                rate=self.settings.rate,
+                batch=BATCH,
+                seed=self.settings.seed,
+                camera=number,
+                jitter=_JITTER if self.delays else 0.0,
+            ),
+            self.folder / f"camera{number}.log",
+        )
 
-        for device in self.devices:
-            self._open.callback(device.close)
-        with ThreadPoolExecutor(_TOGETHER) as pool:
-            list(pool.map(one, self.devices))
+    def _close_all_else(self) -> None:
+        for camera in self.cameras:
+            camera.close()
+        with ThreadPoolExecutor(len(self.devices)) as pool:
+            list(pool.map(Device.close, self.devices))
+        self.publisher.close()
 
-    def start_cameras(self) -> None:
-        """Each has its own rows, in both worlds."""
-        for number, device in enumerate(self.devices, 1):
-            rows = self.parts.cameras[number - 1]
-            path = self.folder / f"camera{number}.npz"
-            worlds: dict[str, Any] = {"plain": rows.frames, WORLD: digits.CHANGES[WORLD](rows.frames)}
-            np.savez(path, labels=rows.labels, **worlds)
-            options = sensor.Options(
-                str(device.state), versions.SLOT, str(path), self.settings.rate, BATCH, self.settings.seed, number
-            )
-            camera = Camera(options, self.folder / f"camera{number}.log")
-            self._open.callback(camera.close)
-            self.cameras.append(camera)
+    def camera_of(self, device_id: str) -> int:
+        """Number of the camera at a device."""
+        return 1 + [device.device_id for device in self.devices].index(device_id)
 
     def first_bundle(self) -> Bundle:
         """Version 1."""
@@ -174,9 +218,9 @@ class Site:
         """Answered so far, by camera."""
         return [int(camera.said["rows"]) for camera in self.cameras]
 
-    def served(self) -> list[dict[str, int]]:
-        """Rows by the version that answered, by camera."""
-        return [dict(camera.said["versions"]) for camera in self.cameras]
+    def served(self, version: str) -> list[int]:
+        """Rows that a version has answered so far, by camera."""
+        return [int(camera.said["versions"].get(version, 0)) for camera in self.cameras]
 
     def figures(self) -> list[DeviceFigures]:
         """All devices as they stand."""
@@ -197,14 +241,14 @@ class Site:
             device_id=device.device_id,
             version=slot.active.release.version if slot and slot.active else "",
             pids=pids,
-            memory_mib=_memory_mib(pids),
+            memory_mib=_memory_mib({*pids, *(process.pid for process in device.forked())}),
             rows=said["rows"],
             failures=said["failures"],
             versions=said["versions"],
         )
 
 
-def _memory_mib(pids: Sequence[int]) -> float:
+def _memory_mib(pids: Collection[int]) -> float:
     total = 0
     for pid in pids:
         with contextlib.suppress(OSError):

@@ -268,7 +268,9 @@ class HardLimit(_message.Message):
     count: _builtins.int
     """Breached at so many devices; 0 means 2."""
     share: _builtins.float
-    """Breached at this share of the devices that attempted, in (0, 1], once two have; 0 means 0.5."""
+    """Breached at this share of the devices that attempted, in (0, 1], once two have; 0 means 0.5. 1 means all of them, so
+    that none may be outstanding.
+    """
     def __init__(
         self,
         *,
