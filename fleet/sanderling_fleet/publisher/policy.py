@@ -11,6 +11,9 @@ from sanderling_fleet.retrain.gate import DRIFTED, HOLDOUT
 
 MANUAL, AUTO_CANARY = "manual", "auto-canary"
 POLICIES = (MANUAL, AUTO_CANARY)
+MOST_WITHDRAWN = 100
+"""Withdrawn versions keep their release counters and are not listed, so a draft may leave out so many; and no more, or
+a server could use the counters up."""
 WANTED_BLOBS = ("model.onnx", "version.reference", "golden.npz", "quantization.json")
 
 
@@ -104,6 +107,22 @@ def why_not(draft: Draft, manifest: Manifest, known: Sequence[Known]) -> str | N
     if draft.champion_version not in {item.version for item in known}:
         return f"{draft.champion_version}, which it is to replace, is not published"
     highest = max(item.release_counter for item in known)
-    if manifest.release_counter != highest + 1:
-        return f"its release counter is {manifest.release_counter}, {manifest.name} has reached {highest}"
+    if not highest < manifest.release_counter <= highest + MOST_WITHDRAWN:
+        return (
+            f"its release counter is {manifest.release_counter}, {manifest.name} has reached {highest}: expected one "
+            f"above it, at most {highest + MOST_WITHDRAWN}"
+        )
     return None
+
+
+def overtaken(manifest: Manifest, known: Sequence[Known]) -> str | None:
+    """Why a version that was decided on can no longer be published; None if it can be, or is.
+
+    Args:
+        manifest: Of the version.
+        known: All published versions of the model.
+    """
+    highest = max((item.release_counter for item in known), default=0)
+    if manifest.full_name in {item.version for item in known} or manifest.release_counter > highest:
+        return None
+    return f"its release counter is {manifest.release_counter}, {manifest.name} has reached {highest} meanwhile"

@@ -214,7 +214,14 @@ class ReleaseFolder:
 
 
 def sign_delegated(
-    model: str, key: Ed25519PrivateKey, current: bytes | None, manifests: Sequence[Manifest], now: float
+    model: str,
+    key: Ed25519PrivateKey,
+    current: bytes | None,
+    manifests: Sequence[Manifest],
+    now: float,
+    *,
+    without: Sequence[str] = (),
+    after: int = 0,
 ) -> bytes:
     """What a publisher signs: versions of its model, in the role `auto/NAME`.
 
@@ -224,12 +231,16 @@ def sign_delegated(
         current: The role's newest metadata, or None for its first.
         manifests: To be added.
         now: Seconds since the epoch.
+        without: Versions ("NAME-VERSION") that it no longer names.
+        after: Version of a former publisher's metadata, which that of a first one must exceed.
     """
-    targets = Targets()
+    targets = Targets(version=after + 1)
     if current is not None:
         targets = tuf_repository.read(Targets, current, auto_role(model)).signed
         targets.version += 1
     targets.expires = _after(now, TARGETS_LIFE_SECONDS)
+    for version in without:
+        targets.targets.pop(version_target(version), None)
     for manifest in manifests:
         path = version_target(manifest.full_name)
         targets.targets[path] = TargetFile.from_data(path, manifest.to_bytes(), ["sha256"])
