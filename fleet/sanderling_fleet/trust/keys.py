@@ -14,7 +14,7 @@ from sanderling.errors import InputError, IntegrityError
 
 def private_folder(path: Path) -> Path:
     """Makes a folder that only its owner may enter, and its parents."""
-    path.mkdir(parents=True, exist_ok=True)
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.chmod(0o700)
     return path
 

@@ -3,6 +3,7 @@
 root.key      signs root.json: whom the fleet trusts. To be kept offline.
 targets.key   signs targets.json: which versions exist, and downgrade tokens
 root.json, targets.json   as last signed here
+root.next.json            signed, and perhaps not yet with the server
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from sanderling.versions import Manifest
 from sanderling_fleet.trust import tuf_repository
 from sanderling_fleet.trust.keys import load_ed25519, private_folder, to_pem, write_private
 
+_NEXT_ROOT = "root.next.json"
 ROOT_LIFE_SECONDS = 365 * 86400
 TARGETS_LIFE_SECONDS = 90 * 86400
 
@@ -165,20 +167,31 @@ class ReleaseFolder:
     def renew_root(self, now: float) -> bytes:
         """Signs the root for another year; needs root.key back in the folder.
 
+        What was signed and not kept is given again: the server may have taken it, and takes no other of its version.
+
         Raises:
-            IntegrityError: root.key is not here.
+            IntegrityError: root.key is not here, or what was signed is damaged.
         """
+        key = load_ed25519(self.folder / "root.key")
+        waiting = self.folder / _NEXT_ROOT
+        if waiting.exists():
+            content = _content(waiting)
+            if tuf_repository.read(Root, content, "root").signed.version == self.root.signed.version + 1:
+                return content
         root = tuf_repository.read(Root, self.root.to_bytes(), "root").signed
         root.version += 1
         root.expires = _after(now, ROOT_LIFE_SECONDS)
         metadata = Metadata(root)
-        metadata.sign(CryptoSigner(load_ed25519(self.folder / "root.key")))
-        return metadata.to_bytes()
+        metadata.sign(CryptoSigner(key))
+        content = metadata.to_bytes()
+        write_private(waiting, content, replace=True)
+        return content
 
     def keep_root(self, content: bytes) -> None:
         """Remembers a root that the server took."""
         self.root = tuf_repository.read(Root, content, "root")
         write_private(self.folder / "root.json", content, replace=True)
+        (self.folder / _NEXT_ROOT).unlink(missing_ok=True)
 
     def downgrade_token(self, manifest: Manifest, expires_at: float) -> bytes:
         """Permits devices to install a version though its release counter is lower than theirs.
