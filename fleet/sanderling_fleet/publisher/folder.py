@@ -74,10 +74,16 @@ class PublisherSettings:
         """Checks the values.
 
         Raises:
-            InputError: The policy is none, or only one of holdout and least_accuracy is given.
-            IntegrityError: The model has no name that a version could have.
+            InputError: The model has no name that a version could have, the policy is none, or only one of holdout and
+                least_accuracy is given.
         """
-        split_version(f"{self.model}-1")
+        try:
+            split_version(f"{self.model}-1")
+        except IntegrityError as error:
+            raise InputError(
+                f"[publisher] {self.model!r} is no name of a model: lower-case letters, digits and _, parts joined by "
+                "dashes and begun by letters, such as digits or face_id-small"
+            ) from error
         if self.policy not in POLICIES:
             raise InputError(f"[publisher] policy is {self.policy!r}, expected {' or '.join(POLICIES)}")
         if bool(self.holdout) != (self.least_accuracy > 0.0) or not 0.0 <= self.least_accuracy < 1.0:
@@ -343,7 +349,9 @@ def load_public(path: Path) -> Ed25519PublicKey:
     try:
         key = serialization.load_pem_public_key(path.read_bytes())
     except (OSError, ValueError, UnsupportedAlgorithm, InvalidSignature) as error:
-        raise IntegrityError(f"[publisher] {path} cannot be read: {error}") from error
+        raise IntegrityError(
+            f"[publisher] {path} is no public key in PEM. Give the publisher's publisher.pub"
+        ) from error
     if not isinstance(key, Ed25519PublicKey):
         raise IntegrityError(f"[publisher] {path} is no Ed25519 key but {type(key).__name__}")
     return key
@@ -357,8 +365,12 @@ def _toml(values: Mapping[str, Any], *without: str) -> list[str]:
 def _load_settings(path: Path) -> PublisherSettings:
     try:
         values: dict[str, Any] = tomllib.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"[publisher] {path} cannot be read: {error}. Make it: sanderling publisher init") from error
+    except OSError as error:
+        raise InputError(
+            f"[publisher] {path} cannot be read: {error.strerror}. Make it: sanderling publisher init"
+        ) from error
+    except ValueError as error:
+        raise InputError(f"[publisher] {path} is no TOML: {error}. Correct it") from error
     canary = from_table(Canary, values.pop("canary", {}), f"{path} [canary]")
     plain = from_table(_Plain, values, str(path))
     return PublisherSettings(**dataclasses.asdict(plain), canary=canary)

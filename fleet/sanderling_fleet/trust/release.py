@@ -44,9 +44,14 @@ class ReleaseFolder:
         """Opens a folder that `create` made.
 
         Raises:
+            InputError: It is no release folder.
             IntegrityError: A key or file is missing or damaged.
         """
         self.folder = folder
+        if not (folder / "root.json").exists():
+            raise InputError(
+                f"[release] {folder} is no release folder: it has no root.json. Give the one that init made"
+            )
         self._targets_key = load_ed25519(folder / "targets.key")
         self.root = tuf_repository.read(Root, _content(folder / "root.json"), "root")
         self.targets = tuf_repository.read(Targets, _content(folder / "targets.json"), "targets")
@@ -266,7 +271,9 @@ def _content(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise IntegrityError(f"[release] {path} cannot be read: {error}. Is this a release folder?") from error
+        raise IntegrityError(
+            f"[release] {path} cannot be read: {error.strerror}. Restore it from its backup"
+        ) from error
 
 
 def _after(now: float, seconds: float) -> dt.datetime:
