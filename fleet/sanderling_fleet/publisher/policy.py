@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sanderling.errors import InputError
 from sanderling.versions import Manifest
 from sanderling_fleet.retrain.gate import DRIFTED, HOLDOUT
+from sanderling_fleet.selector import parse
 
 MANUAL, AUTO_CANARY = "manual", "auto-canary"
 POLICIES = (MANUAL, AUTO_CANARY)
@@ -43,12 +44,18 @@ class Canary:
         """Checks the numbers.
 
         Raises:
-            InputError: One is out of its range.
+            InputError: One is out of its range, or the selector cannot be read.
         """
-        if min(self.devices, self.failures) < 1 or not 0 <= self.control_percent < 100:
-            raise InputError(f"[publisher] {self}: expected at least one device and failure, control below 100 %")
-        if not 0 <= self.soak_seconds < self.deadline_seconds or self.device_deadline_seconds <= 0:
-            raise InputError(f"[publisher] {self}: expected a soak shorter than the deadline, deadlines above 0")
+        if min(self.devices, self.failures) < 1 or not 0 <= self.control_percent <= 90:
+            raise InputError(f"[publisher] {self}: expected at least one device and failure, control of 0 to 90 %")
+        # What the server would refuse is refused before anything is signed.
+        longest = self.soak_seconds + self.device_deadline_seconds
+        if min(self.soak_seconds, longest) < 0 or self.device_deadline_seconds <= 0 or longest > self.deadline_seconds:
+            raise InputError(
+                f"[publisher] the canary's deadline_seconds is {self.deadline_seconds:g}: a device may take "
+                f"{self.device_deadline_seconds:g} s and the soak {self.soak_seconds:g} s. Give it their sum or more"
+            )
+        parse(self.selector)
 
 
 @dataclass(frozen=True)
