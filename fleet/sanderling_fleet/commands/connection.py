@@ -75,10 +75,13 @@ def connect(flags: FleetSettings) -> OperatorClient:
     from sanderling_fleet.client import OperatorClient
 
     found = find_settings(flags, config_files())
-    token = os.environ.get("SANDERLING_FLEET_TOKEN", "") or _text(found.token_file, "token")
     if not found.address:
         raise InputError(f"[fleet] no address of a fleet server is known. {_HINT}")
-    return OperatorClient(found.address, _text(found.ca, "CA certificate").encode(), token.strip())
+    token = (os.environ.get("SANDERLING_FLEET_TOKEN", "") or _text(found.token_file, "token")).strip()
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        # Not shown: it may be a secret all the same.
+        raise InputError(f"[fleet] the token has {len(token)} characters that are no token's. {_HINT}")
+    return OperatorClient(found.address, _certificate(found.ca), token)
 
 
 def require_fleet() -> None:
@@ -105,7 +108,10 @@ def config_files() -> list[Path]:
 
 
 def find_settings(flags: FleetSettings, files: list[Path]) -> FleetSettings:
-    """Fills what the flags leave open from files, the first first.
+    """Fills what the flags leave open from files, the first first, up to the one that has the address.
+
+    Where an address is found, nothing is looked for farther on: a file in some folder must not send the token of
+    another to an address of its own.
 
     Raises:
         InputError: A file cannot be read, or has an unknown key in [fleet].
@@ -122,9 +128,11 @@ def find_settings(flags: FleetSettings, files: list[Path]) -> FleetSettings:
             raise InputError(f"[config] {path} cannot be read: {error}") from error
         read = from_table(FleetSettings, table, f"{path} [fleet]")
         folder = path.absolute().parent
-        values["address"] = values["address"] or read.address
         values["ca"] = values["ca"] or (str(folder / read.ca) if read.ca else "")
         values["token_file"] = values["token_file"] or (str(folder / read.token_file) if read.token_file else "")
+        if read.address:
+            values["address"] = values["address"] or read.address
+            break
     return FleetSettings(**values)
 
 
@@ -134,4 +142,16 @@ def _text(path: str, what: str) -> str:
     try:
         return Path(path).read_text()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"[fleet] the {what} {path} cannot be read: {error}") from error
+        why = getattr(error, "strerror", None) or "it is no text"
+        raise InputError(f"[fleet] the {what} {path} cannot be read: {why}. {_HINT}") from error
+
+
+def _certificate(path: str) -> bytes:
+    from cryptography import x509
+
+    content = _text(path, "CA certificate").encode()
+    try:
+        x509.load_pem_x509_certificate(content)
+    except ValueError as error:
+        raise InputError(f"[fleet] {path} is no certificate in PEM. Take ca.pem of the folder operator/") from error
+    return content

@@ -118,6 +118,7 @@ def create(client: OperatorClient, version: str, dry_run: bool, output: str, **o
 def ls(client: OperatorClient, output: str) -> None:
     """List rollouts, newest first."""
     from sanderling.api.rollout.v1 import rollout_pb2 as pb
+    from sanderling_fleet.commands.rollout_picture import word
 
     found = client.every(client.rollouts.ListRollouts, pb.ListRolloutsRequest(), "rollouts")
     if output == "json":
@@ -128,7 +129,7 @@ def ls(client: OperatorClient, output: str) -> None:
             item.rollout_id,
             item.spec.version,
             item.spec.slot,
-            _word(pb.RolloutState, item.state, "ROLLOUT_STATE_"),
+            word(pb.RolloutState, item.state, "ROLLOUT_STATE_"),
             when(item, "created_at"),
             item.created_by,
             item.reason,
@@ -250,9 +251,10 @@ def _get(client: OperatorClient, rollout_id: str) -> rollout_pb2.Rollout:
 
 def _check_success(found: rollout_pb2.Rollout) -> None:
     from sanderling.api.rollout.v1 import rollout_pb2 as pb
+    from sanderling_fleet.commands.rollout_picture import word
 
     if found.state != pb.ROLLOUT_STATE_SUCCEEDED:
-        state = _word(pb.RolloutState, found.state, "ROLLOUT_STATE_")
+        state = word(pb.RolloutState, found.state, "ROLLOUT_STATE_")
         raise GateRefused(f"[rollout] {found.rollout_id} ended as {state}: {found.reason}")
 
 
@@ -264,40 +266,6 @@ def _show(found: rollout_pb2.Rollout, output: str) -> None:
 
 
 def _text(found: rollout_pb2.Rollout) -> str:
-    from sanderling.api.rollout.v1 import assignment_pb2
-    from sanderling.api.rollout.v1 import rollout_pb2 as pb
+    from sanderling_fleet.commands.rollout_picture import picture
 
-    state = _word(pb.RolloutState, found.state, "ROLLOUT_STATE_")
-    lines = [f"{found.rollout_id}  {found.spec.version} in slot {found.spec.slot}  {state}: {found.reason}", ""]
-    stages = [
-        (
-            item.stage.name,
-            _word(pb.StageState, item.state, "STAGE_STATE_"),
-            item.devices,
-            item.attempted,
-            item.committed,
-            item.failed,
-            "; ".join(f"{_word(pb.GateDecision, g.decision, 'GATE_DECISION_')}: {g.reason}" for g in item.gates),
-        )
-        for item in found.stages
-    ]
-    lines.append(table(["stage", "state", "devices", "attempted", "committed", "failed", "gates"], stages))
-    if found.assignments:
-        rows = [
-            (
-                item.device_id,
-                found.stages[item.stage].stage.name,
-                _word(assignment_pb2.AssignmentState, item.state, "ASSIGNMENT_STATE_"),
-                _word(assignment_pb2.ResultCode, item.code, "RESULT_CODE_") if item.code else None,
-                item.former_version or None,
-                item.detail or None,
-            )
-            for item in found.assignments
-        ]
-        lines += ["", table(["device", "stage", "state", "result", "before", "detail"], rows)]
-    return "\n".join(lines)
-
-
-def _word(kind: Any, value: int, prefix: str) -> str:
-    name: str = kind.Name(value)
-    return name.removeprefix(prefix).lower()
+    return picture(found)

@@ -155,10 +155,11 @@ async def warn_of_expiry(core: Core) -> None:
             if days > WARN_DAYS:
                 await resolve_alert(tx, now, EXPIRY_ALERT, role)
                 continue
-            how = "sanderling fleet renew-root" if role == "root" else "sanderling model push"
-            summary = (
-                f"the metadata of {role} expires in {days:.0f} days; then devices install nothing new. Sign it: {how}"
+            when = f"expires in {days:.0f} days" if days > 0 else f"expired {-days:.0f} days ago"
+            how = {"root": "sanderling fleet renew-root", "targets": "sanderling model push"}.get(
+                role, "the publisher does, while it runs: sanderling publisher run"
             )
+            summary = f"the metadata of {role} {when}; then devices install nothing new. Sign it: {how}"
             severity = Severity.WARNING if days > WARN_DAYS / 2 else Severity.ERROR
             await raise_alert(tx, now, Alert(EXPIRY_ALERT, severity, summary), role)
 

@@ -89,7 +89,7 @@ class RetrainClient:
                     stream.cancel()
                     raise IntegrityError(f"[download] {digest.hex()[:16]} has more than {MOST_DOWNLOAD_BYTES:,} bytes")
         except grpc.RpcError as error:
-            raise error_of(error) from error
+            raise error_of(error) from None
         data = b"".join(parts)
         found = hashlib.sha256(data).digest()
         if found != digest:

@@ -10,10 +10,14 @@ pending.json     what is being published; a publisher that was killed goes on wi
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import fcntl
 import json
+import logging
+import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +27,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from securesystemslib.signer import SSlibKey
 from tuf.api.exceptions import RepositoryError
-from tuf.api.metadata import DelegatedRole, Delegations, Metadata, Targets
+from tuf.api.metadata import DelegatedRole, Delegations, Metadata, TargetFile, Targets
 
 from sanderling.errors import InputError, IntegrityError
 from sanderling.trust import auto_role, version_target
@@ -42,6 +46,7 @@ _KEY, _PUBLIC, _SETTINGS, _SIGNED, _PENDING = (
     "pending.json",
 )
 _SUFFIX = ".sanderling"
+_log = logging.getLogger(__name__)
 RENEW_SECONDS = 45 * 86400.0
 """Before its metadata expires; half of what it lives."""
 
@@ -69,10 +74,16 @@ class PublisherSettings:
         """Checks the values.
 
         Raises:
-            InputError: The policy is none, or only one of holdout and least_accuracy is given.
-            IntegrityError: The model has no name that a version could have.
+            InputError: The model has no name that a version could have, the policy is none, or only one of holdout and
+                least_accuracy is given.
         """
-        split_version(f"{self.model}-1")
+        try:
+            split_version(f"{self.model}-1")
+        except IntegrityError as error:
+            raise InputError(
+                f"[publisher] {self.model!r} is no name of a model: lower-case letters, digits and _, parts joined by "
+                "dashes and begun by letters, such as digits or face_id-small"
+            ) from error
         if self.policy not in POLICIES:
             raise InputError(f"[publisher] policy is {self.policy!r}, expected {' or '.join(POLICIES)}")
         if bool(self.holdout) != (self.least_accuracy > 0.0) or not 0.0 <= self.least_accuracy < 1.0:
@@ -106,18 +117,18 @@ class PublisherFolder:
         self.folder = folder
         self.settings = _load_settings(folder / _SETTINGS)
         self._key = load_ed25519(folder / _KEY)
-        signed = folder / _SIGNED
-        self._signed = signed.read_bytes() if signed.exists() else None
-        if self._signed is not None:
-            self._check_own(self._signed)
+        self._signed: bytes | None = None
+        self._read_signed()
 
     @classmethod
     def create(cls, folder: Path, settings: PublisherSettings) -> PublisherFolder:
         """Makes a key and the settings.
 
         Raises:
-            InputError: There is a key in the folder already.
+            InputError: The folder has something in it: a key is never overwritten, nor other files' folder closed.
         """
+        if folder.exists() and any(folder.iterdir()):
+            raise InputError(f"[publisher] {folder} is not empty. Give a new folder")
         private_folder(folder)
         key = Ed25519PrivateKey.generate()
         write_private(folder / _KEY, to_pem(key))
@@ -129,6 +140,24 @@ class PublisherFolder:
         text = "\n".join([*_toml(values, "canary"), "", "[canary]", *_toml(values["canary"]), ""])
         write_private(folder / _SETTINGS, text.encode(), replace=True)
         return cls(folder)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keeps other processes from working in the folder meanwhile, and takes over what they have signed before.
+
+        A publisher that runs and a person who signs may meet. The kernel lets go when a process ends, however it ends.
+        """
+        descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                _log.warning("another publisher works in %s: waiting for it", self.folder)
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            self._read_signed()
+            yield
+        finally:
+            os.close(descriptor)
 
     @property
     def role(self) -> str:
@@ -150,10 +179,7 @@ class PublisherFolder:
         Raises:
             IntegrityError: It names it with another manifest: a version never changes.
         """
-        if self._signed is None:
-            return False
-        targets = tuf_repository.read(Targets, self._signed, self.role).signed.targets
-        target = targets.get(version_target(manifest.full_name))
+        target = self._targets().get(version_target(manifest.full_name))
         if target is None:
             return False
         signed = tuf_repository.digest_of(target)
@@ -170,6 +196,13 @@ class PublisherFolder:
         assert self._signed is not None
         return self._signed
 
+    def give_up(self, manifest: Manifest, now: float) -> None:
+        """Signs metadata without a version that can no longer be published, if what was signed last names it."""
+        if self.names(manifest):
+            self._remember(
+                sign_delegated(self.settings.model, self._key, self._signed, [], now, without=[manifest.full_name])
+            )
+
     def renew(self, now: float) -> bool:
         """Signs the same versions for longer if less than `RENEW_SECONDS` are left; True if it did."""
         if self._signed is None:
@@ -180,15 +213,37 @@ class PublisherFolder:
         self._remember(sign_delegated(self.settings.model, self._key, self._signed, [], now))
         return True
 
-    def adopt(self, content: bytes) -> None:
+    def adopt(self, content: bytes, now: float) -> bool:
         """Takes over metadata that the server has, if this key signed it and it is newer: the folder was restored.
 
+        A key that has signed no version yet may follow a former publisher's. Then nothing is taken over but the number
+        of the metadata's version, and metadata above it is signed that names no version: what the former publisher
+        signed is no longer vouched for.
+
+        Args:
+            content: What the server has.
+            now: Seconds since the epoch.
+
+        Returns:
+            True if this key now follows another.
+
         Raises:
-            IntegrityError: This key did not sign it: whoever owns the server must not slip a version in.
+            IntegrityError: Another key signed it, above what this one has signed: whoever owns the server must not slip
+                a version in.
         """
-        self._check_own(content)
-        if tuf_repository.read(Targets, content, self.role).signed.version > self.signed_version():
+        version = tuf_repository.read(Targets, content, self.role).signed.version
+        try:
+            self._check_own(content)
+        except IntegrityError:
+            if version < self.signed_version():
+                return False  # the server has not got ours yet
+            if self._targets():
+                raise
+            self._remember(sign_delegated(self.settings.model, self._key, None, [], now, after=version))
+            return True
+        if version > self.signed_version():
             self._remember(content)
+        return False
 
     def keep_bundle(self, version: str, content: bytes) -> None:
         """Keeps a version's bundle before it is signed."""
@@ -211,10 +266,23 @@ class PublisherFolder:
     def kept(self) -> list[str]:
         """Versions that are signed and whose bundles are here."""
         names = sorted(path.name.removesuffix(_SUFFIX) for path in self.folder.glob(f"*{_SUFFIX}"))
-        if self._signed is None:
-            return []
-        targets = tuf_repository.read(Targets, self._signed, self.role).signed.targets
+        targets = self._targets()
         return [name for name in names if version_target(name) in targets]
+
+    def holdout(self) -> bytes:
+        """The publisher's own rows.
+
+        Raises:
+            InputError: The file cannot be read.
+        """
+        path = self.folder / self.settings.holdout
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise InputError(
+                f"[publisher] the holdout {path} cannot be read: {error.strerror}. Put it there, or correct "
+                f"{self.folder / _SETTINGS}"
+            ) from error
 
     def pending(self) -> Pending | None:
         """What was decided and may not have been done."""
@@ -236,6 +304,20 @@ class PublisherFolder:
         """Forgets what was pending."""
         (self.folder / _PENDING).unlink(missing_ok=True)
         sync_folder(self.folder)
+
+    def forget(self, version: str) -> None:
+        """Deletes a bundle that was kept and is not published."""
+        split_version(version)
+        (self.folder / (version + _SUFFIX)).unlink(missing_ok=True)
+
+    def _targets(self) -> dict[str, TargetFile]:
+        return tuf_repository.read(Targets, self._signed, self.role).signed.targets if self._signed else {}
+
+    def _read_signed(self) -> None:
+        signed = self.folder / _SIGNED
+        self._signed = signed.read_bytes() if signed.exists() else None
+        if self._signed is not None:
+            self._check_own(self._signed)
 
     def _remember(self, content: bytes) -> None:
         write_private(self.folder / _SIGNED, content, replace=True)
@@ -267,7 +349,9 @@ def load_public(path: Path) -> Ed25519PublicKey:
     try:
         key = serialization.load_pem_public_key(path.read_bytes())
     except (OSError, ValueError, UnsupportedAlgorithm, InvalidSignature) as error:
-        raise IntegrityError(f"[publisher] {path} cannot be read: {error}") from error
+        raise IntegrityError(
+            f"[publisher] {path} is no public key in PEM. Give the publisher's publisher.pub"
+        ) from error
     if not isinstance(key, Ed25519PublicKey):
         raise IntegrityError(f"[publisher] {path} is no Ed25519 key but {type(key).__name__}")
     return key
@@ -281,8 +365,12 @@ def _toml(values: Mapping[str, Any], *without: str) -> list[str]:
 def _load_settings(path: Path) -> PublisherSettings:
     try:
         values: dict[str, Any] = tomllib.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"[publisher] {path} cannot be read: {error}. Make it: sanderling publisher init") from error
+    except OSError as error:
+        raise InputError(
+            f"[publisher] {path} cannot be read: {error.strerror}. Make it: sanderling publisher init"
+        ) from error
+    except ValueError as error:
+        raise InputError(f"[publisher] {path} is no TOML: {error}. Correct it") from error
     canary = from_table(Canary, values.pop("canary", {}), f"{path} [canary]")
     plain = from_table(_Plain, values, str(path))
     return PublisherSettings(**dataclasses.asdict(plain), canary=canary)

@@ -32,6 +32,25 @@ class InspectTask:
         return json.dumps(asdict(self))
 
 
+@dataclass(frozen=True)
+class Found:
+    """What was counted: golden samples, all of them right; rows of the holdout, and how many of these are right."""
+
+    golden: int
+    rows: int
+    right: int
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Found | None:
+        """Reads FOUND, which a model that broke the process may have written; None if it makes no sense."""
+        try:
+            found = cls(**json.loads(data))
+            sound = all(type(value) is int for value in asdict(found).values()) and 0 <= found.right <= found.rows
+        except (ValueError, TypeError, RecursionError):
+            return None
+        return found if sound else None
+
+
 def main(arguments: list[str]) -> int:
     """Inspects; the exit code."""
     values: dict[str, Any] = json.loads(Path(arguments[0]).read_text())
@@ -48,11 +67,11 @@ def main(arguments: list[str]) -> int:
     except SanderlingError as error:
         print(error, flush=True)
         return REFUSED
-    (Path(task.workdir) / FOUND).write_text(json.dumps(found))
+    (Path(task.workdir) / FOUND).write_text(json.dumps(asdict(found)))
     return 0
 
 
-def _inspect(given: Path, *, holdout: bool) -> dict[str, int]:
+def _inspect(given: Path, *, holdout: bool) -> Found:
     import numpy as np
 
     import sanderling
@@ -76,7 +95,7 @@ def _inspect(given: Path, *, holdout: bool) -> dict[str, int]:
             if wrong is not None:
                 raise IntegrityError(f"[inspect] {manifest.full_name}: {wrong}")
         if not holdout:
-            return {"golden": len(golden), "rows": 0, "right": 0}
+            return Found(len(golden), 0, 0)
         arrays = read_arrays((given / "holdout.npz").read_bytes(), "holdout")
         labels = arrays["label"]
         if labels.dtype.kind == "U":
@@ -86,7 +105,7 @@ def _inspect(given: Path, *, holdout: bool) -> dict[str, int]:
             part = slice(start, start + _BATCH)
             answers = session.run({tensor.name: arrays[f"in:{tensor.name}"][part] for tensor in manifest.inputs})
             right += int((answers[manifest.outputs[0].name].argmax(axis=-1).reshape(-1) == labels[part]).sum())
-    return {"golden": len(golden), "rows": len(labels), "right": right}
+    return Found(len(golden), len(labels), right)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from sanderling.errors import InputError
 from sanderling.versions import Manifest
 from sanderling_fleet.retrain.gate import DRIFTED, HOLDOUT
+from sanderling_fleet.selector import parse
 
 MANUAL, AUTO_CANARY = "manual", "auto-canary"
 POLICIES = (MANUAL, AUTO_CANARY)
+MOST_WITHDRAWN = 100
+"""Withdrawn versions keep their release counters and are not listed, so a draft may leave out so many; and no more, or
+a server could use the counters up."""
 WANTED_BLOBS = ("model.onnx", "version.reference", "golden.npz", "quantization.json")
 
 
@@ -40,12 +44,18 @@ class Canary:
         """Checks the numbers.
 
         Raises:
-            InputError: One is out of its range.
+            InputError: One is out of its range, or the selector cannot be read.
         """
-        if min(self.devices, self.failures) < 1 or not 0 <= self.control_percent < 100:
-            raise InputError(f"[publisher] {self}: expected at least one device and failure, control below 100 %")
-        if not 0 <= self.soak_seconds < self.deadline_seconds or self.device_deadline_seconds <= 0:
-            raise InputError(f"[publisher] {self}: expected a soak shorter than the deadline, deadlines above 0")
+        if min(self.devices, self.failures) < 1 or not 0 <= self.control_percent <= 90:
+            raise InputError(f"[publisher] {self}: expected at least one device and failure, control of 0 to 90 %")
+        # What the server would refuse is refused before anything is signed.
+        longest = self.soak_seconds + self.device_deadline_seconds
+        if min(self.soak_seconds, longest) < 0 or self.device_deadline_seconds <= 0 or longest > self.deadline_seconds:
+            raise InputError(
+                f"[publisher] the canary's deadline_seconds is {self.deadline_seconds:g}: a device may take "
+                f"{self.device_deadline_seconds:g} s and the soak {self.soak_seconds:g} s. Give it their sum or more"
+            )
+        parse(self.selector)
 
 
 @dataclass(frozen=True)
@@ -104,6 +114,22 @@ def why_not(draft: Draft, manifest: Manifest, known: Sequence[Known]) -> str | N
     if draft.champion_version not in {item.version for item in known}:
         return f"{draft.champion_version}, which it is to replace, is not published"
     highest = max(item.release_counter for item in known)
-    if manifest.release_counter != highest + 1:
-        return f"its release counter is {manifest.release_counter}, {manifest.name} has reached {highest}"
+    if not highest < manifest.release_counter <= highest + MOST_WITHDRAWN:
+        return (
+            f"its release counter is {manifest.release_counter}, {manifest.name} has reached {highest}: expected one "
+            f"above it, at most {highest + MOST_WITHDRAWN}"
+        )
     return None
+
+
+def overtaken(manifest: Manifest, known: Sequence[Known]) -> str | None:
+    """Why a version that was decided on can no longer be published; None if it can be, or is.
+
+    Args:
+        manifest: Of the version.
+        known: All published versions of the model.
+    """
+    highest = max((item.release_counter for item in known), default=0)
+    if manifest.full_name in {item.version for item in known} or manifest.release_counter > highest:
+        return None
+    return f"its release counter is {manifest.release_counter}, {manifest.name} has reached {highest} meanwhile"

@@ -2,20 +2,20 @@
 
 What was decided is written to pending.json before anything is signed, and what was signed to auto.json before anything
 is sent; the server takes the same blobs, the same metadata and the same request twice as once. So a publisher that was
-killed goes on where it was, and a draft becomes one version and one rollout.
+killed goes on where it was, and a draft becomes one version and one rollout. One process at a time works in a folder.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import hashlib
-import json
 import logging
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from google.protobuf.duration_pb2 import Duration
@@ -23,11 +23,11 @@ from google.protobuf.duration_pb2 import Duration
 from sanderling.api.retrain.v1 import retrain_pb2
 from sanderling.api.rollout.v1 import rollout_pb2
 from sanderling.errors import DeadlineError, GateRefused, InputError, IntegrityError, SanderlingError
-from sanderling.versions import Bundle, read_bundle, split_version
+from sanderling.versions import Bundle, Manifest, read_bundle, split_version
 from sanderling_fleet.publisher import inspect_process
 from sanderling_fleet.publisher.client import RetrainClient
 from sanderling_fleet.publisher.folder import Pending, PublisherFolder
-from sanderling_fleet.publisher.policy import AUTO_CANARY, Canary, Draft, Figure, Known, why_not
+from sanderling_fleet.publisher.policy import AUTO_CANARY, Canary, Draft, Figure, Known, overtaken, why_not
 from sanderling_fleet.retrain.confine import Limits
 from sanderling_fleet.retrain.gate import share_bounds
 from sanderling_fleet.retrain.worker import fresh_folder, read_result, run_module
@@ -46,7 +46,7 @@ class Publisher:
         folder: Its own.
         operator: The server.
         now: The time, in seconds since the epoch.
-        reached: Told each step that has been made durable.
+        reached: Told of each durable step, "NAME:before" and "NAME:after".
     """
 
     def __init__(
@@ -69,20 +69,20 @@ class Publisher:
             try:
                 for done in self.look():
                     _log.info("%s", done)
-            except SanderlingError as error:
+            except (SanderlingError, OSError) as error:  # a full disk too
                 _log.error("%s: %s", type(error).__name__, error)
             stop.wait(look_seconds)
 
     def look(self) -> list[str]:
         """Ends what is pending, then takes the drafts that its policy lets it take; one line for each thing done."""
-        done = []
-        pending = self._folder.pending()
-        if pending is not None:
-            done.append(self._resume(pending))
-        elif self._keep_alive():
-            done.append(f"published {self._folder.role} again: it was about to expire, or the server had lost it")
-        done += [line for job in self._drafts() if (line := self._decide(job)) is not None]
-        return done
+        with self._folder.held():
+            done = []
+            pending = self._folder.pending()
+            if pending is not None:
+                done.append(self._resume(pending))
+            elif (line := self._keep_alive()) is not None:
+                done.append(line)
+            return [*done, *(line for job in self._drafts() if (line := self._decide(job)) is not None)]
 
     def sign(self, job_id: str, *, canary: bool) -> str:
         """A person's word: publishes one draft, with a canary rollout or without. It is checked all the same.
@@ -91,19 +91,21 @@ class Publisher:
             GateRefused: Something speaks against it.
             InputError: There is no such draft.
         """
-        pending = self._folder.pending()
-        if pending is not None:
-            self._resume(pending)
-        job = next((job for job in self._drafts() if job.job_id == job_id), None)
-        if job is None:
-            raise InputError(
-                f"[publisher] {job_id!r} is no draft of {self._folder.settings.model}. List them: sanderling retrain ls"
-            )
-        draft = self._operator.download(job.draft_digest)
-        reason = self._why_not(job, draft)
-        if reason is not None:
-            raise GateRefused(f"[publisher] {job.draft_version} is not signed: {reason}")
-        return self._take(job, draft, canary=canary)
+        with self._folder.held():
+            pending = self._folder.pending()
+            if pending is not None:
+                self._resume(pending)
+            job = next((job for job in self._drafts() if job.job_id == job_id), None)
+            if job is None:
+                raise InputError(
+                    f"[publisher] {job_id!r} is no draft of {self._folder.settings.model}. List them: sanderling "
+                    "retrain ls"
+                )
+            draft = self._operator.download(job.draft_digest)
+            reason = self._why_not(job, draft)
+            if reason is not None:
+                raise GateRefused(f"[publisher] {job.draft_version} is not signed: {reason}")
+            return self._take(job, draft, canary=canary)
 
     def _drafts(self) -> list[retrain_pb2.Job]:
         model = self._folder.settings.model
@@ -126,11 +128,18 @@ class Publisher:
             )
         return self._take(job, draft, canary=True)
 
+    @contextlib.contextmanager
+    def _step(self, name: str) -> Iterator[None]:
+        self._reached(f"{name}:before")
+        yield
+        self._reached(f"{name}:after")
+
     def _take(self, job: retrain_pb2.Job, draft: bytes, *, canary: bool) -> str:
-        self._folder.keep_bundle(job.draft_version, draft)
+        with self._step("keep"):
+            self._folder.keep_bundle(job.draft_version, draft)
         pending = Pending(job.job_id, job.draft_version, job.slot, job.draft_digest.hex(), canary)
-        self._folder.decide(pending)
-        self._reached("decided")
+        with self._step("decide"):
+            self._folder.decide(pending)
         return self._publish(pending)
 
     def _resume(self, pending: Pending) -> str:
@@ -146,26 +155,45 @@ class Publisher:
         manifest = self._bundle(pending).manifest
         self._upload(pending.version)
         self._adopt()
+        reason = overtaken(manifest, self._published())
+        if reason is not None:
+            return self._give_up(pending, manifest, reason)
         if not self._folder.names(manifest):
-            self._folder.sign(manifest, self._now())
-        self._reached("signed")
+            with self._step("sign"):
+                self._folder.sign(manifest, self._now())
         assert self._folder.signed is not None
-        self._operator.publish(self._folder.role, self._folder.signed)
-        self._reached("published")
+        with self._step("publish"):
+            self._operator.publish(self._folder.role, self._folder.signed)
         rollout = ""
         if pending.canary:
             spec = canary_spec(pending.slot, pending.version, self._folder.settings.canary)
-            rollout = self._operator.create_rollout(f"publisher-{pending.job_id}", spec).rollout_id
-            self._reached("asked for a rollout")
-        self._folder.done()
-        self._reached("done")
+            with self._step("ask for a rollout"):
+                rollout = self._operator.create_rollout(f"publisher-{pending.job_id}", spec).rollout_id
+        with self._step("done"):
+            self._folder.done()
         return f"published {pending.version} of {pending.job_id}" + (f", rollout {rollout}" if rollout else "")
+
+    def _give_up(self, pending: Pending, manifest: Manifest, reason: str) -> str:
+        """A release came in between: the server can never take this version, nor metadata that names it."""
+        with self._step("give up"):
+            self._folder.give_up(manifest, self._now())
+        job = self._operator.job(pending.job_id)
+        if job.state == retrain_pb2.JOB_STATE_DRAFT:
+            self._operator.reject(pending.job_id, reason)
+        with self._step("done"):
+            self._folder.done()
+        self._folder.forget(pending.version)
+        return f"gave up {pending.version} of {pending.job_id}: {reason}"
+
+    def _published(self) -> list[Known]:
+        found = self._operator.versions(self._folder.settings.model)
+        return [Known(version.version, version.release_counter) for version in found]
 
     def _upload(self, version: str) -> None:
         bundle = _read(self._folder.bundle(version))
         for data in (*bundle.blobs.values(), bundle.manifest.to_bytes()):
-            self._operator.upload(data)
-            self._reached("uploaded a blob")
+            with self._step("upload a blob"):
+                self._operator.upload(data)
 
     def _bundle(self, pending: Pending) -> Bundle:
         draft = self._folder.bundle(pending.version)
@@ -177,25 +205,26 @@ class Publisher:
             )
         return _read(draft)
 
-    def _adopt(self) -> bytes | None:
-        """What the server has of this role; newer metadata that this key signed is taken over."""
+    def _adopt(self) -> tuple[bytes | None, bool]:
+        """What the server has of this role, and whether this key now follows the one that signed it."""
         theirs = self._operator.role_metadata(self._folder.role)
-        if theirs is not None:
-            self._folder.adopt(theirs)
-        return theirs
+        return theirs, theirs is not None and self._folder.adopt(theirs, self._now())
 
-    def _keep_alive(self) -> bool:
-        """Publishes the metadata again if the server has lost it or it is about to expire; True if it did."""
-        theirs = self._adopt()
+    def _keep_alive(self) -> str | None:
+        """Publishes the metadata again if the server has not got it or it is about to expire; what it did."""
+        theirs, follows = self._adopt()
         if self._folder.signed is None:
-            return False
+            return None
         renewed = self._folder.renew(self._now())
         if theirs == self._folder.signed and not renewed:
-            return False
+            return None
         for version in self._folder.kept():
             self._upload(version)
-        self._operator.publish(self._folder.role, self._folder.signed)
-        return True
+        with self._step("publish"):
+            self._operator.publish(self._folder.role, self._folder.signed)
+        if follows:
+            return f"took {self._folder.role} over: what the former publisher signed is no longer offered"
+        return f"published {self._folder.role} again: it was about to expire, or the server did not have it"
 
     def _why_not(self, job: retrain_pb2.Job, bundle_file: bytes) -> str | None:
         """What speaks against a draft. That the server cannot be reached is an error, not a reason."""
@@ -205,8 +234,7 @@ class Publisher:
             return str(error)
         figures = tuple(Figure(item.rows_name, item.rows, item.lower, item.passed) for item in job.gate)
         draft = Draft(job.job_id, job.champion_version, job.draft_version, figures)
-        published = self._operator.versions(self._folder.settings.model)
-        known = [Known(version.version, version.release_counter) for version in published]
+        known = self._published()
         # What this publisher signed counts, though the server should not tell of it.
         kept = [_read(self._folder.bundle(version)).manifest for version in self._folder.kept()]
         known += [Known(manifest.full_name, manifest.release_counter) for manifest in kept]
@@ -216,7 +244,7 @@ class Publisher:
         settings = self._folder.settings
         given = {"draft.sanderling": bundle_file}
         if settings.holdout:
-            given["holdout.npz"] = (self._folder.folder / settings.holdout).read_bytes()
+            given["holdout.npz"] = self._folder.holdout()
         with tempfile.TemporaryDirectory(prefix="sanderling-inspect-") as place:
             inside, work = fresh_folder(Path(place) / "draft", given)
             task = inspect_process.InspectTask(
@@ -237,13 +265,16 @@ class Publisher:
             if finished.code != 0:
                 # Perhaps this machine's fault, so no reason to reject the draft: it is looked at again.
                 raise DeadlineError(f"[publisher] {job.draft_version} was not inspected: it {finished.how}: {said}")
-            found = json.loads(read_result(work / inspect_process.FOUND, _MOST_FOUND_BYTES))
+            found = read_result(work / inspect_process.FOUND, _MOST_FOUND_BYTES)
         if not settings.holdout:
             return None
-        least, _ = share_bounds(found["right"], found["rows"], _ALPHA)
+        counted = inspect_process.Found.from_bytes(found)
+        if counted is None:
+            return f"what inspected it wrote {found[:80]!r}: its model broke the process"
+        least, _ = share_bounds(counted.right, counted.rows, _ALPHA)
         if least < settings.least_accuracy:
             return (
-                f"on this publisher's own holdout it gets {found['right']} of {found['rows']} right, surely "
+                f"on this publisher's own holdout it gets {counted.right} of {counted.rows} right, surely "
                 f"{100 * least:.1f} %, wanted are {100 * settings.least_accuracy:.1f} %"
             )
         return None

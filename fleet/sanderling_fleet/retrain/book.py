@@ -69,7 +69,10 @@ async def champion_of(tx: Transaction, slot: str) -> str:
         counts.update(item["active_version"] for item in device.slots if item["slot"] == slot)
     known = [version for name in counts if (version := await tx.get(Version, name)) is not None]
     if not known:
-        raise InputError(f"[retrain] no active device runs a known version in slot {slot!r}: {sorted(counts)}")
+        raise InputError(
+            f"[retrain] no active device runs a known version in slot {slot!r}, they run "
+            f"{', '.join(sorted(counts)) or 'nothing'}. See: sanderling device ls"
+        )
     return max(known, key=lambda version: (counts[version.name], version.release_counter)).name
 
 

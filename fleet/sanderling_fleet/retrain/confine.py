@@ -2,8 +2,8 @@
 
 `confine` is called in the child itself before it imports anything of others; it cannot be undone. Where the kernel has
 Landlock (Linux 5.13 and later), the process and its children open no file outside the folders named: not the server's
-keys, database or blobs, though they run as the same user. Elsewhere it says so, and the server should run the trainer
-as another user.
+keys, database or blobs, though they run as the same user. From Linux 6.12 on they send no signal to processes outside.
+Where the kernel cannot, it says so, and the server should run as a user whose processes and files may be lost.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ _CREATE, _ADD_RULE, _RESTRICT = 444, 445, 446
 _PATH_BENEATH = 1
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
 _FILE_RIGHTS = _EXECUTE | _WRITE_FILE | _READ_FILE | 1 << 14
+_SCOPES_ABI, _SCOPE_ABSTRACT_SOCKETS, _SCOPE_SIGNALS = 6, 1 << 0, 1 << 1
 _ALL_BY_ABI = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1}
 _READ = _EXECUTE | _READ_FILE | _READ_DIR
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
@@ -60,7 +61,11 @@ class Limits:
 
 
 class _Ruleset(ctypes.Structure):
-    _fields_ = (("handled_access_fs", ctypes.c_uint64),)
+    _fields_ = (
+        ("handled_access_fs", ctypes.c_uint64),
+        ("handled_access_net", ctypes.c_uint64),
+        ("scoped", ctypes.c_uint64),
+    )
 
 
 class _Beneath(ctypes.Structure):
@@ -105,8 +110,11 @@ def _restrict_files(libc: ctypes.CDLL, readable: Sequence[Path], writable: Seque
         reason = os.strerror(ctypes.get_errno())
         return f"no Landlock in this kernel ({reason}): this process can read all that the server's user can"
     handled = _ALL_BY_ABI[min(abi, 3)]
-    ruleset = _Ruleset(handled)
-    descriptor = libc.syscall(_CREATE, ctypes.byref(ruleset), ctypes.c_size_t(ctypes.sizeof(ruleset)), 0)
+    scoped = abi >= _SCOPES_ABI
+    ruleset = _Ruleset(handled, 0, _SCOPE_ABSTRACT_SOCKETS | _SCOPE_SIGNALS if scoped else 0)
+    # An older kernel knows the first field only.
+    size = ctypes.sizeof(ruleset) if scoped else ctypes.sizeof(ctypes.c_uint64)
+    descriptor = libc.syscall(_CREATE, ctypes.byref(ruleset), ctypes.c_size_t(size), 0)
     if descriptor < 0:
         return f"Landlock refused a ruleset: {os.strerror(ctypes.get_errno())}"
     try:
@@ -119,7 +127,9 @@ def _restrict_files(libc: ctypes.CDLL, readable: Sequence[Path], writable: Seque
             return f"Landlock did not take hold: {os.strerror(ctypes.get_errno())}"
     finally:
         os.close(descriptor)
-    return ""
+    return (
+        "" if scoped else "Landlock of this kernel knows no scopes: this process can signal those of the server's user"
+    )
 
 
 def _allow(libc: ctypes.CDLL, ruleset: int, path: Path, rights: int) -> None:

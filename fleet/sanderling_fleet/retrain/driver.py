@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from sanderling.errors import SanderlingError
 from sanderling.versions import split_version
 from sanderling_fleet.core import samples
 from sanderling_fleet.core.context import Core
-from sanderling_fleet.retrain import book, work
+from sanderling_fleet.retrain import book, work, worker
 from sanderling_fleet.retrain.config import ModelConfig
 from sanderling_fleet.retrain.events import Event, SamplesFiled, TimePassed, WorkBegan, WorkFailed, WorkMoved
 from sanderling_fleet.retrain.job import Job, JobState, Plan
@@ -96,9 +95,12 @@ class Retrainer:
             jobs = await book.find_jobs(tx)
             await self._ask_devices(tx, jobs)
         for job in jobs:
-            if job.state == JobState.AWAITING_LABELS and not job.samples_digest:
-                await self._file_samples(job)
-            await self._tend(job)
+            try:
+                if job.state == JobState.AWAITING_LABELS and not job.samples_digest:
+                    await self._file_samples(job)
+                await self._tend(job)
+            except Exception:
+                _log.exception("could not look after %s", job.job_id)  # and after the others all the same
         if now >= self._forget_at:
             self._forget_at = now + _FORGET_LOOK_SECONDS
             await samples.forget(self._core, SAMPLE_LIFE_SECONDS)
@@ -137,7 +139,7 @@ class Retrainer:
         elif job.state not in _WORK and task is not None:
             task.cancel()
         elif not job.open and (self._folder / job.job_id).exists():
-            shutil.rmtree(_writable(self._folder / job.job_id))
+            await asyncio.to_thread(worker.discard, self._folder / job.job_id)
 
     async def _work(self, job_id: str) -> None:
         async with self._one:
@@ -183,9 +185,3 @@ class Retrainer:
             if job.state not in _WORK:
                 return None
             return await book.apply(tx, self._core.clock.now(), job_id, event)
-
-
-def _writable(folder: Path) -> Path:
-    for path in [folder, *(path for path in folder.rglob("*") if path.is_dir() and not path.is_symlink())]:
-        path.chmod(0o700)
-    return folder

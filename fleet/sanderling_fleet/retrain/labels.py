@@ -18,6 +18,9 @@ from sanderling.errors import InputError
 from sanderling_fleet.retrain.rows import SampleRows
 
 _HEADER = ["device_id", "sample_id", "label"]
+_MOST_SAMPLE_ID = (1 << 64) - 1
+_MOST_DIGITS = 20
+"""Of a number that is any sample's or class's; longer ones are not even read."""
 Key = tuple[str, int]
 
 
@@ -83,11 +86,14 @@ def class_number(label: str, names: Sequence[str], classes: int | None) -> int:
     """
     if names:
         if label not in names:
-            raise InputError(f"[label] {label!r} is no label of this model, it has {', '.join(names)}")
+            raise InputError(f"[label] {label[:40]!r} is no label of this model, it has {', '.join(names)}")
         return names.index(label)
-    if not (label.isascii() and label.isdigit()) or (classes is not None and int(label) >= classes):
-        raise InputError(f"[label] {label!r} is no class number from 0 to {'...' if classes is None else classes - 1}")
-    return int(label)
+    number = _natural(label)
+    if number is None or (classes is not None and number >= classes):
+        raise InputError(
+            f"[label] {label[:40]!r} is no class number from 0 to {'...' if classes is None else classes - 1}"
+        )
+    return number
 
 
 def check_cost(cost: float) -> None:
@@ -115,7 +121,16 @@ def read_labels(text: str) -> dict[Key, str]:
     Raises:
         InputError: The header or a row is wrong, or a sample has two labels.
     """
-    lines = csv.reader(io.StringIO(text.removeprefix("\ufeff")))
+    lines = csv.reader(io.StringIO(text.removeprefix("\ufeff")), strict=True)
+    try:
+        return _read_labels(lines)
+    except csv.Error as error:
+        raise InputError(
+            f"[labels] line {max(lines.line_num, 1)} cannot be read: {error}. Save it as CSV with commas"
+        ) from error
+
+
+def _read_labels(lines: Any) -> dict[Key, str]:
     header = next(lines, None)
     if header != _HEADER:
         raise InputError(f"[labels] the first line is {header}, expected {','.join(_HEADER)}")
@@ -123,9 +138,16 @@ def read_labels(text: str) -> dict[Key, str]:
     for row in lines:
         if not row:
             continue
-        if len(row) != 3 or not (row[1].isascii() and row[1].isdigit()):
-            raise InputError(f"[labels] line {lines.line_num} is {row}, expected {','.join(_HEADER)}")
-        key, label = (row[0], int(row[1])), row[2].strip()
+        number = _natural(row[1]) if len(row) == 3 else None
+        if number is None or number > _MOST_SAMPLE_ID:
+            shown = [cell[:40] for cell in row[:4]]
+            raise InputError(f"[labels] line {lines.line_num} is {shown}, expected {','.join(_HEADER)}")
+        key, label = (row[0], number), row[2].strip()
         if label and labels.setdefault(key, label) != label:
             raise InputError(f"[labels] line {lines.line_num}: {key} has the labels {labels[key]!r} and {label!r}")
     return labels
+
+
+def _natural(text: str) -> int | None:
+    """A number in plain digits; None if it is none, or has more digits than any that counts here."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS else None

@@ -106,13 +106,23 @@ def write_arrays(arrays: Mapping[str, Array]) -> bytes:
     return stream.getvalue()
 
 
-def read_arrays(data: bytes, what: str) -> dict[str, Array]:
+def read_arrays(data: bytes, what: str, *, most_bytes: int | None = None) -> dict[str, Array]:
     """Reads an .npz.
 
+    Args:
+        data: The file.
+        what: Named in errors.
+        most_bytes: That it may have unpacked, if it may be hostile.
+
     Raises:
-        InputError: It is damaged, or holds Python objects.
+        InputError: It is damaged, too large, or holds Python objects.
     """
     try:
+        if most_bytes is not None:
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                size = sum(item.file_size for item in archive.infolist())
+            if size > most_bytes:
+                raise ValueError(f"{size:,} bytes unpacked, expected at most {most_bytes:,}")
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except Exception as error:  # zipfile, zlib and NumPy raise a dozen kinds on damaged bytes

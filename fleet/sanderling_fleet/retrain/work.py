@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping
@@ -52,7 +53,9 @@ async def train(core: Core, job: Job, config: ModelConfig, folder: Path, on_prog
         "weight": labelled.rows.weight[learn],
         "device_id": labelled.rows.device_id[learn],
     }
-    given, work = fresh_folder(folder, {"champion.onnx": champion, "samples.npz": write_arrays(content)})
+    given, work = await asyncio.to_thread(
+        fresh_folder, folder, {"champion.onnx": champion, "samples.npz": write_arrays(content)}
+    )
     task = train_process.TrainTask(
         entry_point=config.entry_point,
         code=_texts(config.code),
@@ -97,7 +100,7 @@ async def judge(core: Core, job: Job, config: ModelConfig, folder: Path, on_prog
         "challenger.onnx": challenger,
         "calibration.npz": write_arrays(calibration),
     }
-    given, work = fresh_folder(folder, files)
+    given, work = await asyncio.to_thread(fresh_folder, folder, files)
     limits = dataclasses.asdict(config.limits)
     task = judge_process.JudgeTask(
         str(given), str(work), manifest.to_bytes().decode(), tuple(numbered.values()), limits
@@ -111,16 +114,34 @@ async def judge(core: Core, job: Job, config: ModelConfig, folder: Path, on_prog
     )
     if finished.code != 0 or finished.overdue:
         return _failed("judging", finished, again=finished.code != judge_process.REFUSED)
-    arrays = read_arrays((work / judge_process.OUTCOMES).read_bytes(), "outcomes")
-    outcomes = {
-        name: gate.Outcomes(arrays[f"champion:{number}"], arrays[f"challenger:{number}"])
-        for name, number in numbered.items()
+    # The process ran what a trainer made: it may have been taken over, and these files be anything.
+    made = {
+        name: read_result(work / name, config.limits.file_bytes)
+        for name in (judge_process.OUTCOMES, MODEL, REFERENCE, GOLDEN, REPORT)
     }
+    outcomes = _outcomes(made.pop(judge_process.OUTCOMES), {n: (numbered[n], len(s["class"])) for n, s in sets.items()})
     found = gate.judge(outcomes, list(slices), config.gate)
     if not all(comparison.passed for comparison in found):
         return Judged(found)
-    blobs = {name: (work / name).read_bytes() for name in (MODEL, REFERENCE, GOLDEN, REPORT)}
-    return await _draft(core, job, config, manifest, blobs, labelled, found)
+    return await _draft(core, job, config, manifest, made, labelled, found)
+
+
+def _outcomes(data: bytes, sets: Mapping[str, tuple[str, int]]) -> dict[str, gate.Outcomes]:
+    """Which rows the two got right, by set; `sets` has the name in the file and the number of rows of each.
+
+    Raises:
+        InputError: It does not say so of every row.
+    """
+    arrays = read_arrays(data, "outcomes", most_bytes=len(data))  # they are stored, not packed
+    found = {}
+    for name, (number, rows) in sets.items():
+        champion, challenger = (arrays.get(f"{who}:{number}", np.empty(0)) for who in ("champion", "challenger"))
+        if not all(array.dtype == np.bool_ and array.shape == (rows,) for array in (champion, challenger)):
+            raise InputError(
+                f"[gate] there are no outcomes of the {rows} rows of {name}: the judging process was broken"
+            )
+        found[name] = gate.Outcomes(champion, challenger)
+    return found
 
 
 async def _draft(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
-import shutil
 import signal
 import stat
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,9 @@ from sanderling_fleet.trust.keys import private_folder
 
 TASK, LOG, PROCESS = "task.json", "log.txt", "process.json"
 _KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SANDERLING_ISA")
-_MOST_PROGRESS_LINE = 4096
+_MOST_PROGRESS_LINE, _MOST_PROGRESS_BYTES = 4096, 1 << 16
+_PROGRESS_SECONDS = 0.1
+"""At least so long from one look at the progress to the next: a trainer that floods the pipe waits, not the server."""
 _LAST_PROGRESS_SECONDS = 1.0
 
 
@@ -54,15 +56,54 @@ def fresh_folder(folder: Path, given: Mapping[str, bytes]) -> tuple[Path, Path]:
     What a former attempt left is killed and thrown away.
     """
     end_leftover(folder)
-    if folder.exists():
-        _make_writable(folder)
-        shutil.rmtree(folder)
+    discard(folder)
     inside, work = private_folder(folder / "given"), private_folder(folder / "work")
     for name, data in given.items():
         (inside / name).write_bytes(data)
         (inside / name).chmod(0o400)
     inside.chmod(0o500)
     return inside, work
+
+
+def discard(folder: Path) -> None:
+    """Deletes a folder however a process of others has left it, as long as none still works in it.
+
+    Folders may be closed to their owner, and nested deeper than a path may be long or a program may recurse: each is
+    opened, moved to the top and emptied there.
+    """
+    if not folder.exists():
+        return
+    folder.chmod(0o700)
+    top = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        names = (f".discarded-{number}" for number in itertools.count())
+        waiting = [*_strip(top, top, names)]
+        while waiting:
+            name = waiting.pop()
+            inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=top)
+            try:
+                waiting += _strip(inner, top, names)
+            finally:
+                os.close(inner)
+            os.rmdir(name, dir_fd=top)
+    finally:
+        os.close(top)
+    folder.rmdir()
+
+
+def _strip(folder: int, top: int, names: Iterator[str]) -> list[str]:
+    """Deletes the files of an open folder and moves its folders to the top; their names there."""
+    with os.scandir(folder) as found:
+        entries = list(found)
+    moved = []
+    for entry in entries:
+        if not entry.is_dir(follow_symlinks=False):
+            os.unlink(entry.name, dir_fd=folder)
+            continue
+        os.chmod(entry.name, 0o700, dir_fd=folder)
+        moved.append(next(names))
+        os.rename(entry.name, moved[-1], src_dir_fd=folder, dst_dir_fd=top)
+    return moved
 
 
 def end_leftover(folder: Path) -> bool:
@@ -101,8 +142,8 @@ async def run_module(
     """Runs `python -m MODULE TASK.json DESCRIPTOR` in folder/work and waits for its end.
 
     It gets no variable but those that Python and its libraries need, a session of its own, and a pipe on which it
-    writes its progress, one JSON number a line. When the caller is cancelled, or the deadline passes, it and all that
-    it started are killed.
+    writes its progress, one JSON number a line. When the caller is cancelled, or the deadline passes, it and all of its
+    session are killed.
 
     Args:
         module: To be run; it must confine itself (`confine.confine`).
@@ -183,20 +224,30 @@ def tail_of(log: Path) -> str:
 
 
 async def _follow(descriptor: int, log: Path, on_progress: Callable[[float, str], None]) -> None:
-    reader = asyncio.StreamReader(limit=_MOST_PROGRESS_LINE)
+    reader = asyncio.StreamReader()
     pipe = os.fdopen(descriptor, "rb", 0)
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), pipe
     )
     try:
-        while line := await reader.readline():
-            with contextlib.suppress(ValueError):
-                on_progress(float(json.loads(line)), tail_of(log))
-    except ValueError:
-        # A line without end: whatever writes there is no progress, and is no longer read.
-        return
+        rest = b""
+        while data := await reader.read(_MOST_PROGRESS_BYTES):
+            *lines, rest = (rest + data).split(b"\n")
+            progress = next((found for line in reversed(lines) if (found := _number(line)) is not None), None)
+            if progress is not None:
+                on_progress(progress, tail_of(log))
+            rest = rest[-_MOST_PROGRESS_LINE:]
+            await asyncio.sleep(_PROGRESS_SECONDS)
     finally:
         transport.close()
+
+
+def _number(line: bytes) -> float | None:
+    """The progress that a line tells; None if it is none."""
+    try:
+        return float(json.loads(line[:_MOST_PROGRESS_LINE]))
+    except (ValueError, TypeError, OverflowError, RecursionError):
+        return None
 
 
 def _environment(work: Path) -> dict[str, str]:
@@ -207,8 +258,3 @@ def _environment(work: Path) -> dict[str, str]:
 
 def _boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-
-
-def _make_writable(folder: Path) -> None:
-    for path, _, _ in os.walk(folder):
-        os.chmod(path, 0o700)

@@ -14,7 +14,7 @@ from sanderling.errors import InputError, IntegrityError
 
 def private_folder(path: Path) -> Path:
     """Makes a folder that only its owner may enter, and its parents."""
-    path.mkdir(parents=True, exist_ok=True)
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.chmod(0o700)
     return path
 
@@ -87,4 +87,5 @@ def _load(path: Path) -> object:
     try:
         return serialization.load_pem_private_key(path.read_bytes(), None)
     except (OSError, ValueError, TypeError) as error:
-        raise IntegrityError(f"[key] {path} cannot be read: {error}. Restore it from its backup") from error
+        why = getattr(error, "strerror", None) or "it is no private key in PEM"
+        raise IntegrityError(f"[key] {path} cannot be read: {why}. Restore it from its backup") from error

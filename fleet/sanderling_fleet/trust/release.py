@@ -3,6 +3,7 @@
 root.key      signs root.json: whom the fleet trusts. To be kept offline.
 targets.key   signs targets.json: which versions exist, and downgrade tokens
 root.json, targets.json   as last signed here
+root.next.json            signed, and perhaps not yet with the server
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from sanderling.versions import Manifest
 from sanderling_fleet.trust import tuf_repository
 from sanderling_fleet.trust.keys import load_ed25519, private_folder, to_pem, write_private
 
+_NEXT_ROOT = "root.next.json"
 ROOT_LIFE_SECONDS = 365 * 86400
 TARGETS_LIFE_SECONDS = 90 * 86400
 
@@ -42,9 +44,14 @@ class ReleaseFolder:
         """Opens a folder that `create` made.
 
         Raises:
+            InputError: It is no release folder.
             IntegrityError: A key or file is missing or damaged.
         """
         self.folder = folder
+        if not (folder / "root.json").exists():
+            raise InputError(
+                f"[release] {folder} is no release folder: it has no root.json. Give the one that init made"
+            )
         self._targets_key = load_ed25519(folder / "targets.key")
         self.root = tuf_repository.read(Root, _content(folder / "root.json"), "root")
         self.targets = tuf_repository.read(Targets, _content(folder / "targets.json"), "targets")
@@ -165,20 +172,31 @@ class ReleaseFolder:
     def renew_root(self, now: float) -> bytes:
         """Signs the root for another year; needs root.key back in the folder.
 
+        What was signed and not kept is given again: the server may have taken it, and takes no other of its version.
+
         Raises:
-            IntegrityError: root.key is not here.
+            IntegrityError: root.key is not here, or what was signed is damaged.
         """
+        key = load_ed25519(self.folder / "root.key")
+        waiting = self.folder / _NEXT_ROOT
+        if waiting.exists():
+            content = _content(waiting)
+            if tuf_repository.read(Root, content, "root").signed.version == self.root.signed.version + 1:
+                return content
         root = tuf_repository.read(Root, self.root.to_bytes(), "root").signed
         root.version += 1
         root.expires = _after(now, ROOT_LIFE_SECONDS)
         metadata = Metadata(root)
-        metadata.sign(CryptoSigner(load_ed25519(self.folder / "root.key")))
-        return metadata.to_bytes()
+        metadata.sign(CryptoSigner(key))
+        content = metadata.to_bytes()
+        write_private(waiting, content, replace=True)
+        return content
 
     def keep_root(self, content: bytes) -> None:
         """Remembers a root that the server took."""
         self.root = tuf_repository.read(Root, content, "root")
         write_private(self.folder / "root.json", content, replace=True)
+        (self.folder / _NEXT_ROOT).unlink(missing_ok=True)
 
     def downgrade_token(self, manifest: Manifest, expires_at: float) -> bytes:
         """Permits devices to install a version though its release counter is lower than theirs.
@@ -214,7 +232,14 @@ class ReleaseFolder:
 
 
 def sign_delegated(
-    model: str, key: Ed25519PrivateKey, current: bytes | None, manifests: Sequence[Manifest], now: float
+    model: str,
+    key: Ed25519PrivateKey,
+    current: bytes | None,
+    manifests: Sequence[Manifest],
+    now: float,
+    *,
+    without: Sequence[str] = (),
+    after: int = 0,
 ) -> bytes:
     """What a publisher signs: versions of its model, in the role `auto/NAME`.
 
@@ -224,12 +249,16 @@ def sign_delegated(
         current: The role's newest metadata, or None for its first.
         manifests: To be added.
         now: Seconds since the epoch.
+        without: Versions ("NAME-VERSION") that it no longer names.
+        after: Version of a former publisher's metadata, which that of a first one must exceed.
     """
-    targets = Targets()
+    targets = Targets(version=after + 1)
     if current is not None:
         targets = tuf_repository.read(Targets, current, auto_role(model)).signed
         targets.version += 1
     targets.expires = _after(now, TARGETS_LIFE_SECONDS)
+    for version in without:
+        targets.targets.pop(version_target(version), None)
     for manifest in manifests:
         path = version_target(manifest.full_name)
         targets.targets[path] = TargetFile.from_data(path, manifest.to_bytes(), ["sha256"])
@@ -242,7 +271,9 @@ def _content(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise IntegrityError(f"[release] {path} cannot be read: {error}. Is this a release folder?") from error
+        raise IntegrityError(
+            f"[release] {path} cannot be read: {error.strerror}. Restore it from its backup"
+        ) from error
 
 
 def _after(now: float, seconds: float) -> dt.datetime:

@@ -11,6 +11,7 @@ from sanderling.errors import AuthError, InputError
 from sanderling.versions import read_bundle
 from sanderling_fleet.core import audit
 from sanderling_fleet.core.operators import Role
+from sanderling_fleet.retrain import judge_process
 from sanderling_fleet.retrain.driver import Retrainer
 from sanderling_fleet.store import Document
 from sanderling_fleet.trust.release import ReleaseFolder
@@ -205,3 +206,41 @@ def test_jobs_that_cannot_be(fleet, release):
         client.start("r1", "other", "")
     with pytest.raises(InputError, match="there is no job"):
         client.job("job-unknown")
+
+
+TAKEN_OVER = """
+import json, os, sys
+from pathlib import Path
+task = json.loads(Path(sys.argv[1]).read_text())
+work = Path(task["workdir"])
+for name in ("model.onnx", "version.reference", "golden.npz", "quantization.json"):
+    (work / name).write_bytes(b"x")
+{body}
+"""
+BOMB = "import zipfile; z = zipfile.ZipFile(work / 'outcomes.npz', 'w', zipfile.ZIP_DEFLATED)"
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("(work / 'outcomes.npz').symlink_to(work.parents[2] / 'ca.key')", "outcomes.npz cannot be read"),
+        ("os.mkfifo(work / 'outcomes.npz')", "is no plain file"),
+        ("pass", "outcomes.npz cannot be read"),
+        ("(work / 'outcomes.npz').write_bytes(b'PK')", "no readable .npz"),
+        (f"{BOMB}; z.writestr('a.npy', bytes(1 << 24)); z.close()", "unpacked"),
+        (
+            "import numpy; from sanderling_fleet.retrain.rows import write_arrays;"
+            "(work / 'outcomes.npz').write_bytes(write_arrays({'champion:set0': numpy.ones(3)}))",
+            "no outcomes of",
+        ),
+    ],
+)
+def test_a_judging_process_that_the_model_took_over_gets_nothing_of_the_servers(body, said, tmp_path, monkeypatch):
+    """What a trainer made is run there: its files may be links, pipes and bombs."""
+    (tmp_path / "taken_over.py").write_text(TAKEN_OVER.format(body=body))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(judge_process, "__name__", "taken_over")
+    with RetrainingFleet(tmp_path / "fleet") as fleet:
+        job = draft(fleet, ReleaseFolder(fleet.folder / "release"))
+        assert (job.state, job.draft_digest) == (pb.JOB_STATE_FAILED, b"")
+        assert said in job.reason

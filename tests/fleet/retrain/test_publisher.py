@@ -1,6 +1,7 @@
 """The publisher with a real server: what it signs, what it refuses, and that being killed anywhere changes nothing."""
 
 import dataclasses
+import errno
 import os
 import shutil
 import signal
@@ -8,6 +9,7 @@ import stat
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ from sanderling.errors import GateRefused, InputError, IntegrityError
 from sanderling.trust import version_target
 from sanderling_fleet.core.operators import Role
 from sanderling_fleet.publisher.folder import PublisherFolder, PublisherSettings, load_public
+from sanderling_fleet.publisher.inspect_process import Found
 from sanderling_fleet.publisher.policy import AUTO_CANARY, Canary, Draft, Figure, Known, why_not
 from sanderling_fleet.publisher.publish import Publisher
 from sanderling_fleet.retrain.rows import write_arrays
@@ -145,9 +148,15 @@ def test_metadata_that_another_key_signed_is_not_built_upon(fleet, release, tmp_
     publisher_of(fleet, release, tmp_path / "publisher")
     forged = sign_delegated("linear", Ed25519PrivateKey.generate(), None, [champion("9", 9).manifest], 2e9)
     with pytest.raises(IntegrityError, match="was not signed by this folder's key"):
-        PublisherFolder(tmp_path / "publisher").adopt(forged)
+        signed_before(tmp_path / "publisher").adopt(forged, 1.8e9)
     with pytest.raises(IntegrityError, match="trusts"):
         fleet.client().publish("auto/linear", forged)
+
+
+def signed_before(folder):
+    made = PublisherFolder(folder)
+    made.sign(champion("2", 2).manifest, 1.8e9)
+    return made
 
 
 def test_a_version_is_never_signed_twice_with_another_manifest(tmp_path):
@@ -175,7 +184,8 @@ def test_a_draft_that_was_rejected_after_the_publisher_died_is_dropped(fleet, re
     publisher_of(fleet, release, folder)
 
     def dies(step):
-        raise KeyboardInterrupt
+        if step == "decide:after":
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         publisher(fleet, folder, reached=dies).look()
@@ -201,7 +211,7 @@ def test_a_server_restored_from_a_backup_gets_the_version_again(fleet, release, 
             blob.unlink()
     assert versions(fleet) == [("linear-1", "targets")]
     line, *_ = publisher(fleet, folder).look()
-    assert "the server had lost it" in line
+    assert "the server did not have it" in line
     assert versions(fleet) == [("linear-1", "targets"), ("linear-2", "auto/linear")]
 
 
@@ -237,32 +247,187 @@ print("ended")
 """
 
 
-def test_killed_at_every_step_it_makes_one_version_and_one_rollout(fleet, release, job, tmp_path):
-    folder = tmp_path / "publisher"
-    publisher_of(fleet, release, folder)
+def look_and_die(fleet, folder, left):
+    """A publisher in a process of its own that dies by SIGKILL at its step number `left`; the step, or "ended"."""
     ca = fleet.folder / "operator" / "ca.pem"
-    seen = []
-    # Each process gets one step further than the one before it, until one ends.
-    for left in range(1, 20):
-        ended = subprocess.run(
-            [sys.executable, "-c", KILLED, folder, fleet.server.operator_address, ca, fleet.admin_token, str(left)],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            cwd=ROOT,
-            env={**os.environ, "GRPC_VERBOSITY": "NONE"},
-        )
-        assert ended.returncode in (0, -signal.SIGKILL), ended.stderr
-        seen.append(ended.stdout.strip())
-        if ended.returncode == 0:
-            break
-    steps = ["decided", *["uploaded a blob"] * 5, "signed", "published", "asked for a rollout", "done"]
-    # The first process counts "decided", those after it find that done.
-    assert seen == ["decided", *steps[2:], "ended"]
+    ended = subprocess.run(
+        [sys.executable, "-c", KILLED, folder, fleet.server.operator_address, ca, fleet.admin_token, str(left)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=ROOT,
+        env={**os.environ, "GRPC_VERBOSITY": "NONE"},
+    )
+    assert ended.returncode in (0, -signal.SIGKILL), ended.stderr
+    return ended.stdout.strip()
+
+
+def around(*names):
+    return [f"{name}:{place}" for name in names for place in ("before", "after")]
+
+
+STEPS = around("keep", "decide", *["upload a blob"] * 5, "sign", "publish", "ask for a rollout", "done")
+"""The durable steps of one draft: it has four blobs and a manifest."""
+
+
+class Witness:
+    """Whoever reads along: every signature of the publisher, from its folder and from the server."""
+
+    def __init__(self, fleet, folder):
+        self._fleet, self._folder, self.signed = fleet, folder, {}
+
+    def look(self):
+        path = self._folder / "auto.json"
+        for content in (
+            path.read_bytes() if path.exists() else None,
+            self._fleet.client().role_metadata("auto/linear"),
+        ):
+            if content is not None:
+                version = tuf_repository.read(Targets, content, "auto/linear").signed.version
+                assert self.signed.setdefault(version, content) == content, f"version {version} was signed twice"
+
+
+def is_published_once(fleet, folder):
     assert versions(fleet) == [("linear-1", "targets"), ("linear-2", "auto/linear")]
     assert len(fleet.rollouts()) == 1
     assert PublisherFolder(folder).signed_version() == 1
     assert PublisherFolder(folder).pending() is None
+
+
+def test_killed_at_every_step_one_process_after_the_other(fleet, release, tmp_path):
+    """Each is killed where the one before it has not come to, until one ends: it makes one version and one rollout."""
+    folder = tmp_path / "publisher"
+    publisher_of(fleet, release, folder)
+    witness, seen, left = Witness(fleet, folder), [], 1
+    while not seen or seen[-1] != "ended":
+        seen.append(look_and_die(fleet, folder, left))
+        witness.look()
+        # What is decided is not decided again; what is on the server is asked for again and counts again.
+        left = left + 1 if seen[-1] not in ("decide:after", "sign:after") else left + 1 - (4 if left == 4 else 2)
+        assert len(seen) <= 40
+    assert [step for i, step in enumerate(seen[:-1]) if seen.index(step) == i] == list(dict.fromkeys(STEPS))
+    is_published_once(fleet, folder)
+    assert list(witness.signed) == [1]
+
+
+@pytest.mark.parametrize("left", [STEPS.index(step) + 1 for step in ("keep:after", "sign:before", "sign:after")])
+def test_killed_at_one_step(left, fleet, release, tmp_path):
+    kill_once(fleet, release, tmp_path, left)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("left", range(1, len(STEPS) + 1))
+def test_killed_at_each_step(left, fleet, release, tmp_path):
+    kill_once(fleet, release, tmp_path, left)
+
+
+def kill_once(fleet, release, tmp_path, left):
+    folder = tmp_path / "publisher"
+    publisher_of(fleet, release, folder)
+    witness = Witness(fleet, folder)
+    assert look_and_die(fleet, folder, left) == STEPS[left - 1]
+    witness.look()
+    publisher(fleet, folder).look()
+    witness.look()
+    is_published_once(fleet, folder)
+    assert list(witness.signed) == [1]
+
+
+def test_a_release_that_comes_between_signing_and_publishing_is_no_dead_end(fleet, release, job, tmp_path):
+    """Killed before it could publish, overtaken by a person: nothing that names the old draft can be published now."""
+    folder = tmp_path / "publisher"
+    publisher_of(fleet, release, folder)
+    assert look_and_die(fleet, folder, STEPS.index("sign:after") + 1) == "sign:after"
+    fleet.operator().push(release, [champion("3", 3)], fleet.core.clock.now())
+    (line,) = publisher(fleet, folder).look()
+    assert line == f"gave up linear-2 of {job.job_id}: its release counter is 2, linear has reached 3 meanwhile"
+    assert fleet.client().job(job.job_id)[0].state == pb.JOB_STATE_REFUSED
+    assert versions(fleet) == [("linear-1", "targets"), ("linear-3", "targets")]
+    assert "published auto/linear again" in publisher(fleet, folder).look()[0]
+    assert publisher(fleet, folder).look() == []
+    signed = tuf_repository.read(Targets, fleet.client().role_metadata("auto/linear"), "auto/linear").signed
+    assert (signed.version, signed.targets) == (2, {})
+
+
+def test_a_person_and_a_running_publisher_take_turns_in_a_folder(fleet, release, tmp_path):
+    folder = tmp_path / "publisher"
+    publisher_of(fleet, release, folder)
+    second = publisher(fleet, folder)
+    inside, go = threading.Event(), threading.Event()
+
+    def reached(step):
+        if step == "sign:before":
+            inside.set()
+            assert go.wait(60)
+
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(publisher(fleet, folder, reached=reached).look)
+        assert inside.wait(60)
+        waiting = pool.submit(second.look)
+        assert not wait([waiting], timeout=1).done
+        go.set()
+        assert running.result(60)[0].startswith("published linear-2")
+        assert waiting.result(60) == [], "it found everything done"
+    assert PublisherFolder(folder).signed == fleet.client().role_metadata("auto/linear")
+    is_published_once(fleet, folder)
+
+
+def test_a_new_publisher_takes_the_role_over_and_vouches_for_nothing_of_the_former(fleet, release, tmp_path):
+    """The answer to a publisher's key that was lost or stolen."""
+    publisher_of(fleet, release, tmp_path / "stolen")
+    publisher(fleet, tmp_path / "stolen").look()
+    device = fleet.device()
+    assert device.updater(tmp_path / "device").get_targetinfo(version_target("linear-2"))
+    publisher_of(fleet, release, tmp_path / "fresh")
+    (line,) = publisher(fleet, tmp_path / "fresh").look()
+    assert "took auto/linear over" in line
+    assert publisher(fleet, tmp_path / "fresh").look() == []
+    assert versions(fleet) == [("linear-1", "targets")]
+    for place in ("device", "empty"):
+        updater = device.updater(tmp_path / place)
+        assert updater.get_targetinfo(version_target("linear-1"))
+        assert updater.get_targetinfo(version_target("linear-2")) is None
+    with pytest.raises(IntegrityError, match="was not signed by this folder's key"):
+        publisher(fleet, tmp_path / "stolen").look()
+
+
+def test_a_publisher_that_was_started_before_its_delegation_takes_over_once_it_has_it(fleet, release, tmp_path):
+    former, fresh = tmp_path / "former", tmp_path / "fresh"
+    publisher_of(fleet, release, former)
+    publisher(fleet, former).look()
+    PublisherFolder.create(fresh, AUTO)
+    with pytest.raises(IntegrityError, match="trusts"):
+        publisher(fleet, fresh).look()
+    later = fleet.core.clock.now() + 60 * 86400
+    publisher(fleet, former, now=lambda: later).look()
+    content = release.delegate("linear", load_public(fresh / "publisher.pub"), fleet.core.clock.now())
+    fleet.client().publish("targets", content)
+    assert "took auto/linear over" in publisher(fleet, fresh).look()[0]
+    signed = tuf_repository.read(Targets, fleet.client().role_metadata("auto/linear"), "auto/linear").signed
+    assert (signed.version, signed.targets) == (3, {})
+
+
+def test_a_holdout_that_is_missing_is_told_and_no_reason_to_reject(fleet, release, job, tmp_path, caplog):
+    publisher_of(
+        fleet, release, tmp_path / "publisher", dataclasses.replace(AUTO, holdout="own.npz", least_accuracy=0.9)
+    )
+    with pytest.raises(InputError, match=r"own\.npz cannot be read"):
+        publisher(fleet, tmp_path / "publisher").look()
+    assert fleet.client().job(job.job_id)[0].state == pb.JOB_STATE_DRAFT
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(b"", b"[]", b"{}", b"[" * 5000, b"\xff"),
+        b'{"golden": 1, "rows": 2, "right": 3}',
+        b'{"golden": 1, "rows": 2, "right": "1"}',
+        b'{"golden": 1, "rows": -2, "right": -3}',
+        b'{"golden": 1, "rows": 1, "right": true}',
+    ],
+)
+def test_what_an_inspection_cannot_have_found(data):
+    assert Found.from_bytes(data) is None
 
 
 def test_it_runs_until_it_is_stopped_and_outlives_an_error(fleet, release, tmp_path, caplog):
@@ -274,11 +439,12 @@ def test_it_runs_until_it_is_stopped_and_outlives_an_error(fleet, release, tmp_p
             looks.append(1)
             if len(looks) == 3:
                 stop.set()
-            raise InputError("[test] not now")
+            raise [InputError("[test] not now"), OSError(errno.ENOSPC, "No space left")][len(looks) % 2]
 
     Flaky(PublisherFolder(tmp_path / "publisher"), fleet.client()).run(stop, look_seconds=0.01)
     assert len(looks) == 3
     assert "not now" in caplog.text
+    assert "No space left" in caplog.text
 
 
 def test_its_folder_is_its_owners_only(tmp_path):
@@ -287,8 +453,13 @@ def test_its_folder_is_its_owners_only(tmp_path):
     assert made.settings == PublisherFolder(folder).settings == AUTO
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
-    with pytest.raises(InputError, match="keys are not overwritten"):
+    with pytest.raises(InputError, match="is not empty"):
         PublisherFolder.create(folder, AUTO)
+    (tmp_path / "of others").mkdir(mode=0o755)
+    (tmp_path / "of others" / "file").touch()
+    with pytest.raises(InputError, match="is not empty"):
+        PublisherFolder.create(tmp_path / "of others", AUTO)
+    assert stat.S_IMODE((tmp_path / "of others").stat().st_mode) == 0o755
     write_private(folder / "publisher.key", to_pem(Ed25519PrivateKey.generate()), replace=True)
     (folder / "auto.json").write_bytes(sign_delegated("linear", Ed25519PrivateKey.generate(), None, [], 2e9))
     with pytest.raises(IntegrityError, match="not signed by this folder's key"):
@@ -302,13 +473,17 @@ def test_its_folder_is_its_owners_only(tmp_path):
         ('model = "linear"\nleast_accuracy = 0.5', "give both"),
         ('model = "linear"\npolise = "manual"', "Did you mean 'policy'"),
         ('model = "linear"\n[canary]\ndevices = 0', "at least one device"),
-        ('model = "Not A Name"', "is no NAME-VERSION"),
+        ('model = "linear"\n[canary]\nsoak_seconds = 80000', "Give it their sum"),
+        ('model = "linear"\n[canary]\nsoak_seconds = -1', "Give it their sum"),
+        ('model = "linear"\n[canary]\nselector = "site in ("', "column"),
+        ('model = "Not A Name"', "is no name of a model"),
+        ("model =", "is no TOML"),
     ],
 )
 def test_settings_that_cannot_be(text, said, tmp_path):
     PublisherFolder.create(tmp_path / "publisher", AUTO)
     (tmp_path / "publisher" / "publisher.toml").write_text(text)
-    with pytest.raises((InputError, IntegrityError), match=said):
+    with pytest.raises(InputError, match=said):
         PublisherFolder(tmp_path / "publisher")
 
 
@@ -334,7 +509,8 @@ def manifest(**changes):
         ({"champion_version": "linear-0"}, {}, KNOWN, "announced were 'job-1' and 'linear-0'"),
         ({}, {"blobs": champion("2", 2).manifest.blobs}, KNOWN, "it has no version.reference"),
         ({}, {}, [], "is not published"),
-        ({}, {"release_counter": 3}, KNOWN, "release counter is 3, linear has reached 1"),
+        ({}, {"release_counter": 101}, KNOWN, None),
+        ({}, {"release_counter": 102}, KNOWN, "release counter is 102, linear has reached 1"),
         ({}, {}, [*KNOWN, Known("linear-2b", 2)], "release counter is 2, linear has reached 2"),
     ],
 )

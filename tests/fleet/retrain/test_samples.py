@@ -296,6 +296,14 @@ def test_labels_by_file():
         ("a,b,c\n", "expected device_id,sample_id,label"),
         ("device_id,sample_id,label\na,x,yes\n", "line 2"),
         ("device_id,sample_id,label\na,1,yes\na,1,no\n", "has the labels 'yes' and 'no'"),
+        ("device_id;sample_id;label\na;1;yes\n", "expected device_id,sample_id,label"),
+        ("device_id,sample_id,label\na,1\n", "line 2"),
+        ("device_id,sample_id,label\na,²,yes\n", "line 2"),
+        ("device_id,sample_id,label\na,18446744073709551616,yes\n", "line 2"),
+        (f"device_id,sample_id,label\na,{'9' * 5000},yes\n", "line 2"),
+        (f"device_id,sample_id,label\na,1,{'x' * 200_000}\n", "line 2"),
+        ('device_id,sample_id,label\na,1,"yes', "line 2"),
+        ("device_id,sample_id,label\ra,1,yes\r", "cannot be read"),
     ):
         with pytest.raises(InputError, match=said):
             read_labels(text)
@@ -303,7 +311,7 @@ def test_labels_by_file():
 
 def test_labels_without_names_are_class_numbers():
     assert class_number("3", (), 10) == 3
-    for wrong in ("10", "-1", "three", "²"):
+    for wrong in ("10", "-1", "three", "²", "9" * 5000):
         with pytest.raises(InputError, match="no class number from 0 to 9"):
             class_number(wrong, (), 10)
 

@@ -103,3 +103,23 @@ def hangs(context):
 
 def returns_nothing(context):
     """No path."""
+
+
+def reports_nonsense(context):
+    """Writes to the progress pipe what is no progress, and more than anyone wants to know."""
+    pipe = context._progress
+    for line in (b"null", b"[1]", b"{}", b'"x"', b"[" * 4000, b"9" * 4000, b"1e999", b"NaN", b"\xff"):
+        os.write(pipe, line + b"\n")
+    for _ in range(1000):
+        os.write(pipe, b"0.25\n" * 100)
+    return nearest_mean(context)
+
+
+def signals_the_server(context):
+    """Tries whether it could kill the process that started it."""
+    try:
+        os.kill(os.getppid(), 0)
+        print("signal was possible")
+    except OSError as error:
+        print("signal", type(error).__name__)
+    return nearest_mean(context)

@@ -152,6 +152,18 @@ def test_roles_and_exit_codes(fleet, sanderling):
     sanderling("device", "ls", code=4, SANDERLING_FLEET_TOKEN=token)
     away = sanderling("device", "ls", code=5, SANDERLING_FLEET_ADDRESS="127.0.0.1:1")
     assert "cannot be reached" in away.stderr
+    for name, value, words in (
+        ("SANDERLING_FLEET_TOKEN", "two words", "has 9 characters that are no token's"),
+        ("SANDERLING_FLEET_CA", str(folder / "operator" / "sanderling.toml"), "is no certificate in PEM"),
+        ("SANDERLING_FLEET_CA", str(folder / "none"), "none cannot be read: No such file or directory"),
+    ):
+        told = sanderling("device", "ls", code=1, **{name: value}).stderr
+        assert words in told
+        assert "two words" not in told
+    assert "is no release folder" in sanderling("model", "push", "--release", folder / "operator", code=1).stderr
+    told = sanderling("retrain", "show", "job-none", code=1).stderr
+    assert "there is no job 'job-none'" in told
+    assert "RPC" not in told
     sanderling("device", "show", "dv-none", code=1)
     sanderling("device", "label", "dv-none", "novalue", code=2)
     sanderling("device", "token", "--life", "soon", code=2)
@@ -207,11 +219,15 @@ def test_a_release_folder_of_another_fleet_is_refused(fleet, sanderling, tmp_pat
 def test_flags_come_before_files_and_nearer_files_before_farther_ones(tmp_path):
     near, far = tmp_path / "near.toml", tmp_path / "far" / "sanderling.toml"
     far.parent.mkdir()
-    near.write_text('[fleet]\naddress = "near:1"\n[agent]\nname = "x"\n')
+    near.write_text('[fleet]\nca = "near.pem"\n[agent]\nname = "x"\n')
     far.write_text('[fleet]\naddress = "far:1"\nca = "ca.pem"\n')
     files = [near, tmp_path / "none.toml", far]
-    assert find_settings(FleetSettings(), files) == FleetSettings("near:1", str(far.parent / "ca.pem"), "")
+    assert find_settings(FleetSettings(), files) == FleetSettings("far:1", str(tmp_path / "near.pem"), "")
     assert find_settings(FleetSettings(address="flag:1"), files).address == "flag:1"
+    # A file in some folder, which may be anyone's, gets no token of the user's for an address of its own.
+    near.write_text('[fleet]\naddress = "near:1"\nca = "near.pem"\n')
+    far.write_text('[fleet]\naddress = "far:1"\nca = "ca.pem"\ntoken_file = "token"\n')
+    assert find_settings(FleetSettings(), files) == FleetSettings("near:1", str(tmp_path / "near.pem"), "")
     near.write_text('[fleet]\nadress = "x"\n')
     with pytest.raises(InputError, match="Did you mean 'address'"):
         find_settings(FleetSettings(), files)

@@ -132,3 +132,15 @@ def test_a_first_fleet_by_hand(hand: Hand, tmp_path: Path):
             rollout = printed.strip()
     assert "succeeded: all 1 stages passed" in printed
     assert "main:digits-1.0" in hand.type("sanderling device ls")
+
+
+def test_the_page_of_refusals_names_tests_that_there_are():
+    page = (PAGE.parent / "security.md").read_text()
+    files = {path.name: path.read_text() for path in PAGE.parents[1].joinpath("tests").rglob("test_*.py")}
+    named = re.findall(r"`(?:[a-z/]*/)?(test_\w+\.py)(?:::(test_\w+))?`", page)
+    assert len(named) > 10
+    for name, function in named:
+        assert f"def {function}" in files[name], (name, function)
+    refusals = re.findall(r"`(test_\w+)`", page)
+    assert len(refusals) > 8
+    assert [name for name in refusals if f"def {name}(" not in files["test_refusals.py"]] == []

@@ -333,12 +333,21 @@ def test_metadata_that_others_must_sign_is_called_for_in_time(tmp_path):
                     return await tx.find(Document, {"kind": "alert", "state": STANDING})
 
             fleet.run(registry.warn_of_expiry(fleet.core))
-            return {alert.subject: alert.body["severity"] for alert in fleet.run(read())}
+            alerts = fleet.run(read())
+            said.update({alert.subject: alert.body["summary"] for alert in alerts})
+            return {alert.subject: alert.body["severity"] for alert in alerts}
 
+        said = {}
         release = ReleaseFolder(fleet.folder / "release")
+        publisher = Ed25519PrivateKey.generate()
+        publish(fleet, content := release.delegate("digits", publisher.public_key(), clock.now()))
+        release.keep(content)
+        publish(fleet, sign_delegated("digits", publisher, None, [], clock.now() + 86400 * 365), "auto/digits")
         assert standing() == {}
         clock.advance(61 * 86400)
         assert standing() == {"registry.expiring/targets": "warning"}
+        assert "targets expires in 29 days" in said["registry.expiring/targets"]
+        assert "sanderling model push" in said["registry.expiring/targets"]
         with OperatorClient(
             fleet.server.operator_address, fleet.core.authority.pem.encode(), fleet.admin_token
         ) as client:
@@ -355,6 +364,10 @@ def test_metadata_that_others_must_sign_is_called_for_in_time(tmp_path):
             with pytest.raises(IntegrityError, match=r"root\.key cannot be read"):
                 client.renew_root(release, clock.now())
         assert standing() == {"registry.expiring/targets": "error"}
+        assert "targets expired 35 days ago" in said["registry.expiring/targets"]
+        clock.advance(100 * 86400)
+        assert standing()["registry.expiring/auto/digits"] == "error"
+        assert "sanderling publisher run" in said["registry.expiring/auto/digits"]
 
 
 def test_rolled_back_and_mixed_metadata_are_refused_by_the_client(fleet, release, tmp_path):
