@@ -75,7 +75,7 @@ def _stages(found: pb.Rollout) -> str:
 def _until(stage: pb.StageStatus) -> str | None:
     if stage.state not in (pb.STAGE_STATE_ACTIVE, pb.STAGE_STATE_SOAKING) or not stage.stage.HasField("deadline"):
         return None
-    return _time(stage.activated, stage.stage.deadline.ToTimedelta())
+    return _time(stage.activated_at, stage.stage.deadline.ToTimedelta())
 
 
 def _time(stamp: Timestamp, later: dt.timedelta) -> str:

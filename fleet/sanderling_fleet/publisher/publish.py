@@ -177,7 +177,7 @@ class Publisher:
         """A release came in between: the server can never take this version, nor metadata that names it."""
         with self._step("give up"):
             self._folder.give_up(manifest, self._now())
-        job, _ = self._operator.job(pending.job_id)
+        job = self._operator.job(pending.job_id)
         if job.state == retrain_pb2.JOB_STATE_DRAFT:
             self._operator.reject(pending.job_id, reason)
         with self._step("done"):
