@@ -98,7 +98,7 @@ class Scene:
             on_breach="pause",
             device_deadline_seconds=300.0,
         )
-        request = rollout_pb2.CreateRolloutRequest(request_id="first", spec=spec_message(spec, ()))
+        request = rollout_pb2.CreateRolloutRequest(request_id="first", spec=spec_message(spec))
         self._operator.call(self._operator.rollouts.CreateRollout, request)
         wait_for(lambda: self.active() == "linear-1", "linear-1", WAIT_S)
 

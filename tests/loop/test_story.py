@@ -174,7 +174,7 @@ class Terminal:
 def test_ctrl_c_on_a_narrow_terminal_ends_everything(tmp_path_factory):
     folder = tmp_path_factory.mktemp("c") / "k"
     terminal = Terminal(40, "--devices", "4", "--keep", str(folder))
-    terminal.read_until("digits-1")  # answers, in the live table
+    terminal.read_until("digits-1  ")  # answers, in the live table
     assert "waiting for" in terminal.text
     terminal.type(b"\x03\x03")
     terminal.read_all()

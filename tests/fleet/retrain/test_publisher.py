@@ -341,7 +341,7 @@ def test_a_release_that_comes_between_signing_and_publishing_is_no_dead_end(flee
     fleet.operator().push(release, [champion("3", 3)], fleet.core.clock.now())
     (line,) = publisher(fleet, folder).look()
     assert line == f"gave up linear-2 of {job.job_id}: its release counter is 2, linear has reached 3 meanwhile"
-    assert fleet.client().job(job.job_id)[0].state == pb.JOB_STATE_REFUSED
+    assert fleet.client().job(job.job_id).state == pb.JOB_STATE_REFUSED
     assert versions(fleet) == [("linear-1", "targets"), ("linear-3", "targets")]
     assert "published auto/linear again" in publisher(fleet, folder).look()[0]
     assert publisher(fleet, folder).look() == []
@@ -413,7 +413,7 @@ def test_a_holdout_that_is_missing_is_told_and_no_reason_to_reject(fleet, releas
     )
     with pytest.raises(InputError, match=r"own\.npz cannot be read"):
         publisher(fleet, tmp_path / "publisher").look()
-    assert fleet.client().job(job.job_id)[0].state == pb.JOB_STATE_DRAFT
+    assert fleet.client().job(job.job_id).state == pb.JOB_STATE_DRAFT
 
 
 @pytest.mark.parametrize(

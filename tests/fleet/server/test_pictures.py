@@ -54,7 +54,7 @@ def rollout(state=pb.ROLLOUT_STATE_RUNNING, stage=pb.STAGE_STATE_ACTIVE, devices
         devices=24,
         attempted=18,
         committed=12,
-        activated=Timestamp(seconds=1_790_000_000),
+        activated_at=Timestamp(seconds=1_790_000_000),
     )
     last = pb.StageStatus(stage=pb.Stage(name="all", percent=100), state=pb.STAGE_STATE_PENDING, devices=99)
     found = pb.Rollout(rollout_id="ro-1", state=state, reason="why", stages=[canary, last])

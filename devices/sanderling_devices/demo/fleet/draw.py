@@ -124,10 +124,18 @@ class LiveView:
 
         grid = Grid(box=None, padding=(0, 2, 0, 0))
         for name in ("camera", "device", "answered by", "rows/s", "right"):
-            grid.add_column(name, header_style="dim", justify="left" if name in ("device", "answered by") else "right")
+            text = name in ("device", "answered by")
+            # In a narrow terminal the device's id gives way.
+            grid.add_column(name, header_style="dim", justify="left" if text else "right", no_wrap=name != "device")
         for number, device, versions, rate, share in self._board.look(site):
             busy = Text(versions, style=_colour(versions))
-            grid.add_row(number, Text(device, style="dim"), busy, rate, Text(share, style=_grade(share)))
+            grid.add_row(
+                number,
+                Text(device, style="dim", no_wrap=True, overflow="ellipsis"),
+                busy,
+                rate,
+                Text(share, style=_grade(share)),
+            )
         waited = time.monotonic() - self._since
         return Group(grid, Text(f"waiting for {self._what}, {waited:.0f} s", style="dim"))
 
