@@ -10,6 +10,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from sanderling.agent import fork_server
 from sanderling.agent.fork_server import ForkServer
 from sanderling.agent.processes import Process, wait_for
 from sanderling.api.runner.v1 import runner_pb2, runner_pb2_grpc
@@ -56,9 +57,8 @@ def test_a_runner_is_a_process_of_its_own(forks, tmp_path):
 def test_runners_differ_and_outlive_the_fork_server(forks, tmp_path):
     first, second = fork(forks, tmp_path, "a.sock"), fork(forks, tmp_path, "b.sock")
     assert {health(tmp_path / "run" / name).pid for name in ("a.sock", "b.sock")} == {first.pid, second.pid}
-    former = forks.process
+    assert len(forks.forked()) == 3
     forks.close()
-    assert not former.is_alive()
     assert set(forks.forked()) == {first, second}
     assert first.is_alive()
     assert health(tmp_path / "run" / "b.sock").pid == second.pid
@@ -66,16 +66,26 @@ def test_runners_differ_and_outlive_the_fork_server(forks, tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_its_successor_is_asked_when_it_was_killed(forks, tmp_path, number):
-    assert forks.ensure()
-    assert not forks.ensure()
-    former = forks.process
+    first = fork(forks, tmp_path)
+    (former,) = set(forks.forked()) - {first}
     former.send(number)
     assert former.wait_gone(LONG_S)
-    process = fork(forks, tmp_path)
-    assert health(tmp_path / "run" / "a.sock").pid == process.pid
-    assert forks.process != former
+    process = fork(forks, tmp_path, "b.sock")
+    assert health(tmp_path / "run" / "b.sock").pid == process.pid
+    assert former not in forks.forked()
     process.kill()
     assert not process.is_alive()
+
+
+def test_it_rests_when_nothing_was_started_for_long(forks, tmp_path, monkeypatch):
+    process = fork(forks, tmp_path)
+    forks.rest()
+    assert len(forks.forked()) == 2
+    monkeypatch.setattr(fork_server, "REST_S", 0.0)
+    forks.rest()
+    assert forks.forked() == [process]
+    second = fork(forks, tmp_path, "b.sock")
+    assert health(tmp_path / "run" / "b.sock").pid == second.pid
 
 
 def test_a_runner_that_cannot_be_recorded_never_runs(forks, tmp_path):

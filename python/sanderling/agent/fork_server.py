@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,15 @@ from sanderling.agent.processes import Process, boot_id, find, open_log, running
 
 ANSWER_S = 30.0
 """Imports on a slow device take their time."""
+REST_S = 900.0
+"""Longer than a trial by default."""
 _MODULE = "sanderling.agent.runner.fork_server"
 
 
 class ForkServer:
-    """One per agent, started when it is first needed and again when it has ended. It ends with the agent.
+    """One per agent, started when a runner is, and there for a while: what was just started is what crashes.
+
+    It ends with the agent.
 
     Args:
         run: Folder of the runners' sockets.
@@ -34,22 +39,15 @@ class ForkServer:
         self._lock = threading.Lock()
         self._server: subprocess.Popen[bytes] | None = None
         self._process: Process | None = None
+        self._used = 0.0
 
-    @property
-    def process(self) -> Process | None:
-        """It, alive or not; None before the first start."""
-        return self._process
-
-    def ensure(self) -> bool:
-        """Starts it if it does not run, without waiting for it; whether it did.
-
-        Raises:
-            OSError: It cannot be started.
-        """
+    def rest(self) -> None:
+        """Ends it if nothing was started for `REST_S`: it is a runner's memory once more. To be called now and then."""
         if not self._lock.acquire(blocking=False):
-            return False  # `fork` uses it now, and sees to it itself
+            return  # it is being used
         try:
-            return self._ensure()
+            if time.monotonic() - self._used > REST_S:
+                self._end()
         finally:
             self._lock.release()
 
@@ -87,6 +85,7 @@ class ForkServer:
         try:
             record(process)
             self._send({"go": process.pid})
+            self._used = time.monotonic()
         except BaseException:
             process.kill()
             raise
@@ -109,9 +108,9 @@ class ForkServer:
         self._server.stdin.write(json.dumps(asked).encode() + b"\n")
         self._server.stdin.flush()
 
-    def _ensure(self) -> bool:
+    def _ensure(self) -> None:
         if self._process is not None and self._process.is_alive():
-            return False
+            return
         self._end()
         with open_log(self._logs / "fork-server.log") as log:
             self._server = subprocess.Popen(
@@ -122,7 +121,6 @@ class ForkServer:
                 start_new_session=True,
             )
         self._process = Process(self._server.pid, running_since(self._server.pid) or 0, boot_id())
-        return True
 
     def _end(self) -> None:
         if self._server is None or self._process is None:

@@ -42,7 +42,7 @@ from sanderling.agent.mqtt import BrokerLink
 from sanderling.agent.notify import notify, watchdog_s
 from sanderling.agent.outbox import Caps
 from sanderling.agent.ports import Later, WallClock
-from sanderling.agent.processes import boot_id, wait_for_an_end
+from sanderling.agent.processes import boot_id, few_arenas, wait_for_an_end
 from sanderling.agent.restarts import Restarts
 from sanderling.agent.router_client import RouterClient
 from sanderling.agent.runners import Folders, Runners
@@ -153,7 +153,6 @@ class Supervisor:
         """Runs until `stop`."""
         self.router.ensure()
         self.runners.sweep()
-        self.runners.fork_server.ensure()
         watcher = threading.Thread(target=self._watch, name="agent watch", daemon=True)
         watcher.start()
         self._link.start()
@@ -240,13 +239,12 @@ class Supervisor:
     # Beside the driver
 
     def _watch(self) -> None:
-        health_at = 0.0
-        restarts = Restarts("router", self.router.ensure), Restarts("fork server", self.runners.fork_server.ensure)
+        health_at, restarts = 0.0, Restarts("router", self.router.ensure)
         while not self._stop.is_set():
             # A hang is found by asking, an end at once: until then requests wait.
-            others = [process for process in (self.router.process, self.runners.fork_server.process) if process]
-            wait_s = min([_HEALTH_S, *(pause for process in restarts if (pause := process.pause_s()))])
-            wait_for_an_end([*self.runners.running(), *others], wait_s, self._interrupted)
+            router = self.router.process
+            wait_s = min(_HEALTH_S, restarts.pause_s() or _HEALTH_S)
+            wait_for_an_end([*self.runners.running(), *([router] if router else [])], wait_s, self._interrupted)
             if self._stop.is_set():
                 return
             with contextlib.suppress(BlockingIOError):
@@ -256,8 +254,8 @@ class Supervisor:
                 health_at = time.monotonic() + _HEALTH_S
             for died in self.runners.look(health=ask):
                 self.driver.post(died)
-            for process in restarts:
-                process.look()
+            restarts.look()
+            self.runners.fork_server.rest()
 
     def _moved(self, identity: Identity) -> None:
         self._identity = identity
@@ -276,6 +274,7 @@ class Supervisor:
 
 def run_agent(options: Options) -> None:
     """Runs an agent until SIGTERM, which leaves runners and router to the next one, or SIGINT, which ends them too."""
+    few_arenas()
     agent = Supervisor(options)
     heard, tell = os.pipe()
 

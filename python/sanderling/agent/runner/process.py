@@ -14,6 +14,7 @@ from pathlib import Path
 
 import grpc
 
+from sanderling.agent.processes import few_arenas
 from sanderling.agent.runner.errors import ErrorInterceptor
 from sanderling.agent.runner.inference import InferenceFace
 from sanderling.agent.runner.service import RunnerService
@@ -127,6 +128,7 @@ class RunnerProcess:
 def run_runner(socket: Path, hang_s: float = HANG_S) -> int:
     """Runs a runner until it is drained; returns the exit code."""
     logging.basicConfig(format="%(name)s %(levelname)s: %(message)s")
+    few_arenas()
     try:
         asyncio.run(RunnerProcess(socket, hang_s=hang_s).run())
     except SanderlingError as error:
