@@ -254,7 +254,8 @@ def test_he_opens_neither_the_release_folder_nor_the_publishers(site):
     ("role", "said"),
     [
         ("targets", "targets was signed by 0/1 keys"),
-        (auto_role("digits"), "auto/digits was signed by 0/1 keys"),
+        # The publisher, which runs, may have put metadata of its own above the forged before a client looks.
+        (auto_role("digits"), "auto/digits was signed by 0/1 keys|signed metadata has no digits-66"),
         ("root", "root was signed by 0/1 keys"),
     ],
 )
