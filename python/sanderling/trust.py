@@ -31,8 +31,12 @@ _TOKEN_PREFIX = "sanderling1."
 
 
 def version_target(full_name: str) -> str:
-    """The TUF target path of a version's manifest: "versions/NAME-VERSION.json"."""
-    return f"versions/{full_name}.json"
+    """The TUF target path of a version's manifest: "versions/NAME/VERSION.json" of "NAME-VERSION".
+
+    A folder for each model: the pattern of what its publisher may sign matches no other model's, whatever its name.
+    """
+    name, _, version = full_name.rpartition("-")
+    return f"versions/{name}/{version}.json"
 
 
 def auto_role(model: str) -> str:

@@ -148,7 +148,7 @@ class Repository:
         role = trust.auto_role(model)
         self.signers[role] = CryptoSigner.generate_ed25519()
         key = self.signers[role].public_key
-        delegation = DelegatedRole(role, [key.keyid], 1, True, [f"versions/{model}-*.json"])
+        delegation = DelegatedRole(role, [key.keyid], 1, True, [f"versions/{model}/*.json"])
         self.targets.delegations = Delegations({key.keyid: key}, {role: delegation})
         self.delegated[role] = Targets(expires=utc() + 90 * DAY)
 

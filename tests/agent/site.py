@@ -18,6 +18,7 @@ from tests.agent.runner.runner_harness import draw, linear
 
 from sanderling.agent.processes import Process
 from sanderling.agent.store import SqliteStore
+from sanderling.trust import version_target
 from sanderling.versions import Blob, Manifest, Tensor
 from sanderling.versions._golden import Golden, write_golden
 
@@ -47,7 +48,7 @@ def version(fleet: Fleet, counter: int, factor: float, *, golden_factor: float |
         golden_tolerance=1e-3,
     )
     assert isinstance(manifest.blobs["model.onnx"], Blob)
-    repository.add(f"versions/{manifest.full_name}.json", manifest.to_bytes())
+    repository.add(version_target(manifest.full_name), manifest.to_bytes())
     repository.publish()
     return manifest
 

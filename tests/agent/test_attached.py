@@ -26,6 +26,7 @@ def heard(tmp_path):
 @pytest.fixture
 def listener(tmp_path, heard):
     made = AttachedListener(tmp_path, heard.put, heard.qsize)
+    made.start()
     made.open("main")
     yield made
     made.close()
@@ -92,6 +93,7 @@ def test_senders_wait_for_a_reader_that_does_not_come_after(listener, heard, tmp
 
 def test_a_path_that_is_too_long(tmp_path, heard):
     made = AttachedListener(tmp_path, heard.put, heard.qsize)
+    made.start()
     try:
         with pytest.raises(InputError, match="shorter state folder"):
             made.open("x" * 120)

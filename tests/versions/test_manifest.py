@@ -67,7 +67,7 @@ def test_a_manifest_comes_back_equal():
 
 
 @pytest.mark.parametrize(
-    "text", ["digits", "Digits-1", "digits-x", "-1", "digits-", "digits-1-", "../x-1", "digits-1/2", "digits-2x-1"]
+    "text", ["digits", "Digits-1", "digits-x", "-1", "digits-", "digits-1-", "../x-1", "digits-1/2"]
 )
 def test_names_that_are_none(text: str):
     with pytest.raises(IntegrityError, match="no NAME-VERSION"):

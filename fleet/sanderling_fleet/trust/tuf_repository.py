@@ -20,7 +20,7 @@ from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Tar
 from tuf.api.serialization import DeserializationError
 
 from sanderling.errors import InputError, IntegrityError
-from sanderling.trust import DIRECTOR_TARGET, auto_role
+from sanderling.trust import DIRECTOR_TARGET, auto_role, version_target
 from sanderling.versions import split_version
 from sanderling_fleet.trust.director import next_counter
 
@@ -209,19 +209,20 @@ def check_targets(
 
 
 def target_version(path: str) -> str:
-    """The NAME-VERSION of "versions/NAME-VERSION.json".
+    """The NAME-VERSION of "versions/NAME/VERSION.json".
 
     Raises:
         IntegrityError: It is another path.
     """
-    if not path.startswith(_VERSIONS) or not path.endswith(_SUFFIX):
-        raise IntegrityError(f"[targets] name {path!r}, allowed are {_VERSIONS}NAME-VERSION.json and {DIRECTOR_TARGET}")
-    return path[len(_VERSIONS) : -len(_SUFFIX)]
+    name, slash, version = path.removeprefix(_VERSIONS).removesuffix(_SUFFIX).partition("/")
+    if not slash or version_target(f"{name}-{version}") != path:
+        raise IntegrityError(f"[targets] name {path!r}, allowed are {_VERSIONS}NAME/VERSION.json and {DIRECTOR_TARGET}")
+    return f"{name}-{version}"
 
 
 def delegated_paths(model: str) -> list[str]:
-    """What `auto/NAME` is trusted for; a version starts with a digit."""
-    return [f"{_VERSIONS}{model}-[0-9]*{_SUFFIX}"]
+    """What `auto/NAME` is trusted for. A star of TUF stands for no slash."""
+    return [f"{_VERSIONS}{model}/*{_SUFFIX}"]
 
 
 def digest_of(target: TargetFile) -> bytes:

@@ -60,6 +60,9 @@ class AttachedListener:
         self._selector.register(self._woken, selectors.EVENT_READ, None)
         self._stop = False
         self._thread = threading.Thread(target=self._run, name="agent attached", daemon=True)
+
+    def start(self) -> None:
+        """Begins to listen."""
         self._thread.start()
 
     def open(self, slot: str) -> None:

@@ -153,6 +153,7 @@ class Supervisor:
         """Runs until `stop`."""
         self.router.ensure()
         self.runners.sweep()
+        self._attached.start()
         watcher = threading.Thread(target=self._watch, name="agent watch", daemon=True)
         watcher.start()
         self._link.start()

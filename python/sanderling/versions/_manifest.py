@@ -18,7 +18,7 @@ MOST_BLOBS = 256
 MODEL, REFERENCE, GOLDEN, REPORT = "model.onnx", "version.reference", "golden.npz", "quantization.json"
 """Names of the blobs that have a meaning: the model, its drift reference, golden samples, the quantization report."""
 
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}(-[a-z_][a-z0-9_]*)*")  # no digit after a dash: see `split_version`
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}(-[a-z0-9_]+)*")
 _VERSION = re.compile(r"[0-9][0-9A-Za-z._+]{0,62}")
 _RANGE = re.compile(r"(>=|<=|==|<|>)([0-9]+(?:\.[0-9]+)*)")
 
@@ -26,17 +26,14 @@ _RANGE = re.compile(r"(>=|<=|==|<|>)([0-9]+(?:\.[0-9]+)*)")
 def split_version(text: str) -> tuple[str, str]:
     """Splits "NAME-VERSION" at its last dash.
 
-    Nothing but a version follows a dash with a digit: a publisher of `digits` may sign whatever begins with `digits-`
-    and a digit, which must not be a version of a model `digits-2x`.
-
     Raises:
         IntegrityError: It is not of this form.
     """
     name, dash, version = text.rpartition("-")
     if not dash or not _NAME.fullmatch(name) or not _VERSION.fullmatch(version):
         raise IntegrityError(
-            f"[manifest] {text!r} is no NAME-VERSION: a name of lower-case letters, digits and _, in which no digit "
-            "follows a dash, then a dash, and a version that starts with a digit and has no dash, such as digits-1.2.0"
+            f"[manifest] {text!r} is no NAME-VERSION: a name of lower-case letters, digits, _ and -, a dash, and a "
+            "version that starts with a digit and has no dash, such as resnet-50-1.2.0"
         )
     return name, version
 

@@ -258,11 +258,17 @@ def test_versions_never_change_and_release_counters_rise(fleet, release):
 
 def test_targets_may_name_versions_and_the_director_only(fleet, release):
     key = load_ed25519(fleet.folder / "release" / "targets.key")
-    for path in ("models/digits.onnx", "versions/../x-1.json", "versions/Digits-1.0.json"):
+    for path in (
+        "models/digits.onnx",
+        "versions/../x-1.json",
+        "versions/../x/1.json",
+        "versions/Digits/1.0.json",
+        "versions/digits-1.0.json",
+    ):
         targets = Targets.from_dict(release.targets.signed.to_dict())
         targets.version += 1
         targets.targets[path] = TargetFile.from_data(path, b"x", ["sha256"])
-        with refused(IntegrityError, DATA_LOSS, "NAME-VERSION"):
+        with refused(IntegrityError, DATA_LOSS, "NAME.VERSION"):
             publish(fleet, signed(targets, key))
     targets = Targets.from_dict(release.targets.signed.to_dict())
     targets.version += 1
