@@ -413,9 +413,9 @@ class _Step(Draft):
 
     def _withdraw(self, committed: bool) -> None:
         """Takes the offers back, and where `committed` the version too; devices under way will still report."""
-        untouched = (AssignmentState.DISCARDED, AssignmentState.REVERTED, AssignmentState.SUPERSEDED)
+        set_back = (AssignmentState.DISCARDED, AssignmentState.REVERTED)  # when their results came
         for item in list(self.assignments.values()):
-            if item.superseded_by or item.state in untouched or item.former_version == self.spec.version:
+            if item.superseded_by or item.state in set_back or item.former_version == self.spec.version:
                 continue
             if item.state is AssignmentState.COMMITTED and not committed:
                 continue

@@ -168,6 +168,18 @@ def test_a_late_failure_sets_back_only_what_is_still_ours():
         assert [type(action) for action in actions].count(Restore) == restores
 
 
+@pytest.mark.parametrize("command", [Abort("p"), RollBack("p")])
+def test_a_device_that_gave_the_attempt_up_is_set_back_with_the_others(command):
+    """It says that something newer was wanted of it, which no rollout here knows: the offer stands until the end."""
+    world = World(6)
+    world.send()
+    device = world.members[0]
+    world.end(device, AssignmentState.SUPERSEDED, ResultCode.SUPERSEDED)
+    assert world.wanted[device] == NEW
+    world.send(command)
+    assert world.wanted[device] == OLD
+
+
 def test_what_was_withdrawn_is_not_set_back_twice():
     world = World(6)
     world.send()

@@ -166,15 +166,27 @@ def invariants(world, before, actions):
             assert new.state is old.state
     taken_over = {item.device for item in before.assignments if item.superseded_by} | set(before.taken_over)
     assert not taken_over & {action.device for action in actions if isinstance(action, Restore | WantVersion)}
-    for stage, settings_ in zip(rollout.stages, rollout.spec.stages, strict=True):
+    for stage, former, settings_ in zip(rollout.stages, before.stages, rollout.spec.stages, strict=True):
         if stage.state in (StageState.SOAKING, StageState.HOLDING):
             assert stage.soak_began_at
         if stage.state is StageState.HOLDING:
             assert settings_.hold
-            assert all(status.passed for status in stage.gates)
+            # Gates go on being judged: its devices may be taken over, after which there is no data.
+            assert former.state is StageState.HOLDING or all(status.passed for status in stage.gates)
     assert (rollout.version == before.version) == (rollout is before)
     due = next_due(rollout)
     assert due is None or due > world.now
+
+
+def test_a_stage_that_holds_says_when_it_has_no_data_any_more():
+    canary = StageSpec("canary", count=1, deadline_seconds=40 * HOUR, hold=True)
+    world = World(DEVICES, spec(canary, StageSpec("all", percent=100, deadline_seconds=40 * HOUR)))
+    world.send()
+    world.end_all()
+    assert world.states == ["holding", "pending"]
+    world.send(Superseded(tuple(world.members), "r2"))
+    assert world.states == ["holding", "pending"]
+    assert "no data" in world.rollout.stages[0].gates[0].decision.reason
 
 
 @settings(max_examples=120)
