@@ -70,7 +70,9 @@ class _Loaded:
         if stored.reference is not None:
             reference = Reference.from_bytes(stored.reference)
             check_reference(reference, self.session.inputs)
-            settings = Settings(window_rows=active.window_rows, warmup_rows=active.warmup_rows)
+            settings = Settings(
+                window_rows=active.window_rows, warmup_rows=active.warmup_rows, devices=active.fleet_devices
+            )
             windows = Windows(reference, device=active.device_id, settings=settings)
         self.hand_over = HandOver(windows, version=active.version, window_rows=active.window_rows)
 

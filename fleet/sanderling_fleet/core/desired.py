@@ -60,6 +60,7 @@ async def want(
     plan.sample_budget_bytes = (
         last.telemetry.sample_budget_bytes if sample_budget_bytes is None else sample_budget_bytes
     )
+    plan.fleet_devices = 1 << max(await tx.count(Device) - 1, 0).bit_length()
     signed = core.director.sign(device_id, counter, now, ordered, plan)
     core.wanted.add(device_id)
     await tx.put(DesiredState(device_id, counter, now, signed.payload, signed.key_id, signed.signature))

@@ -23,6 +23,10 @@ class Transaction(Protocol):
         """Those records that there are of these keys, by key, in their order."""
         ...
 
+    async def count(self, kind: type[Record]) -> int:
+        """How many records of a kind there are."""
+        ...
+
     async def find(
         self,
         kind: type[R],

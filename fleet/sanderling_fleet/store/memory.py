@@ -59,6 +59,10 @@ class MemoryTransaction:
         found = {key: await self.get(kind, *key) for key in keys}
         return {key: record for key, record in found.items() if record is not None}
 
+    async def count(self, kind: type[Record]) -> int:
+        """See `Transaction.count`."""
+        return sum(len(part) for part in self._tables.get(kind, {}).values())
+
     async def find(
         self,
         kind: type[R],

@@ -151,6 +151,11 @@ class SqlTransaction:
         found = {record.key(): record for record in (kind(*row) for row in rows)}
         return {key: found[key] for key in wanted if key in found}
 
+    async def count(self, kind: type[Record]) -> int:
+        """See `Transaction.count`."""
+        query = select(func.count()).select_from(TABLES[kind])
+        return int((await self._connection.execute(query)).scalar_one())
+
     async def find(
         self,
         kind: type[R],

@@ -44,6 +44,7 @@ def read_desired(message: device_pb2.DesiredState) -> Desired:
             warmup_rows=wire.warmup_rows or default.warmup_rows,
             metrics_interval_s=_seconds(wire.metrics_interval) or default.metrics_interval_s,
             sample_budget_bytes=wire.sample_budget_bytes,
+            fleet_devices=wire.fleet_devices or default.fleet_devices,
         )
     slots = tuple((slot.slot, _wanted(slot, message.counter)) for slot in message.slots)
     return Desired(message.device_id, message.counter, slots, plan)

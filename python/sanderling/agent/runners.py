@@ -250,6 +250,7 @@ class Runners:
             next_window=launch.next_window,
             device_id=self._device_id,
             sample_budget_bytes=launch.plan.sample_budget_bytes,
+            fleet_devices=launch.plan.fleet_devices,
         )
 
     def _repair(self, release: Release) -> None:
@@ -319,6 +320,7 @@ class Runners:
             self._device_id,
             launch.plan.window_rows,
             launch.plan.warmup_rows,
+            launch.plan.fleet_devices,
         )
         if self._attached(action.slot) != active:
             write_active(self._folders.attach, action.slot, active)

@@ -132,12 +132,16 @@ class Wanted:
 
 @dataclass(frozen=True)
 class TelemetryPlan:
-    """What the runner counts and the device sends. `sample_budget_bytes` of 0 collects no samples."""
+    """What the runner counts and the device sends.
+
+    `sample_budget_bytes` of 0 collects no samples; a device alarms at `fleet_devices` times the fleet's alarm level.
+    """
 
     window_rows: int = 200
     warmup_rows: int = 2000
     metrics_interval_s: float = 900.0
     sample_budget_bytes: int = 0
+    fleet_devices: int = 1
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ class Active:
         device_id: Seeds the split into rank cells.
         window_rows: Rows of a window.
         warmup_rows: Rows from which what is normal is learned.
+        fleet_devices: One device alarms at so many times the fleet's alarm level.
     """
 
     version: str
@@ -45,6 +46,7 @@ class Active:
     device_id: str = ""
     window_rows: int = 200
     warmup_rows: int = 2000
+    fleet_devices: int = 1
 
 
 def write_active(folder: str | os.PathLike[str], slot: str, active: Active) -> int:

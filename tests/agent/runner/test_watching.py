@@ -70,7 +70,7 @@ def test_windows_are_judged_kept_until_acknowledged_and_go_on_after_a_restart(ru
     assert left.confidences.first_row == 701
 
     second = runners.start()
-    runners.load(second, "1.0", digest, own_reference=own.to_bytes(), next_window=8, **options)
+    runners.load(second, "1.0", digest, own_reference=own.to_bytes(), next_window=8, fleet_devices=16, **options)
     feed(second.inference, draw(6, 100))
     feed(second.inference, draw(7, 300) + 4)
     found = windows_of(runners, 4, 1)
@@ -79,6 +79,7 @@ def test_windows_are_judged_kept_until_acknowledged_and_go_on_after_a_restart(ru
     assert found.windows[0].verdict == quiet
     assert telemetry_pb2.DEVICE_VERDICT_MOVED in [w.verdict for w in found.windows[1:]]
     moved = next(w for w in found.windows if w.verdict == telemetry_pb2.DEVICE_VERDICT_MOVED)
+    assert moved.alarm_level == 16 * 1000
     assert moved.log_evidence > np.log(moved.alarm_level)
     assert any("x[" in cause for cause in moved.causes)
 

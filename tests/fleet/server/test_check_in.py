@@ -63,6 +63,16 @@ def test_the_desired_state_comes_until_the_device_holds_it(virtual):
     assert [(s.slot, s.version) for s in both.slots] == [("main", "digits-1.0"), ("other", "cats-1.0")]
 
 
+def test_a_device_hears_of_how_many_it_is_one(virtual):
+    """One device alarms at so many times the fleet's level: of many devices one does by chance."""
+    heard = []
+    for _ in range(6):
+        device = virtual.enroll()
+        virtual.want(device, slot="main", version="digits-1.0")
+        heard.append(desired_of(virtual.check_in(device, 1)).telemetry.fleet_devices)
+    assert heard == [1, 2, 4, 4, 8, 8]
+
+
 def test_counters_are_at_least_the_time_and_never_repeat():
     assert next_counter(100.9) == 100
     assert next_counter(100.9, 40) == 100

@@ -64,6 +64,7 @@ def test_many_at_once_are_as_one_by_one(in_store):
             await tx.put_all([])
             await tx.put_all([*many, *groups])
             assert await tx.find(Metadata) == many
+            assert [await tx.count(kind) for kind in (Metadata, Group, Certificate)] == [1400, 2, 0]
             assert await tx.find(Group) == [Group("a", "2"), Group("b", "1")], "the last one of a key stays"
             keys = [item.key() for item in many]
             found = await tx.get_all(Metadata, [*keys, ("root", 700), ("none", 1), *keys])

@@ -50,6 +50,7 @@ class Options:
         own_reference: Learned earlier; empty learns one.
         next_window: Number of the next window.
         sample_budget_bytes: Of rows kept for retraining; 0 keeps none.
+        fleet_devices: One device alarms at so many times the fleet's alarm level.
         hang_s: Inference without progress for so long is a hang.
     """
 
@@ -65,6 +66,7 @@ class Options:
     own_reference: bytes = b""
     next_window: int = 1
     sample_budget_bytes: int = 0
+    fleet_devices: int = 1
     hang_s: float = 10.0
 
 
@@ -131,6 +133,7 @@ class Serving:
             device=self.options.device_id,
             settings=Settings(
                 window_rows=self.options.window_rows,
+                devices=self.options.fleet_devices,
                 warmup_rows=self.options.warmup_rows,
             ),
             own=own,

@@ -346,12 +346,17 @@ class TelemetryPlan(_message.Message):
     WARMUP_ROWS_FIELD_NUMBER: _builtins.int
     METRICS_INTERVAL_FIELD_NUMBER: _builtins.int
     SAMPLE_BUDGET_BYTES_FIELD_NUMBER: _builtins.int
+    FLEET_DEVICES_FIELD_NUMBER: _builtins.int
     window_rows: _builtins.int
     """Of a window."""
     warmup_rows: _builtins.int
     """From which a device learns its own reference."""
     sample_budget_bytes: _builtins.int
     """Of rows kept for retraining; 0 collects none."""
+    fleet_devices: _builtins.int
+    """Devices of the fleet, rounded up to a power of two: one device alarms at so many times the fleet's alarm level, since
+    of many devices one does by chance.
+    """
     @_builtins.property
     def metrics_interval(self) -> _duration_pb2.Duration: ...
     def __init__(
@@ -361,10 +366,11 @@ class TelemetryPlan(_message.Message):
         warmup_rows: _builtins.int = ...,
         metrics_interval: _duration_pb2.Duration | None = ...,
         sample_budget_bytes: _builtins.int = ...,
+        fleet_devices: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["metrics_interval", b"metrics_interval"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["metrics_interval", b"metrics_interval", "sample_budget_bytes", b"sample_budget_bytes", "warmup_rows", b"warmup_rows", "window_rows", b"window_rows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fleet_devices", b"fleet_devices", "metrics_interval", b"metrics_interval", "sample_budget_bytes", b"sample_budget_bytes", "warmup_rows", b"warmup_rows", "window_rows", b"window_rows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from sanderling.api.telemetry.v1 import telemetry_pb2 as sanderling_dot_api_dot_telemetry_dot_v1_dot_telemetry__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%sanderling/api/runner/v1/runner.proto\x12\x18sanderling.api.runner.v1\x1a\x1egoogle/protobuf/duration.proto\x1a+sanderling/api/telemetry/v1/telemetry.proto\"\xd6\x02\n\x0bLoadRequest\x12\x0c\n\x04slot\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x17\n\x0fmanifest_digest\x18\x03 \x01(\x0c\x12\x14\n\x0c\x62lobs_folder\x18\x04 \x01(\t\x12\x11\n\tdevice_id\x18\x05 \x01(\t\x12\x0f\n\x07threads\x18\x06 \x01(\r\x12\x16\n\x0emax_batch_size\x18\x07 \x01(\r\x12\x32\n\x0fmax_queue_delay\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x16\n\x0emax_queue_size\x18\t \x01(\r\x12\x13\n\x0bwindow_rows\x18\n \x01(\r\x12\x13\n\x0bwarmup_rows\x18\x0b \x01(\r\x12\x15\n\rown_reference\x18\x0c \x01(\x0c\x12\x13\n\x0bnext_window\x18\r \x01(\x04\x12\x1b\n\x13sample_budget_bytes\x18\x0e \x01(\x04\"(\n\x0cLoadResponse\x12\x18\n\x10inference_socket\x18\x01 \x01(\t\"\'\n\x0fSelfTestRequest\x12\x14\n\x0clatency_runs\x18\x01 \x01(\r\"h\n\x10SelfTestResponse\x12\x0f\n\x07samples\x18\x01 \x01(\r\x12\x18\n\x10within_tolerance\x18\x02 \x01(\r\x12\x19\n\x11latency_median_us\x18\x03 \x01(\x01\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\t\"\x11\n\x0f\x41\x63tivateRequest\"\x12\n\x10\x41\x63tivateResponse\"\x97\x01\n\x08\x43ounters\x12\x0c\n\x04rows\x18\x01 \x01(\x04\x12\x10\n\x08requests\x18\x02 \x01(\x04\x12\x0e\n\x06\x65rrors\x18\x03 \x01(\x04\x12\x16\n\x0elatency_p50_us\x18\x04 \x01(\x01\x12\x16\n\x0elatency_p95_us\x18\x05 \x01(\x01\x12\x16\n\x0eresident_bytes\x18\x06 \x01(\x04\x12\x13\n\x0b\x63pu_seconds\x18\x07 \x01(\x01\"0\n\x0b\x43onfidences\x12\x11\n\tfirst_row\x18\x01 \x01(\x04\x12\x0e\n\x06values\x18\x02 \x03(\x02\"\x86\x01\n\x13TakeSketchesRequest\x12\x1b\n\x13\x61\x63knowledged_window\x18\x01 \x01(\x04\x12\x18\n\x10\x61\x63knowledged_row\x18\x02 \x01(\x04\x12 \n\x13sample_budget_bytes\x18\x03 \x01(\x04H\x00\x88\x01\x01\x42\x16\n\x14_sample_budget_bytes\"\xda\x01\n\x14TakeSketchesResponse\x12\x39\n\x07windows\x18\x01 \x03(\x0b\x32(.sanderling.api.telemetry.v1.DriftWindow\x12\x34\n\x08\x63ounters\x18\x02 \x01(\x0b\x32\".sanderling.api.runner.v1.Counters\x12:\n\x0b\x63onfidences\x18\x03 \x01(\x0b\x32%.sanderling.api.runner.v1.Confidences\x12\x15\n\rown_reference\x18\x04 \x01(\x0c\"H\n\x12TakeSamplesRequest\x12\x1e\n\x16\x61\x63knowledged_sample_id\x18\x01 \x01(\x04\x12\x12\n\nmost_bytes\x18\x02 \x01(\x04\"\xc5\x01\n\x0cRunnerSample\x12\x11\n\tsample_id\x18\x01 \x01(\x04\x12\x0e\n\x06window\x18\x02 \x01(\x04\x12\x42\n\x06inputs\x18\x03 \x03(\x0b\x32\x32.sanderling.api.runner.v1.RunnerSample.InputsEntry\x12\x0f\n\x07uniform\x18\x04 \x01(\x08\x12\x0e\n\x06weight\x18\x05 \x01(\x01\x1a-\n\x0bInputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"N\n\x13TakeSamplesResponse\x12\x37\n\x07samples\x18\x01 \x03(\x0b\x32&.sanderling.api.runner.v1.RunnerSample\"\x0f\n\rHealthRequest\"\xab\x01\n\x0eHealthResponse\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\r\n\x05ready\x18\x02 \x01(\x08\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0b\n\x03pid\x18\x04 \x01(\x03\x12\x0f\n\x07\x62oot_id\x18\x05 \x01(\t\x12\x13\n\x0bstart_ticks\x18\x06 \x01(\x04\x12,\n\tstuck_for\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\":\n\x0c\x44rainRequest\x12*\n\x07timeout\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"#\n\rDrainResponse\x12\x12\n\nunanswered\x18\x01 \x01(\x04\x32\xbe\x05\n\rRunnerService\x12U\n\x04Load\x12%.sanderling.api.runner.v1.LoadRequest\x1a&.sanderling.api.runner.v1.LoadResponse\x12\x61\n\x08SelfTest\x12).sanderling.api.runner.v1.SelfTestRequest\x1a*.sanderling.api.runner.v1.SelfTestResponse\x12\x61\n\x08\x41\x63tivate\x12).sanderling.api.runner.v1.ActivateRequest\x1a*.sanderling.api.runner.v1.ActivateResponse\x12m\n\x0cTakeSketches\x12-.sanderling.api.runner.v1.TakeSketchesRequest\x1a..sanderling.api.runner.v1.TakeSketchesResponse\x12j\n\x0bTakeSamples\x12,.sanderling.api.runner.v1.TakeSamplesRequest\x1a-.sanderling.api.runner.v1.TakeSamplesResponse\x12[\n\x06Health\x12\'.sanderling.api.runner.v1.HealthRequest\x1a(.sanderling.api.runner.v1.HealthResponse\x12X\n\x05\x44rain\x12&.sanderling.api.runner.v1.DrainRequest\x1a\'.sanderling.api.runner.v1.DrainResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%sanderling/api/runner/v1/runner.proto\x12\x18sanderling.api.runner.v1\x1a\x1egoogle/protobuf/duration.proto\x1a+sanderling/api/telemetry/v1/telemetry.proto\"\xed\x02\n\x0bLoadRequest\x12\x0c\n\x04slot\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x17\n\x0fmanifest_digest\x18\x03 \x01(\x0c\x12\x14\n\x0c\x62lobs_folder\x18\x04 \x01(\t\x12\x11\n\tdevice_id\x18\x05 \x01(\t\x12\x0f\n\x07threads\x18\x06 \x01(\r\x12\x16\n\x0emax_batch_size\x18\x07 \x01(\r\x12\x32\n\x0fmax_queue_delay\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x16\n\x0emax_queue_size\x18\t \x01(\r\x12\x13\n\x0bwindow_rows\x18\n \x01(\r\x12\x13\n\x0bwarmup_rows\x18\x0b \x01(\r\x12\x15\n\rown_reference\x18\x0c \x01(\x0c\x12\x13\n\x0bnext_window\x18\r \x01(\x04\x12\x1b\n\x13sample_budget_bytes\x18\x0e \x01(\x04\x12\x15\n\rfleet_devices\x18\x0f \x01(\r\"(\n\x0cLoadResponse\x12\x18\n\x10inference_socket\x18\x01 \x01(\t\"\'\n\x0fSelfTestRequest\x12\x14\n\x0clatency_runs\x18\x01 \x01(\r\"h\n\x10SelfTestResponse\x12\x0f\n\x07samples\x18\x01 \x01(\r\x12\x18\n\x10within_tolerance\x18\x02 \x01(\r\x12\x19\n\x11latency_median_us\x18\x03 \x01(\x01\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\t\"\x11\n\x0f\x41\x63tivateRequest\"\x12\n\x10\x41\x63tivateResponse\"\x97\x01\n\x08\x43ounters\x12\x0c\n\x04rows\x18\x01 \x01(\x04\x12\x10\n\x08requests\x18\x02 \x01(\x04\x12\x0e\n\x06\x65rrors\x18\x03 \x01(\x04\x12\x16\n\x0elatency_p50_us\x18\x04 \x01(\x01\x12\x16\n\x0elatency_p95_us\x18\x05 \x01(\x01\x12\x16\n\x0eresident_bytes\x18\x06 \x01(\x04\x12\x13\n\x0b\x63pu_seconds\x18\x07 \x01(\x01\"0\n\x0b\x43onfidences\x12\x11\n\tfirst_row\x18\x01 \x01(\x04\x12\x0e\n\x06values\x18\x02 \x03(\x02\"\x86\x01\n\x13TakeSketchesRequest\x12\x1b\n\x13\x61\x63knowledged_window\x18\x01 \x01(\x04\x12\x18\n\x10\x61\x63knowledged_row\x18\x02 \x01(\x04\x12 \n\x13sample_budget_bytes\x18\x03 \x01(\x04H\x00\x88\x01\x01\x42\x16\n\x14_sample_budget_bytes\"\xda\x01\n\x14TakeSketchesResponse\x12\x39\n\x07windows\x18\x01 \x03(\x0b\x32(.sanderling.api.telemetry.v1.DriftWindow\x12\x34\n\x08\x63ounters\x18\x02 \x01(\x0b\x32\".sanderling.api.runner.v1.Counters\x12:\n\x0b\x63onfidences\x18\x03 \x01(\x0b\x32%.sanderling.api.runner.v1.Confidences\x12\x15\n\rown_reference\x18\x04 \x01(\x0c\"H\n\x12TakeSamplesRequest\x12\x1e\n\x16\x61\x63knowledged_sample_id\x18\x01 \x01(\x04\x12\x12\n\nmost_bytes\x18\x02 \x01(\x04\"\xc5\x01\n\x0cRunnerSample\x12\x11\n\tsample_id\x18\x01 \x01(\x04\x12\x0e\n\x06window\x18\x02 \x01(\x04\x12\x42\n\x06inputs\x18\x03 \x03(\x0b\x32\x32.sanderling.api.runner.v1.RunnerSample.InputsEntry\x12\x0f\n\x07uniform\x18\x04 \x01(\x08\x12\x0e\n\x06weight\x18\x05 \x01(\x01\x1a-\n\x0bInputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"N\n\x13TakeSamplesResponse\x12\x37\n\x07samples\x18\x01 \x03(\x0b\x32&.sanderling.api.runner.v1.RunnerSample\"\x0f\n\rHealthRequest\"\xab\x01\n\x0eHealthResponse\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\r\n\x05ready\x18\x02 \x01(\x08\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0b\n\x03pid\x18\x04 \x01(\x03\x12\x0f\n\x07\x62oot_id\x18\x05 \x01(\t\x12\x13\n\x0bstart_ticks\x18\x06 \x01(\x04\x12,\n\tstuck_for\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\":\n\x0c\x44rainRequest\x12*\n\x07timeout\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"#\n\rDrainResponse\x12\x12\n\nunanswered\x18\x01 \x01(\x04\x32\xbe\x05\n\rRunnerService\x12U\n\x04Load\x12%.sanderling.api.runner.v1.LoadRequest\x1a&.sanderling.api.runner.v1.LoadResponse\x12\x61\n\x08SelfTest\x12).sanderling.api.runner.v1.SelfTestRequest\x1a*.sanderling.api.runner.v1.SelfTestResponse\x12\x61\n\x08\x41\x63tivate\x12).sanderling.api.runner.v1.ActivateRequest\x1a*.sanderling.api.runner.v1.ActivateResponse\x12m\n\x0cTakeSketches\x12-.sanderling.api.runner.v1.TakeSketchesRequest\x1a..sanderling.api.runner.v1.TakeSketchesResponse\x12j\n\x0bTakeSamples\x12,.sanderling.api.runner.v1.TakeSamplesRequest\x1a-.sanderling.api.runner.v1.TakeSamplesResponse\x12[\n\x06Health\x12\'.sanderling.api.runner.v1.HealthRequest\x1a(.sanderling.api.runner.v1.HealthResponse\x12X\n\x05\x44rain\x12&.sanderling.api.runner.v1.DrainRequest\x1a\'.sanderling.api.runner.v1.DrainResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,41 +36,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RUNNERSAMPLE_INPUTSENTRY']._loaded_options = None
   _globals['_RUNNERSAMPLE_INPUTSENTRY']._serialized_options = b'8\001'
   _globals['_LOADREQUEST']._serialized_start=145
-  _globals['_LOADREQUEST']._serialized_end=487
-  _globals['_LOADRESPONSE']._serialized_start=489
-  _globals['_LOADRESPONSE']._serialized_end=529
-  _globals['_SELFTESTREQUEST']._serialized_start=531
-  _globals['_SELFTESTREQUEST']._serialized_end=570
-  _globals['_SELFTESTRESPONSE']._serialized_start=572
-  _globals['_SELFTESTRESPONSE']._serialized_end=676
-  _globals['_ACTIVATEREQUEST']._serialized_start=678
-  _globals['_ACTIVATEREQUEST']._serialized_end=695
-  _globals['_ACTIVATERESPONSE']._serialized_start=697
-  _globals['_ACTIVATERESPONSE']._serialized_end=715
-  _globals['_COUNTERS']._serialized_start=718
-  _globals['_COUNTERS']._serialized_end=869
-  _globals['_CONFIDENCES']._serialized_start=871
-  _globals['_CONFIDENCES']._serialized_end=919
-  _globals['_TAKESKETCHESREQUEST']._serialized_start=922
-  _globals['_TAKESKETCHESREQUEST']._serialized_end=1056
-  _globals['_TAKESKETCHESRESPONSE']._serialized_start=1059
-  _globals['_TAKESKETCHESRESPONSE']._serialized_end=1277
-  _globals['_TAKESAMPLESREQUEST']._serialized_start=1279
-  _globals['_TAKESAMPLESREQUEST']._serialized_end=1351
-  _globals['_RUNNERSAMPLE']._serialized_start=1354
-  _globals['_RUNNERSAMPLE']._serialized_end=1551
-  _globals['_RUNNERSAMPLE_INPUTSENTRY']._serialized_start=1506
-  _globals['_RUNNERSAMPLE_INPUTSENTRY']._serialized_end=1551
-  _globals['_TAKESAMPLESRESPONSE']._serialized_start=1553
-  _globals['_TAKESAMPLESRESPONSE']._serialized_end=1631
-  _globals['_HEALTHREQUEST']._serialized_start=1633
-  _globals['_HEALTHREQUEST']._serialized_end=1648
-  _globals['_HEALTHRESPONSE']._serialized_start=1651
-  _globals['_HEALTHRESPONSE']._serialized_end=1822
-  _globals['_DRAINREQUEST']._serialized_start=1824
-  _globals['_DRAINREQUEST']._serialized_end=1882
-  _globals['_DRAINRESPONSE']._serialized_start=1884
-  _globals['_DRAINRESPONSE']._serialized_end=1919
-  _globals['_RUNNERSERVICE']._serialized_start=1922
-  _globals['_RUNNERSERVICE']._serialized_end=2624
+  _globals['_LOADREQUEST']._serialized_end=510
+  _globals['_LOADRESPONSE']._serialized_start=512
+  _globals['_LOADRESPONSE']._serialized_end=552
+  _globals['_SELFTESTREQUEST']._serialized_start=554
+  _globals['_SELFTESTREQUEST']._serialized_end=593
+  _globals['_SELFTESTRESPONSE']._serialized_start=595
+  _globals['_SELFTESTRESPONSE']._serialized_end=699
+  _globals['_ACTIVATEREQUEST']._serialized_start=701
+  _globals['_ACTIVATEREQUEST']._serialized_end=718
+  _globals['_ACTIVATERESPONSE']._serialized_start=720
+  _globals['_ACTIVATERESPONSE']._serialized_end=738
+  _globals['_COUNTERS']._serialized_start=741
+  _globals['_COUNTERS']._serialized_end=892
+  _globals['_CONFIDENCES']._serialized_start=894
+  _globals['_CONFIDENCES']._serialized_end=942
+  _globals['_TAKESKETCHESREQUEST']._serialized_start=945
+  _globals['_TAKESKETCHESREQUEST']._serialized_end=1079
+  _globals['_TAKESKETCHESRESPONSE']._serialized_start=1082
+  _globals['_TAKESKETCHESRESPONSE']._serialized_end=1300
+  _globals['_TAKESAMPLESREQUEST']._serialized_start=1302
+  _globals['_TAKESAMPLESREQUEST']._serialized_end=1374
+  _globals['_RUNNERSAMPLE']._serialized_start=1377
+  _globals['_RUNNERSAMPLE']._serialized_end=1574
+  _globals['_RUNNERSAMPLE_INPUTSENTRY']._serialized_start=1529
+  _globals['_RUNNERSAMPLE_INPUTSENTRY']._serialized_end=1574
+  _globals['_TAKESAMPLESRESPONSE']._serialized_start=1576
+  _globals['_TAKESAMPLESRESPONSE']._serialized_end=1654
+  _globals['_HEALTHREQUEST']._serialized_start=1656
+  _globals['_HEALTHREQUEST']._serialized_end=1671
+  _globals['_HEALTHRESPONSE']._serialized_start=1674
+  _globals['_HEALTHRESPONSE']._serialized_end=1845
+  _globals['_DRAINREQUEST']._serialized_start=1847
+  _globals['_DRAINREQUEST']._serialized_end=1905
+  _globals['_DRAINRESPONSE']._serialized_start=1907
+  _globals['_DRAINRESPONSE']._serialized_end=1942
+  _globals['_RUNNERSERVICE']._serialized_start=1945
+  _globals['_RUNNERSERVICE']._serialized_end=2647
 # @@protoc_insertion_point(module_scope)

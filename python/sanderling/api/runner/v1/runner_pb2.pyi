@@ -40,6 +40,7 @@ class LoadRequest(_message.Message):
     OWN_REFERENCE_FIELD_NUMBER: _builtins.int
     NEXT_WINDOW_FIELD_NUMBER: _builtins.int
     SAMPLE_BUDGET_BYTES_FIELD_NUMBER: _builtins.int
+    FLEET_DEVICES_FIELD_NUMBER: _builtins.int
     slot: _builtins.str
     version: _builtins.str
     """"NAME-VERSION"."""
@@ -65,6 +66,8 @@ class LoadRequest(_message.Message):
     """Number of the next window; windows are numbered from 1."""
     sample_budget_bytes: _builtins.int
     """Of rows kept for retraining; 0 keeps none."""
+    fleet_devices: _builtins.int
+    """Of device.v1.TelemetryPlan; 0 means 1."""
     @_builtins.property
     def max_queue_delay(self) -> _duration_pb2.Duration:
         """How long a request waits for others; unset for none."""
@@ -86,10 +89,11 @@ class LoadRequest(_message.Message):
         own_reference: _builtins.bytes = ...,
         next_window: _builtins.int = ...,
         sample_budget_bytes: _builtins.int = ...,
+        fleet_devices: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["max_queue_delay", b"max_queue_delay"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blobs_folder", b"blobs_folder", "device_id", b"device_id", "manifest_digest", b"manifest_digest", "max_batch_size", b"max_batch_size", "max_queue_delay", b"max_queue_delay", "max_queue_size", b"max_queue_size", "next_window", b"next_window", "own_reference", b"own_reference", "sample_budget_bytes", b"sample_budget_bytes", "slot", b"slot", "threads", b"threads", "version", b"version", "warmup_rows", b"warmup_rows", "window_rows", b"window_rows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blobs_folder", b"blobs_folder", "device_id", b"device_id", "fleet_devices", b"fleet_devices", "manifest_digest", b"manifest_digest", "max_batch_size", b"max_batch_size", "max_queue_delay", b"max_queue_delay", "max_queue_size", b"max_queue_size", "next_window", b"next_window", "own_reference", b"own_reference", "sample_budget_bytes", b"sample_budget_bytes", "slot", b"slot", "threads", b"threads", "version", b"version", "warmup_rows", b"warmup_rows", "window_rows", b"window_rows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
