@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import socket
 import subprocess
@@ -14,11 +15,11 @@ import numpy as np
 import pytest
 
 from sanderling_devices.demo import digits
-from sanderling_devices.demo.fleet import draw, labeller, retraining, versions
+from sanderling_devices.demo.fleet import draw, labeller, retraining, versions, windows
 from sanderling_devices.demo.fleet.delays import HOST, Delays, SlowNetwork
 from sanderling_devices.demo.fleet.processes import COMMAND
 from sanderling_devices.demo.fleet.report import CANARY_PERCENT, Result, Settings
-from sanderling_devices.demo.fleet.sensor import LabelledStream
+from sanderling_devices.demo.fleet.sensor import LabelledStream, Options, Sensor
 from sanderling_devices.demo.report import Act
 from sanderling_fleet import gates
 from sanderling_fleet.retrain.config import load_models
@@ -121,6 +122,28 @@ def test_a_stuck_camera_repeats_the_frame_before_through_all_requests():
     stream.fault, stream.world = None, "turn30"
     frames, _ = stream.read(50)
     assert (turned[:, None] == frames).all(axis=(2, 3, 4)).any(axis=0).all()
+
+
+def test_a_camera_obeys_between_two_requests_and_says_what_was_answered_before(tmp_path):
+    """No router listens: nothing is answered, and an order is obeyed all the same."""
+    rows = digits.split(0).cameras[0]
+    np.savez(tmp_path / "rows.npz", labels=rows.labels, plain=rows.frames, turn30=digits.CHANGES["turn30"](rows.frames))
+    told = io.StringIO()
+    options = Options(str(tmp_path), versions.SLOT, str(tmp_path / "rows.npz"), 1000.0, 10, 0, 1)
+    sensor = Sensor(options, io.StringIO('{"world": "turn30"}\n'), told)
+    sensor._versions["digits-1"] = 420
+    sensor._listen()
+    sensor._obey()
+    sensor._say()
+    assert sensor._stream.world == "turn30"
+    assert json.loads(told.getvalue())["before"] == {"digits-1": 420}
+
+
+def test_the_first_window_that_says_so_from_a_window_on():
+    said = {3: windows.MOVED, 6: windows.QUIET, 9: windows.MOVED, 8: windows.FAULT, 10: windows.MOVED}
+    assert windows.first(said, windows.MOVED, 4) == 9
+    assert windows.first(said, windows.FAULT, 8) == 8
+    assert windows.first(said, windows.FAULT, 9) is None
 
 
 def test_versions_that_are_bad_only_in_the_field():

@@ -72,6 +72,7 @@ def check(found: dict, folder: Path, bad_model: str = "wrong") -> None:
     assert found["passed"]
     assert [alarm["kind"] for alarm in found["alarms"]] == ["sensor.fault", "drift.world"]
     assert len(found["alarms"][0]["cameras"]) == 1
+    assert all(1 <= alarm["windows"] <= 5 for alarm in found["alarms"]), "counted, and soon"
     devices, trained, bad = found["devices"], found["retraining"], found["taken_back"]
     assert len({device["device_id"] for device in devices}) == 12
     assert {device["version"] for device in devices} == {"digits-2"}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 from sanderling_devices.demo.fleet.report import CHANGED, Result, Retraining, TakenBack
 from sanderling_devices.demo.fleet.retraining import MOST_LABELS
 from sanderling_devices.demo.fleet.site import Site
+from sanderling_devices.demo.fleet.windows import FAULT, MOVED, QUIET
 from sanderling_devices.demo.render import Lines
 from sanderling_devices.demo.report import Act, ActStarted
 from sanderling_devices.demo.summary import Table
@@ -22,6 +23,7 @@ LINE_S = 5.0
 NONE = "-"
 _FRAME_S = 0.5
 _COLOURS = ("white", "cyan", "green", "red")
+_VERDICTS = {QUIET: "green", MOVED: "yellow", FAULT: "bold red"}
 _GRADES = ((90, "green"), (70, "yellow"), (0, "red"))
 """Least percent read right, and how it is drawn."""
 
@@ -34,7 +36,7 @@ class Board:
         self._former: list[dict[str, Any]] = []
 
     def look(self, site: Site) -> list[tuple[str, ...]]:
-        """Camera, device, version that answers, rows per second, share right; for each camera."""
+        """For each camera: its number, device, version that answers, rows per second, share right, last verdict."""
         now, said = time.monotonic(), [dict(camera.said) for camera in site.cameras]
         rows: list[tuple[str, ...]] = []
         none: dict[str, Any] = {"rows": 0, "right": 0, "versions": {}}
@@ -43,7 +45,16 @@ class Board:
             asked, right = new["rows"] - old["rows"], new["right"] - old["right"]
             answering = [name for name, count in new["versions"].items() if count > old["versions"].get(name, 0)]
             rate, share = asked / max(now - self._at, 1e-3), f"{right / asked:.0%}" if asked else NONE
-            rows.append((str(number), device.device_id or NONE, " ".join(answering) or NONE, f"{rate:.0f}", share))
+            rows.append(
+                (
+                    str(number),
+                    device.device_id or NONE,
+                    " ".join(answering) or NONE,
+                    f"{rate:.0f}",
+                    share,
+                    site.heard.last(device.device_id) or NONE,
+                )
+            )
         self._former, self._at = said, now
         return rows
 
@@ -69,7 +80,7 @@ class PlainView:
         """The acts wait."""
         if site.cameras and time.monotonic() >= self._at + LINE_S:
             self._at = time.monotonic()
-            read = [f"{number}:{share}" for number, _, _, _, share in self._board.look(site) if share != NONE]
+            read = [f"{number}:{share}" for number, _, _, _, share, _ in self._board.look(site) if share != NONE]
             self._write(f"  waiting for {what}" + (f"; read right by camera  {'  '.join(read)}" if read else ""))
 
 
@@ -123,11 +134,11 @@ class LiveView:
         from rich.text import Text
 
         grid = Grid(box=None, padding=(0, 2, 0, 0))
-        for name in ("camera", "device", "answered by", "rows/s", "right"):
-            text = name in ("device", "answered by")
-            # In a narrow terminal the device's id gives way.
-            grid.add_column(name, header_style="dim", justify="left" if text else "right", no_wrap=name != "device")
-        for number, device, versions, rate, share in self._board.look(site):
+        yields = ("device", "window")  # to the others, in a narrow terminal
+        for name in ("camera", "device", "answered by", "rows/s", "right", "window"):
+            text = name in ("device", "answered by", "window")
+            grid.add_column(name, header_style="dim", justify="left" if text else "right", no_wrap=name not in yields)
+        for number, device, versions, rate, share, verdict in self._board.look(site):
             busy = Text(versions, style=_colour(versions))
             grid.add_row(
                 number,
@@ -135,6 +146,7 @@ class LiveView:
                 busy,
                 rate,
                 Text(share, style=_grade(share)),
+                Text(verdict, style=_VERDICTS.get(verdict, "dim"), no_wrap=True, overflow="ellipsis"),
             )
         waited = time.monotonic() - self._since
         return Group(grid, Text(f"waiting for {self._what}, {waited:.0f} s", style="dim"))
@@ -179,7 +191,7 @@ def tables(result: Result) -> list[Table]:
             (
                 alarm.kind,
                 "all" if len(alarm.cameras) == result.settings.devices else ", ".join(map(str, alarm.cameras)),
-                f"{alarm.seconds:.0f} s, {alarm.windows} window{'s' * (alarm.windows != 1)}",
+                f"{alarm.seconds:.0f} s, {alarm.windows:g} window{'s' * (alarm.windows != 1)}",
                 alarm.summary,
             )
             for alarm in result.alarms

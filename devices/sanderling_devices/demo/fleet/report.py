@@ -50,14 +50,15 @@ class Alarm:
         kind: Such as "sensor.fault" or "drift.world".
         cameras: Numbers of those whose devices it names.
         seconds: From the cause to the alert.
-        windows: Fleet windows judged from the cause to the first that shows it, that one included.
+        windows: Of a device's own rows, from the one with the first changed row, which is 1, to the one of which the
+            device says so; for the world, the median of the devices that say so. 0 if none did.
         summary: Its words.
     """
 
     kind: str
     cameras: tuple[int, ...]
     seconds: float
-    windows: int
+    windows: float
     summary: str
 
 
@@ -198,7 +199,7 @@ class Result:
         return {**asdict(self), "passed": self.passed, "verdicts": self.verdicts()}
 
     def verdicts(self) -> dict[str, Any]:
-        """What the same seed repeats, whatever the delays; the windows of alarms by one more or less."""
+        """What the same seed repeats, whatever the delays; the windows of alarms within one."""
         trained, bad = self.retraining, self.taken_back
         return {
             "acts": [{"number": act.number, "title": act.title, "passed": act.passed} for act in self.acts],

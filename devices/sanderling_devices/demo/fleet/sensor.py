@@ -1,12 +1,13 @@
 """One camera of the fleet demo as a process of its own: reads images, asks its device's model, counts who was right.
 
 Told what to do by lines of JSON on stdin: {"world": "turn30"} or {"fault": "stuck"}; null undoes it. Says on stdout,
-twice a second, what it has counted since it began.
+twice a second, what it has counted since it began, and what it had counted by version when it last obeyed.
 """
 
 from __future__ import annotations
 
 import json
+import queue
 import sys
 import threading
 import time
@@ -89,12 +90,14 @@ class Sensor:
         self._options, self._orders, self._told = options, orders, told
         self._pace = np.random.default_rng([options.seed, 5, options.camera])
         self._versions: Counter[str] = Counter()
+        self._before: dict[str, int] = {}
         self._rows = self._right = self._failures = 0
+        self._waiting: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._ended = threading.Event()
 
     def run(self) -> None:
         """Runs until stdin ends."""
-        threading.Thread(target=self._obey, daemon=True).start()
+        threading.Thread(target=self._listen, daemon=True).start()
         device = Device(Path(self._options.state))
         client: Client | None = None
         address = ("", 0)
@@ -102,6 +105,7 @@ class Sensor:
         while not self._ended.wait(max(0.0, due - time.monotonic())):
             # What could not be asked in time is not asked later: a camera does not wait.
             due = max(due + self._interval(), time.monotonic() - 1.0)
+            self._obey()
             frames, labels = self._stream.read(self._options.batch)
             try:
                 if address != (found := device.router()):
@@ -126,17 +130,23 @@ class Sensor:
 
     def _say(self) -> None:
         counts = {"rows": self._rows, "right": self._right, "failures": self._failures, "versions": self._versions}
-        self._told.write(json.dumps(counts) + "\n")
+        self._told.write(json.dumps({**counts, "before": self._before}) + "\n")
         self._told.flush()
 
-    def _obey(self) -> None:
+    def _listen(self) -> None:
         for line in self._orders:
-            order: dict[str, Any] = json.loads(line)
+            self._waiting.put(json.loads(line))
+        self._ended.set()
+
+    def _obey(self) -> None:
+        # Between two requests: what was counted until now is of rows from before the order.
+        while not self._waiting.empty():
+            order = self._waiting.get()
+            self._before = dict(self._versions)
             if "world" in order:
                 self._stream.world = order["world"] or "plain"
             if "fault" in order:
                 self._stream.fault = order["fault"]
-        self._ended.set()
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from sanderling_devices.demo.fleet.delays import Delays, SlowNetwork
 from sanderling_devices.demo.fleet.operator import Operator
 from sanderling_devices.demo.fleet.processes import AGENT_PROGRAM, Device, Server
 from sanderling_devices.demo.fleet.report import DeviceFigures, Settings
+from sanderling_devices.demo.fleet.windows import Heard
 
 WORLD = "turn30"
 """What happens to the world: every camera is turned by 30 degrees."""
@@ -42,7 +43,7 @@ class Camera:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
-        self.said: dict[str, Any] = {"rows": 0, "right": 0, "failures": 0, "versions": {}}
+        self.said: dict[str, Any] = {"rows": 0, "right": 0, "failures": 0, "versions": {}, "before": {}}
         self._listening = threading.Thread(target=self._listen, daemon=True)
 
     def start(self, options: sensor.Options, log: Path) -> None:
@@ -106,6 +107,7 @@ class Site:
         self.settings, self.folder = settings, folder
         self.parts = digits.split(settings.seed)
         self.delays = Delays(settings.delays)
+        self.heard = Heard()
         self.devices: list[Device] = []
         self.cameras: list[Camera] = []
         self._open = contextlib.ExitStack()
@@ -163,6 +165,7 @@ class Site:
                 done, begun = wait(begun, _LOOK_S)
                 for started in done:
                     started.result()
+            self.heard.listen(self.devices[0].state / "identity")
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -192,6 +195,7 @@ class Site:
         )
 
     def _close_all_else(self) -> None:
+        self.heard.close()
         for camera in self.cameras:
             camera.close()
         with ThreadPoolExecutor(len(self.devices)) as pool:
@@ -221,6 +225,10 @@ class Site:
     def served(self, version: str) -> list[int]:
         """Rows that a version has answered so far, by camera."""
         return [int(camera.said["versions"].get(version, 0)) for camera in self.cameras]
+
+    def before(self, version: str) -> list[int]:
+        """Rows that a version had answered when its camera last obeyed, by camera."""
+        return [int(camera.said["before"].get(version, 0)) for camera in self.cameras]
 
     def figures(self) -> list[DeviceFigures]:
         """All devices as they stand."""

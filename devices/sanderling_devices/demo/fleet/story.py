@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from sanderling.api.rollout.v1 import assignment_pb2, rollout_pb2
 from sanderling.api.telemetry.v1 import alert_pb2
 from sanderling.errors import DeadlineError, SanderlingError
 from sanderling.versions import Bundle
-from sanderling_devices.demo.fleet import retraining, versions
+from sanderling_devices.demo.fleet import retraining, versions, windows
 from sanderling_devices.demo.fleet.operator import FINISHED, state_of
 from sanderling_devices.demo.fleet.report import (
     CANARY_PERCENT,
@@ -83,6 +85,7 @@ def run(settings: Settings, site: Site, emit: Emit, watch: Watch) -> Result:
         emit(act)
         if not act.passed:
             break
+    story.count_windows()
     story.result.seconds_in_all = round(time.monotonic() - began_all, 1)
     if all(device.device_id for device in site.devices):
         story.result.devices = site.figures()
@@ -100,6 +103,7 @@ class _Story:
         self._settings, self._site, self._watch = settings, site, watch
         self.result = Result(settings)
         self._champion = _name(1)
+        self._causes: list[tuple[Sequence[int], list[int]]] = []
 
     # Acts: each returns in words what happened, or raises.
 
@@ -308,7 +312,7 @@ class _Story:
     def _alert(self, kind: str, cause: Callable[[], None]) -> alert_pb2.Alert:
         """Does what is to raise an alert, and waits for it."""
         site = self._site
-        known, before = {alert.alert_id for alert in site.operator.alerts()}, len(self._windows())
+        known = {alert.alert_id for alert in site.operator.alerts()}
         began = time.monotonic()
         cause()
         found: list[alert_pb2.Alert] = []
@@ -319,15 +323,21 @@ class _Story:
 
         self._until(raised, f"the alert {kind}")
         seconds, alert = round(time.monotonic() - began, 1), found[0]
-        shows = [
-            w.faulty if kind == FAULT else w.scope == alert_pb2.FLEET_SCOPE_WORLD for w in self._windows()[before:]
-        ]
-        windows = next((number for number, names in enumerate(shows, 1) if names), None)
-        if windows is None:
-            raise Failed(f"{kind} was raised, and no window shows it")
         cameras = tuple(sorted(map(site.camera_of, alert.devices)))
-        self.result.alarms.append(Alarm(kind, cameras, seconds, windows, alert.summary))
+        self.result.alarms.append(Alarm(kind, cameras, seconds, 0, alert.summary))
+        self._causes.append((cameras if kind == FAULT else range(1, self._settings.devices + 1), site.before(_name(1))))
         return alert
+
+    def count_windows(self) -> None:
+        """Fills in how many windows each alarm took; later than the alarms, when all devices have sent theirs."""
+        for i, (cameras, before) in enumerate(self._causes):
+            alarm, took = self.result.alarms[i], []
+            for camera in cameras:
+                began = before[camera - 1] // _WINDOW_ROWS + 1
+                said = self._site.heard.of(self._site.devices[camera - 1].device_id, _name(1))
+                shown = windows.first(said, windows.FAULT if alarm.kind == FAULT else windows.MOVED, began)
+                took += [] if shown is None else [shown - began + 1]
+            self.result.alarms[i] = dataclasses.replace(alarm, windows=statistics.median(took) if took else 0)
 
     def _hesitate(self) -> None:
         self._site.delays.pause(_THINK_S)
