@@ -32,7 +32,8 @@ _MOST_STAGES = 64
 _VALUES: Mapping[Metric, Callable[[MetricsRow], float | None]] = {
     # A row without inferences says nothing of latency or confidence.
     Metric.LATENCY_P95: lambda row: row.latency_p95_us if row.inferences else None,
-    Metric.CONFIDENCE: lambda row: row.mean_confidence if row.inferences else None,
+    # 0 stands for a model without class scores; the largest of a model's is always above it.
+    Metric.CONFIDENCE: lambda row: row.mean_confidence if row.inferences and row.mean_confidence > 0 else None,
     Metric.CRASHES: lambda row: float(row.runner_restarts),
 }
 Values = Mapping[Metric, float]
@@ -78,7 +79,9 @@ class _Arms:
     @classmethod
     def of(cls, rollout: Rollout) -> _Arms:
         former = {item.device: item.former_version for item in rollout.assignments if not item.superseded_by}
-        return cls(rollout.spec.version, former, frozenset(rollout.controls) - former.keys())
+        # Whom a newer rollout has taken runs what that one says, and shows nothing of this one's former version.
+        others = {item.device for item in rollout.assignments}.union(rollout.taken_over)
+        return cls(rollout.spec.version, former, frozenset(rollout.controls) - others)
 
     def arm(self, seen: _Seen) -> Arm | None:
         if seen.device in self.former and seen.version == self.version:
@@ -200,6 +203,8 @@ class _History:
 
 def _values(row: MetricsRow | DriftRow) -> Values:
     if isinstance(row, DriftRow):
-        return {Metric.DRIFT: float(row.verdict == WindowVerdict.MOVED)}
+        # In a warm-up, and with a faulty sensor, drift is not judged: that is not "has not moved".
+        judged = row.verdict in (WindowVerdict.QUIET, WindowVerdict.MOVED)
+        return {Metric.DRIFT: float(row.verdict == WindowVerdict.MOVED)} if judged else {}
     found = {metric: value(row) for metric, value in _VALUES.items()}
     return {metric: value for metric, value in found.items() if value is not None}

@@ -21,6 +21,7 @@ from sanderling_fleet.store.sql import SqlStore
 DAY = 86400.0
 NEW, OLD, OLDER = "digits-2.0", "digits-1.0", "digits-0.9"
 CANDIDATES, CONTROLS = [f"ca-{n:02}" for n in range(8)], [f"co-{n:02}" for n in range(6)]
+VERDICTS = ["quiet", "moved", "warming", "fault"]
 DEVICES = [*CANDIDATES, *CONTROLS, "stranger", "late"]
 
 
@@ -47,9 +48,18 @@ class Telemetry:
         shared = (int(now // DAY), device, "boot", self.sequence, "main", version)
         known = (rng.choice(["verified", "verified", "verified", "asserted"]), now - rng.random(), now)
         if rng.random() < 0.3:
-            row = DriftRow(*shared, *known, self.sequence, rng.choice(["quiet", "moved"]), b"")
+            row = DriftRow(*shared, *known, self.sequence, rng.choice(VERDICTS), b"")
         else:
-            seen = (rng.choice([0, 50]), 0, 1.0, 100 * rng.random(), rng.random(), rng.randrange(3), 0, 0.0)
+            seen = (
+                rng.choice([0, 50]),
+                0,
+                1.0,
+                100 * rng.random(),
+                rng.choice([0.0, rng.random()]),
+                rng.randrange(3),
+                0,
+                0.0,
+            )
             row = MetricsRow(*shared, *known, *seen)
         self.rows.append(row)
         return row
@@ -59,10 +69,10 @@ def reference(rows, rollout, trusted, arrival):
     """From all rows at once, in the order in which they were found."""
     since = rollout.stages[0].activated_at
     former = {item.device: item.former_version for item in rollout.assignments if not item.superseded_by}
-    controls = set(rollout.controls) - set(former)
+    controls = set(rollout.controls) - {item.device for item in rollout.assignments} - set(rollout.taken_over)
     values = {
         Metric.LATENCY_P95: lambda row: row.latency_p95_us if row.inferences else None,
-        Metric.CONFIDENCE: lambda row: row.mean_confidence if row.inferences else None,
+        Metric.CONFIDENCE: lambda row: row.mean_confidence if row.inferences and row.mean_confidence > 0 else None,
         Metric.CRASHES: lambda row: float(row.runner_restarts),
     }
     rows = [row for row in rows if row.identity in trusted]
@@ -91,7 +101,7 @@ def reference(rows, rollout, trusted, arrival):
                 reading = Reading(row.device_id, arm(row), value(row), fmean(before) if before else None)
                 found.setdefault(metric, []).append(reading)
     for row in sorted((row for row in rows if isinstance(row, DriftRow)), key=arrival):
-        if row.received_at > since and arm(row):
+        if row.received_at > since and arm(row) and row.verdict in ("quiet", "moved"):
             reading = Reading(row.device_id, arm(row), float(row.verdict == "moved"))
             found.setdefault(Metric.DRIFT, []).append(reading)
     return found
@@ -141,11 +151,11 @@ def test_bit_by_bit_is_as_all_at_once(kind, trust_asserted, tmp_path):
             late = max(since + 1e-3, clock.now() - rng.choice([0.0, 0.0, 40.0]))
             some = rng.sample(DEVICES, 6)
             await put(*(telemetry.row(late, device, rng.choice([NEW, NEW, OLD])) for device in some))
-            if number == 30:  # one is taken over by another rollout, one joins
+            if number == 30:  # a candidate and a control are taken over by another rollout, one joins
                 first, *others = rollout.assignments
                 joined = Assignment("ro-1/late", "late", 0, former_version=OLD)
                 taken = dataclasses.replace(first, superseded_by="ro-2")
-                rollout = dataclasses.replace(rollout, assignments=(taken, *others, joined))
+                rollout = dataclasses.replace(rollout, assignments=(taken, *others, joined), taken_over=CONTROLS[:1])
             if rng.random() < 0.7:
                 looks += 1
                 for row in telemetry.rows:
@@ -207,5 +217,28 @@ def test_what_a_look_reads_does_not_grow_with_history(history_days, tmp_path):
             clock.advance(61.0)
             assert await look() <= len(DEVICES)
             assert await look() == 0
+
+    asyncio.run(body())
+
+
+def test_a_warm_up_a_fault_and_no_class_scores_are_no_evidence(tmp_path):
+    """Else a version that nothing was measured of passes: 0 is not worse than 0."""
+
+    async def body():
+        core = VirtualFleet(tmp_path).core
+        store, now = MemoryStore(), core.clock.now()
+        rollout = rollout_at(now - 10.0)
+        shared = (int(now // DAY), CANDIDATES[2], "boot")
+        late = ("main", NEW, "verified", now, now)
+        rows = [
+            DriftRow(*shared, 1, *late, 1, "warming", b""),
+            DriftRow(*shared, 2, *late, 2, "fault", b""),
+            MetricsRow(*shared, 3, *late, 50, 0, 1.0, 2.0, 0.0, 0, 0, 0.0),
+        ]
+        async with store.transaction() as tx:
+            await tx.put_all(rows)
+            found = await measure(core)(tx, rollout)
+        assert {Metric.CONFIDENCE, Metric.DRIFT}.isdisjoint(found)
+        assert found.keys() == {Metric.LATENCY_P95, Metric.CRASHES}
 
     asyncio.run(body())
