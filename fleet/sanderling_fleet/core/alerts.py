@@ -34,7 +34,8 @@ async def raise_alert(tx: Transaction, now: float, alert: Alert, subject: str = 
             "acknowledged_at": 0.0,
             "acknowledged_by": "",
         }
-        await tx.put(Document(KIND, f"{name}-{len(known) + 1}", 1, STANDING, name, now, now, body))
+        last = max((int(document.document_id.rpartition("-")[2]) for document in known), default=0)
+        await tx.put(Document(KIND, f"{name}-{last + 1}", 1, STANDING, name, now, now, body))
         return
     body = {
         **open_.body,
@@ -51,3 +52,11 @@ async def resolve_alert(tx: Transaction, now: float, kind: str, subject: str = "
     for document in await tx.find(Document, {"kind": KIND, "subject": name}):
         if document.state != RESOLVED:
             await tx.put(dataclasses.replace(document, version=document.version + 1, updated_at=now, state=RESOLVED))
+
+
+async def prune_alerts(tx: Transaction, before: float, limit: int) -> bool:
+    """Deletes at most `limit` resolved alerts that were last changed before; whether none is left."""
+    where = {"kind": KIND, "state": RESOLVED}
+    old = await tx.find(Document, where, below={"updated_at": before}, limit=limit)
+    await tx.delete_all(Document, [document.key() for document in old])
+    return len(old) < limit

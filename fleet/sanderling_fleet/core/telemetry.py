@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from sanderling.api.telemetry.v1 import telemetry_pb2
 from sanderling.errors import InputError
 from sanderling_fleet.alerts import Alert, Severity
-from sanderling_fleet.core.alerts import raise_alert
+from sanderling_fleet.core.alerts import prune_alerts, raise_alert
 from sanderling_fleet.core.fleet_watch import FleetWatch, prune_windows
 from sanderling_fleet.core.telemetry_progress import Progress
 from sanderling_fleet.core.telemetry_rows import (
@@ -36,6 +36,7 @@ from sanderling_fleet.store import (
     TelemetryAhead,
     TelemetryProgress,
     Transaction,
+    Version,
     VersionMetrics,
 )
 
@@ -45,6 +46,8 @@ _MOST_BOOTS, _MOST_VERSIONS = 64, 64
 """Of a device: the last boots of which it is known what was counted, and the last versions of which there are totals.
 Both names are the device's own words, which must not fill the database: once a day it is looked through."""
 _MOST_WORD = 256
+_ALERTED = frozenset({"attach.load_failed", "desired.refused", "runner.crash", "runner.failing", "runner.hang"})
+"""Kinds of a device's errors that have an alert each: those of its agent and `sanderling.attach`."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,8 @@ class TelemetryPolicy:
     """How telemetry is kept.
 
     Attributes:
-        retention_days: Whole days for which rows and fleet windows are kept; totals of a device's versions stay.
+        retention_days: Whole days for which rows, fleet windows and resolved alerts are kept; totals of a device's
+            versions stay.
         gap_seconds: How long missing rows are waited for. A device that checks in every 15 minutes has sent again what
             it still holds by then.
         trust_asserted: Judge by what devices say of themselves, as a demo may.
@@ -125,7 +129,8 @@ class Intake:
         oldest = int(now // DAY_SECONDS) - self.policy.retention_days
         if oldest > self._pruned_to:
             done = [await _prune(tx, kind, oldest) for kind in (MetricsRow, DriftRow, EventRow)]
-            done.append(await prune_windows(tx, oldest * DAY_SECONDS, _PRUNED_AT_ONCE))
+            for prune in (prune_windows, prune_alerts):
+                done.append(await prune(tx, oldest * DAY_SECONDS, _PRUNED_AT_ONCE))
             if all(done):
                 await _forget_names(tx)
                 self._pruned_to = oldest
@@ -267,18 +272,25 @@ async def _add_totals(tx: Transaction, rows: Sequence[StoredRow]) -> None:
 
 
 async def _raise_alerts(tx: Transaction, events: Iterable[EventRow], now: float) -> None:
-    """One alert for each kind of error of a version, however often a batch names it."""
-    alike: dict[tuple[str, str, str], list[EventRow]] = {}
-    for event in events:
-        if event.severity == Severity.ERROR:
-            alike.setdefault((event.kind, event.slot, event.version), []).append(event)
-    for (kind, slot, version), found in alike.items():
+    """One alert for each kind of error of a version, however often a batch names it.
+
+    Kind, slot and version are the device's own words, which must not fill the database: only kinds and versions that
+    are known here have alerts of their own.
+    """
+    errors = [event for event in events if event.severity == Severity.ERROR]
+    versions = await tx.get_all(Version, {(event.version,) for event in errors})
+    alike: dict[tuple[str, str], list[EventRow]] = {}
+    for event in errors:
+        kind = event.kind if event.kind in _ALERTED else "other"
+        version = event.version if kind != "other" and (event.version,) in versions else ""
+        alike.setdefault((kind, version), []).append(event)
+    for (kind, version), found in alike.items():
         last = found[-1]
-        # The device chose the kind: the prefix keeps it from speaking in the fleet's name.
-        summary = f"{last.device_id}: {kind}: {last.message}"
+        # The prefix keeps a device from speaking in the fleet's name.
+        summary = f"{last.device_id}: {last.kind}: {last.message}"
         devices = tuple(sorted({event.device_id for event in found}))
         alert = Alert(f"device.{kind}", Severity.ERROR, summary, devices)
-        await raise_alert(tx, now, alert, f"{slot}/{version}", times=len(found))
+        await raise_alert(tx, now, alert, version, times=len(found))
 
 
 async def _prune(tx: Transaction, kind: type[StoredRow], oldest: int) -> bool:

@@ -19,8 +19,8 @@ def device(name, standing=Standing.ACTIVE, **labels):
     return Device(name, standing, "", labels, {}, NOW, 0.0, "", [], 0, [], 0, NOW + 1e6)
 
 
-def envelope(sequence, body=None, *, boot="boot-1", version=VERSION, at=None, **fields):
-    message = pb.Envelope(protocol_version=1, boot_id=boot, sequence=sequence, slot=SLOT, version=version, **fields)
+def envelope(sequence, body=None, *, boot="boot-1", slot=SLOT, version=VERSION, at=None, **fields):
+    message = pb.Envelope(protocol_version=1, boot_id=boot, sequence=sequence, slot=slot, version=version, **fields)
     message.recorded_at.FromMicroseconds(round((NOW + sequence if at is None else at) * 1e6))
     body = metrics() if body is None else body
     getattr(message, {pb.Metrics: "metrics", pb.DriftWindow: "drift", pb.Event: "event"}[type(body)]).CopyFrom(body)

@@ -10,7 +10,8 @@ import pytest
 from envelopes import NOW, SLOT, VERSION, device, envelope, event, metrics, received, run_in, window
 
 from sanderling.api.telemetry.v1 import telemetry_pb2 as pb
-from sanderling_fleet.core.alerts import KIND
+from sanderling_fleet.alerts import Alert, Severity
+from sanderling_fleet.core.alerts import KIND, raise_alert, resolve_alert
 from sanderling_fleet.core.fleet_watch import fleet_windows
 from sanderling_fleet.core.telemetry import Intake, TelemetryPolicy, set_presences
 from sanderling_fleet.core.telemetry_rows import Identity, Received
@@ -23,6 +24,7 @@ from sanderling_fleet.store import (
     Standing,
     TelemetryAhead,
     TelemetryProgress,
+    Version,
     VersionMetrics,
 )
 
@@ -279,13 +281,58 @@ def test_errors_become_alerts_that_do_not_speak_in_the_fleets_name(kind, tmp_pat
         async with store.transaction() as tx:
             alerts = {d.body["kind"]: d.body for d in await tx.find(Document, {"kind": KIND})}
             assert len(await tx.find(EventRow)) == 4
-        assert set(alerts) == {"device.runner.crash", "device.rollout.breach"}
+        assert set(alerts) == {"device.runner.crash", "device.other"}
+        assert alerts["device.other"]["summary"].startswith("dv-2: rollout.breach: ")
         assert alerts["device.runner.crash"]["devices"] == ["dv-1", "dv-2"]
         assert alerts["device.runner.crash"]["repeats"] == 1
         await take(store, received("dv-2", *(envelope(n, event(message=f"exit {n}")) for n in range(3, 6))))
         async with store.transaction() as tx:
             (crash,) = [d for d in await tx.find(Document, {"kind": KIND}) if d.body["kind"] == "device.runner.crash"]
         assert (crash.body["repeats"], crash.body["summary"]) == (4, "dv-2: runner.crash: exit 5")
+
+    run_in(kind, tmp_path, test)
+
+
+def test_words_that_devices_make_up_do_not_fill_the_alerts(kind, tmp_path):
+    async def test(store):
+        made_up = [envelope(n, event(kind=f"k{n}"), slot=f"s{n}", version=f"v{n}") for n in range(1, 30)]
+        made_up += [envelope(n, event(), slot=f"s{n}", version=f"v{n}") for n in range(30, 60)]
+        await take(store, received("dv-1", *made_up))
+        async with store.transaction() as tx:
+            await tx.put(Version(VERSION, "digits", 1, b"", 0, "", NOW, "", False))
+        await take(store, received("dv-2", envelope(1, event()), envelope(2, event(), slot="other")))
+        async with store.transaction() as tx:
+            alerts = {d.subject: d.body for d in await tx.find(Document, {"kind": KIND})}
+            assert len(await tx.find(EventRow)) == 61
+        assert alerts.keys() == {"device.other", "device.runner.crash", f"device.runner.crash/{VERSION}"}
+        assert [alert["repeats"] for _, alert in sorted(alerts.items())] == [28, 29, 1]
+
+    run_in(kind, tmp_path, test)
+
+
+def test_resolved_alerts_are_deleted_when_their_days_are_over(kind, tmp_path):
+    async def test(store):
+        intake, day, alert = Intake(TelemetryPolicy(retention_days=2)), 86400, Alert("a.b", Severity.INFO, "once")
+
+        async def now_and_then(at, *, resolved):
+            async with store.transaction() as tx:
+                await raise_alert(tx, at, alert)
+                if resolved:
+                    await resolve_alert(tx, at, alert.kind)
+
+        async def left(at):
+            async with store.transaction() as tx:
+                await intake.tend(tx, at)
+                return [d.document_id for d in await tx.find(Document, {"kind": KIND})]
+
+        async with store.transaction() as tx:
+            await raise_alert(tx, NOW, dataclasses.replace(alert, kind="c.d"))
+        await now_and_then(NOW, resolved=True)
+        await now_and_then(NOW + 2 * day, resolved=True)
+        assert await left(NOW + 2 * day) == ["a.b-1", "a.b-2", "c.d-1"]
+        assert await left(NOW + 4 * day) == ["a.b-2", "c.d-1"], "one that stands stays"
+        await now_and_then(NOW + 4 * day, resolved=False)
+        assert await left(NOW + 4 * day) == ["a.b-2", "a.b-3", "c.d-1"], "none is written over"
 
     run_in(kind, tmp_path, test)
 
