@@ -19,8 +19,12 @@ from sanderling.errors import AuthError, InputError, UnsupportedError
 from sanderling_fleet.core import audit
 from sanderling_fleet.core.context import Core
 from sanderling_fleet.core.messages import Enrolled
+from sanderling_fleet.core.said import check_facts
 from sanderling_fleet.store import Certificate, Device, JoinToken, Metadata, Standing, Transaction, UsedNonce
 from sanderling_fleet.trust.ca import Issued
+
+_LAST_DATE = 253_402_300_799
+"""The last second of the year 9999, after which neither Python nor protobuf has dates."""
 
 
 def check_protocol(version: int) -> None:
@@ -52,12 +56,14 @@ async def create_join_token(
         The token, which is shown once, and when it expires (seconds since the epoch).
 
     Raises:
-        InputError: The life is negative.
+        InputError: The life is negative, or ends later than dates do.
     """
     if life_seconds < 0:
         raise InputError(f"[join token] a life of {life_seconds:g} s, expected more than 0")
     now = core.clock.now()
     expires = now + (life_seconds or core.settings.join_token_seconds)
+    if not expires < _LAST_DATE:
+        raise InputError(f"[join token] a life of {life_seconds:g} s ends after the year 9999. Give it days, or months")
     secret = base64.urlsafe_b64encode(core.entropy(32)).decode().rstrip("=")
     async with core.store.transaction() as tx:
         root = (await tx.find(Metadata, {"role": "root"}, newest_first=True, limit=1))[0]
@@ -73,7 +79,7 @@ async def enroll(
 
     Raises:
         AuthError: The secret is unknown, expired, or was used by another request.
-        InputError: The request id is empty, or the CSR is refused.
+        InputError: The request id is empty, the CSR is refused, or a fact is larger than any agent makes it.
         UnsupportedError: The agent's protocol is too old or too new.
     """
     check_protocol(protocol_version)
@@ -81,6 +87,7 @@ async def enroll(
         raise InputError(
             "[enrol] the request id is empty: without one, a repeated request cannot be told from a second"
         )
+    check_facts(facts, "enrol")
     now = core.clock.now()
     async with core.store.transaction() as tx:
         token = await tx.get(JoinToken, _secret_digest(secret))

@@ -1,4 +1,4 @@
-"""What a check-in may say. Pure.
+"""What a check-in, and an enrolment, may say. Pure.
 
 An enrolled device may be in the wrong hands. What it says is stored, and read whenever the fleet is looked through, so
 it is small; and its numbers fit into the database, beside one more.
@@ -38,23 +38,27 @@ def check_said(said: CheckIn) -> None:
             _at_most(f"characters of {name}", len(slot[name]), _MOST_TEXT)
     if len({slot["slot"] for slot in said.slots}) < len(said.slots):
         raise InputError("[check-in] names a slot twice, expected each once")
-    check_facts(said.facts)
+    check_facts(said.facts, "check-in")
     for result in said.results:
         _at_most("characters of an assignment", len(result.assignment_id), _MOST_TEXT)
         _at_most("bytes of a result", len(result.content), _MOST_RESULT_BYTES)
 
 
-def check_facts(facts: Mapping[str, Any]) -> None:
+def check_facts(facts: Mapping[str, Any], place: str) -> None:
     """Checks what a device says of its machine.
+
+    Args:
+        facts: As they are stored.
+        place: Where it says so, for the error.
 
     Raises:
         InputError: Something is larger than any agent makes it.
     """
-    _at_most("instruction sets", len(facts["isas"]), _MOST_ISAS)
+    _at_most("instruction sets", len(facts["isas"]), _MOST_ISAS, place)
     texts = [*facts["isas"], *(value for value in facts.values() if isinstance(value, str))]
-    _at_most("characters of a fact", max(map(len, texts), default=0), _MOST_TEXT)
+    _at_most("characters of a fact", max(map(len, texts), default=0), _MOST_TEXT, place)
 
 
-def _at_most(what: str, found: int, most: int) -> None:
+def _at_most(what: str, found: int, most: int, place: str = "check-in") -> None:
     if found > most:
-        raise InputError(f"[check-in] {found:,} {what}, at most {most:,} are taken")
+        raise InputError(f"[{place}] {found:,} {what}, at most {most:,} are taken")

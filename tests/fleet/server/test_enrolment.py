@@ -77,6 +77,10 @@ def test_a_bad_request_uses_no_token(fleet):
         enroll(fleet, secret, request_id="")
     with refused(UnsupportedError, grpc.StatusCode.UNIMPLEMENTED, "Update the server"):
         enroll(fleet, secret, protocol_version=99)
+    with refused(InputError, invalid, r"\[enrol\] 10,000 characters of a fact, at most 256"):
+        enroll(fleet, secret, facts=pb.DeviceFacts(machine="x" * 10_000))
+    with refused(InputError, invalid, r"\[enrol\] 10,000 instruction sets, at most 64"):
+        enroll(fleet, secret, facts=pb.DeviceFacts(isas=["x"] * 10_000))
     assert enroll(fleet, secret).device_id
 
 

@@ -4,6 +4,7 @@ import time
 
 import grpc
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message_factory import GetMessageClass
 from running_fleet import DENIED, RunningFleet, manifest_of, push, refused
 
@@ -138,6 +139,8 @@ def test_devices_are_listed_labelled_approved_and_grouped(fleet):
         (lambda a: a.SetGroup(pb.SetGroupRequest(name="A b", selector="x")), "is no name"),
         (lambda a: a.CreateJoinToken(pb.CreateJoinTokenRequest(labels={"a b": "c"})), "a b='c' is not allowed"),
         (lambda a: a.CreateJoinToken(pb.CreateJoinTokenRequest(labels={"device_id": "c"})), "is taken"),
+        (lambda a: a.CreateJoinToken(pb.CreateJoinTokenRequest(life=Duration(seconds=-1))), "a life of -1 s"),
+        (lambda a: a.CreateJoinToken(pb.CreateJoinTokenRequest(life=Duration(seconds=3 * 10**11))), "after the year"),
     ],
 )
 def test_wrong_requests_say_what_is_wrong(fleet, call, message):
