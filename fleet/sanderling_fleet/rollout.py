@@ -67,7 +67,7 @@ def step(rollout: Rollout, event: Event, now: float, fleet: Mapping[str, Device]
         rollout: As it was stored.
         event: What happened.
         now: Seconds since the epoch; if it goes back, deadlines just come later.
-        fleet: The devices that match the selector now, by id.
+        fleet: The devices that match the selector now, and those that have joined, by id.
 
     Returns:
         The rollout, the same object if nothing changed, and what is to be done, in this order.

@@ -12,7 +12,7 @@ from sanderling_fleet.rollout_state import AssignmentState, ResultCode
 
 @dataclass(frozen=True)
 class Device:
-    """A device that matches the selector now.
+    """A device that matches the selector now, or has joined the rollout.
 
     Attributes:
         version: What is committed in the slot; empty for none. Of a check-in it is taken over before its results are.

@@ -317,20 +317,25 @@ async def _fleet(tx: Transaction, stored: Stored) -> dict[str, Member]:
     version = await tx.get(Version, spec.version)
     if version is None or version.withdrawn:
         if stored.rollout.assignments:
-            return {
-                device.device_id: Member(_committed(device, spec.slot)) for device in await matching(tx, spec.selector)
-            }
+            return {device.device_id: Member(_committed(device, spec.slot)) for device in await _devices(tx, stored)}
         raise InputError(
             f"[rollout] {spec.version} is {'withdrawn' if version else 'not a version that this server has'}. "
             "See: sanderling model ls"
         )
     manifest = Manifest.from_bytes(version.manifest.encode())
     members = {}
-    for device in await matching(tx, spec.selector):
+    for device in await _devices(tx, stored):
         has = _committed(device, spec.slot)
         blocked = _why_blocked(device, manifest) or await _older(tx, stored, has, version)
         members[device.device_id] = Member(has, blocked)
     return members
+
+
+async def _devices(tx: Transaction, stored: Stored) -> list[Device]:
+    """Those that match the selector, and those that joined when they did: their labels may have changed since."""
+    found = await matching(tx, stored.rollout.spec.selector)
+    joined = {item.device for item in stored.rollout.assignments} - {device.device_id for device in found}
+    return [*found, *(await tx.get_all(Device, [(name,) for name in sorted(joined)])).values()]
 
 
 def _why_blocked(device: Device, manifest: Manifest) -> str:

@@ -55,11 +55,16 @@ class Opener:
             document = await tx.get(Document, KIND, slot)
             policy = self._retrainer.models[model].trigger_policy()
             state = TriggerState.from_json(document.body["state"]) if document else TriggerState(slot, policy)
-            before, seen_at = state, document.body["seen_at"] if document else 0.0
+            seen_at = document.body["seen_at"] if document else 0.0
+            former = document.body.get("champion", champion) if document else champion
             newest = await _newest_job(tx, slot)
             job = newest if newest and newest.open else None
             actions: list[trigger.Action] = []
-            for event in self._events(state, newest, champion, seen_at, await fleet_windows(tx, slot, _WINDOWS)):
+            events = self._events(state, newest, champion, seen_at, await fleet_windows(tx, slot, _WINDOWS))
+            if former != champion:
+                # Before all else: a job that ends in the same look must not find the former one's drift standing.
+                events.insert(0, trigger.DriftOver())
+            for event in events:
                 state, asked = trigger.decide(state, event, now)
                 actions += asked
             for action in actions:
@@ -70,9 +75,9 @@ class Opener:
                     reason = action.reason if isinstance(action, trigger.CancelJob) else "the drift is over"
                     await book.apply(tx, now, job.job_id, Cancelled(reason))
             seen_at = max([seen_at, *(window["judged_at"] for window in await fleet_windows(tx, slot, 1))])
-            if state != before or document is None or seen_at != document.body["seen_at"]:
+            body = {"state": state.to_json(), "seen_at": seen_at, "champion": champion}
+            if document is None or body != document.body:
                 fresh = document or Document(KIND, slot, 0, "", slot, now, now, {})
-                body = {"state": state.to_json(), "seen_at": seen_at}
                 await tx.put(
                     dataclasses.replace(
                         fresh, version=fresh.version + 1, state=state.phase.value, updated_at=now, body=body

@@ -36,15 +36,19 @@ holdout = "linear/holdout.npz"
 {plan}
 [linear.gate]
 {gate}
+[linear.trigger]
+{trigger}
 """
 
 
 class RetrainingFleet(RunningFleet):
     """Jobs are looked after when a test says `look`, so that it sees every state."""
 
-    def __init__(self, folder, *, entry_point="tests.fleet.retrain.trainers:nearest_mean", plan=None, gate=None):
+    def __init__(
+        self, folder, *, entry_point="tests.fleet.retrain.trainers:nearest_mean", plan=None, gate=None, trigger=None
+    ):
         super().__init__(folder)
-        self.entry_point, self.plan, self.gate = entry_point, PLAN | (plan or {}), gate or {}
+        self.entry_point, self.tables = entry_point, {"plan": PLAN | (plan or {}), "gate": gate, "trigger": trigger}
 
     def __enter__(self):
         self._thread.start()
@@ -71,8 +75,8 @@ class RetrainingFleet(RunningFleet):
         labels = np.array(NAMES)[classes]
         slices = np.where(np.arange(300) < 100, "first hundred", "")
         (folder / "holdout.npz").write_bytes(write_arrays({"in:x": rows, "label": labels, "slice": slices}))
-        plan, gate = ("\n".join(f"{k} = {v}" for k, v in table.items()) for table in (self.plan, self.gate))
-        text = CONFIG.format(entry_point=self.entry_point, code=ROOT, plan=plan, gate=gate)
+        tables = {name: "\n".join(f"{k} = {v}" for k, v in (of or {}).items()) for name, of in self.tables.items()}
+        text = CONFIG.format(entry_point=self.entry_point, code=ROOT, **tables)
         (self.folder / "server" / "retrain.toml").write_text(text)
 
     def look(self):

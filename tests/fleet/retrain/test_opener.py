@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.fleet.retrain.retraining_fleet import RetrainingFleet
+from tests.fleet.retrain.retraining_fleet import RetrainingFleet, changed_samples
 
 from sanderling_fleet.core.fleet_watch import WINDOW_KIND
 from sanderling_fleet.retrain import book
@@ -15,8 +15,9 @@ from sanderling_fleet.trust.release import ReleaseFolder
 
 @pytest.fixture
 def fleet(tmp_path):
-    with RetrainingFleet(tmp_path / "fleet") as running:
-        running.manifest = running.release_champion(ReleaseFolder(running.folder / "release"))
+    with RetrainingFleet(tmp_path / "fleet", trigger={"cooldown_seconds": 0.0}) as running:
+        running.release = ReleaseFolder(running.folder / "release")
+        running.manifest = running.release_champion(running.release)
         running.device_of_it = running.camera(running.manifest)
         yield running
 
@@ -103,15 +104,49 @@ def test_the_drift_that_ends_ends_the_collecting(fleet):
     assert "the drift is over" in job.reason
 
 
-def test_a_job_that_ended_is_followed_by_the_cooldown(fleet):
-    judged(fleet, 1, "world")
-    (job,) = jobs(fleet)
-
-    async def cancel():
+def cancel(fleet, job):
+    async def body():
         async with fleet.core.store.transaction() as tx:
             await book.apply(tx, fleet.core.clock.now(), job.job_id, Cancelled("by hand"))
 
-    fleet.run(cancel())
+    fleet.run(body())
+
+
+def test_a_job_that_ended_while_samples_were_waited_for_is_not_opened_again(fleet):
+    judged(fleet, 1, "world")
+    (job,) = jobs(fleet)
+    cancel(fleet, job)
     for number in (2, 3):
         judged(fleet, number, "world")
     assert len(jobs(fleet)) == 1, "the phase has had its job"
+
+
+def another_champion(fleet):
+    fleet.device_of_it._manifest = fleet.release_champion(fleet.release, "2", 2)
+    fleet.device_of_it.check_in()
+
+
+def test_drift_of_a_former_champion_collects_no_more(fleet):
+    judged(fleet, 1, "world")
+    another_champion(fleet)
+    fleet.run(fleet.server.opener.look())
+    (job,) = jobs(fleet)
+    assert job.state is JobState.CANCELLED
+    judged(fleet, 2, "world", version="linear-2")
+    assert [job.champion_version for job in jobs(fleet) if job.open] == ["linear-2"], "its own drift does"
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_drift_of_a_former_champion_opens_no_job_when_the_cooldown_is_over(fleet, changed):
+    judged(fleet, 1, "world")
+    (job,) = jobs(fleet)
+    fleet.look()
+    fleet.device_of_it.upload(*changed_samples(1, 120))
+    fleet.look()
+    fleet.run(fleet.server.opener.look())
+    cancel(fleet, job)
+    if changed:
+        another_champion(fleet)
+    for _ in range(2):
+        fleet.run(fleet.server.opener.look())
+    assert len(jobs(fleet)) == (1 if changed else 2)

@@ -235,6 +235,44 @@ def test_a_roll_back_needs_tokens_and_brings_the_former_version_back(virtual):
     assert virtual.rollout.state is RolloutState.ROLLED_BACK
 
 
+def test_a_device_whose_labels_changed_is_waited_for_in_a_roll_back(virtual):
+    virtual.create(virtual.spec(selector="!moved"))
+    first, second = virtual.round()
+    for device in (first, second):
+        virtual.run(devices.label(virtual.core, device, {"moved": "yes"}, []))
+    virtual.command(RollBack("olga", "bad light"))
+    virtual.obey(first)
+    virtual.wait()
+    assert virtual.rollout.state is RolloutState.ROLLING_BACK, "the second has it still"
+    virtual.obey(second)
+    virtual.wait()
+    assert virtual.rollout.state is RolloutState.ROLLED_BACK
+    assert {item.state for item in virtual.rollout.assignments} == {AssignmentState.REVERTED}
+    assert "rollout.incomplete" not in {alert.body["kind"] for alert in virtual.alerts()}
+
+
+def test_a_device_that_is_revoked_is_not_waited_for_whatever_its_labels(virtual):
+    virtual.create(virtual.spec(selector="!moved"))
+    first, second = virtual.round()
+    virtual.run(devices.label(virtual.core, second, {"moved": "yes"}, []))
+    virtual.run(devices.revoke(virtual.core, second, "sold"))
+    virtual.command(RollBack("olga", "bad light"))
+    virtual.obey(first)
+    virtual.wait()
+    assert virtual.rollout.state is RolloutState.ROLLED_BACK
+    assert "rollout.incomplete" not in {alert.body["kind"] for alert in virtual.alerts()}
+
+
+def test_canaries_whose_labels_changed_keep_nobody_from_joining(virtual):
+    virtual.create(virtual.spec(selector="!moved"))
+    for device in virtual.round():
+        virtual.run(devices.label(virtual.core, device, {"moved": "yes"}, []))
+    virtual.wait()
+    assert len(virtual.round()) == len(virtual.ids) - 2
+    virtual.wait()
+    assert virtual.rollout.state is RolloutState.SUCCEEDED
+
+
 def test_a_newer_rollout_takes_the_devices_over(virtual):
     virtual.create(virtual.spec("digits-1.0"), "first")
     older = virtual.id
