@@ -41,7 +41,7 @@ def running(site):
     site.fleet.want("main", version(site.fleet, 1, FACTOR), probation=probation(1, 0))
     site.start()
     wait_until(lambda: site.serves(1), "version 1")
-    wait_until(lambda: site.fleet.check_ins[-1].slots[0].active_version == "linear-1", "its commit")
+    wait_until(lambda: [s.active_version for s in site.fleet.check_ins[-1].slots] == ["linear-1"], "its commit")
     site.load()
     return site
 
