@@ -45,6 +45,7 @@ from sanderling_fleet.services.rollout import RolloutService
 
 _log = logging.getLogger(__name__)
 _RESIGN_LOOK_SECONDS = 600.0
+_RENEW_GRACE_SECONDS = 5.0
 _ENROLMENT_BYTES = 64 << 10
 _DEVICE_BYTES = 4 << 20
 _OPERATOR_BYTES = 8 << 20
@@ -88,8 +89,45 @@ class FleetServer:
             )
         rollouts.join(core)
         hosts = [config.host, config.bind, "localhost", "127.0.0.1"]
-        certificate = ListenerCertificate(core.authority, hosts, core.clock)
-        plain, mutual = certificate.credentials(mutual=False), certificate.credentials(mutual=True)
+        self._certificate = ListenerCertificate(core.authority, hosts, core.clock)
+        self._bind_all(config.enrolment_port, config.device_port, config.operator_port)
+        await self.telemetry.start()
+        for server in self._servers:
+            await server.start()
+        self._tasks = [
+            asyncio.create_task(_repeat(_RESIGN_LOOK_SECONDS, self._keep_fresh)),
+            asyncio.create_task(_repeat(config.rollout_tick_seconds, self._advance)),
+            asyncio.create_task(self.retrainer.run()),
+        ]
+
+    async def renew_certificate(self) -> bool:
+        """Has the listeners show a new certificate where less than a third of its life is left; whether it was so.
+
+        Connections are closed, once what is under way has ended; clients come again.
+        """
+        if not self._certificate.renew() and self._servers:
+            return False
+        addresses = self._core.settings.addresses
+        ports = [
+            int(address.rpartition(":")[2])
+            for address in (addresses.enrolment, addresses.device, self.operator_address)
+        ]
+        await asyncio.gather(*(server.stop(_RENEW_GRACE_SECONDS) for server in self._servers))
+        self._servers = []
+        try:
+            self._bind_all(*ports)
+        except InputError:
+            await asyncio.gather(*(server.stop(None) for server in self._servers))
+            self._servers = []  # it is tried again
+            raise
+        for server in self._servers:
+            await server.start()
+        _log.info("the server's certificate is a new one")
+        return True
+
+    def _bind_all(self, enrolment_port: int, device_port: int, operator_port: int) -> None:
+        core = self._core
+        plain, mutual = self._certificate.credentials(mutual=False), self._certificate.credentials(mutual=True)
         enrolment = self._listener(OpenAccess(), _ENROLMENT_BYTES)
         device = self._listener(DeviceAccess(core), _DEVICE_BYTES)
         operator = self._listener(OperatorAccess(core), _OPERATOR_BYTES)
@@ -104,19 +142,11 @@ class FleetServer:
         add_to_device_listener(core, self.retrainer, device)
         addresses = dataclasses.replace(
             core.settings.addresses,
-            enrolment=self._bind(enrolment, config.enrolment_port, plain),
-            device=self._bind(device, config.device_port, mutual),
+            enrolment=self._bind(enrolment, enrolment_port, plain),
+            device=self._bind(device, device_port, mutual),
         )
-        self.operator_address = self._bind(operator, config.operator_port, plain)
+        self.operator_address = self._bind(operator, operator_port, plain)
         core.settings = dataclasses.replace(core.settings, addresses=addresses)
-        await self.telemetry.start()
-        for server in self._servers:
-            await server.start()
-        self._tasks = [
-            asyncio.create_task(_repeat(_RESIGN_LOOK_SECONDS, self._keep_fresh)),
-            asyncio.create_task(_repeat(config.rollout_tick_seconds, self._advance)),
-            asyncio.create_task(self.retrainer.run()),
-        ]
 
     async def stop(self, grace_seconds: float = 5.0) -> None:
         """Refuses new calls, lets those under way end, then closes the store."""
@@ -147,6 +177,7 @@ class FleetServer:
         return f"{self._config.host}:{bound}"
 
     async def _keep_fresh(self) -> None:
+        await self.renew_certificate()
         await registry.warn_of_expiry(self._core)
         if await registry.resign(self._core):
             _log.info("signed snapshot and timestamp anew")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import threading
 from collections.abc import Sequence
 
 import grpc
@@ -13,7 +11,6 @@ from sanderling_fleet.clock import Clock
 from sanderling_fleet.trust.ca import CertificateAuthority
 
 _RENEW_SHARE = 1 / 3
-_log = logging.getLogger(__name__)
 
 
 def is_due(chain: bytes, now: float) -> bool:
@@ -28,7 +25,7 @@ def is_due(chain: bytes, now: float) -> bool:
 
 
 class ListenerCertificate:
-    """Key and certificate of the listeners: made at the start, and anew while the server runs.
+    """Key and certificate of the listeners.
 
     Args:
         authority: Signs it.
@@ -41,22 +38,17 @@ class ListenerCertificate:
         self._hosts = hosts
         self._clock = clock
         self._made = authority.issue_server(hosts, clock.now())
-        self._lock = threading.Lock()
+
+    def renew(self) -> bool:
+        """Makes a new one if it is due; whether it was."""
+        now = self._clock.now()
+        if not is_due(self._made[1], now):
+            return False
+        self._made = self._authority.issue_server(self._hosts, now)
+        return True
 
     def credentials(self, *, mutual: bool) -> grpc.ServerCredentials:
         """For one listener; `mutual` asks clients for a certificate of the same authority."""
+        # Not dynamic ones: asked in each handshake for what to show, a server of grpc.aio stood still under load.
         roots = self._authority.pem.encode() if mutual else None
-
-        # gRPC asks before each handshake, in a thread of its own; connections that stand go on.
-        def configuration() -> grpc.ServerCertificateConfiguration:
-            return grpc.ssl_server_certificate_configuration([self._current()], roots)
-
-        return grpc.dynamic_ssl_server_credentials(configuration(), configuration, mutual)
-
-    def _current(self) -> tuple[bytes, bytes]:
-        with self._lock:
-            now = self._clock.now()
-            if is_due(self._made[1], now):
-                self._made = self._authority.issue_server(self._hosts, now)
-                _log.info("the server's certificate is a new one")
-            return self._made
+        return grpc.ssl_server_credentials([self._made], roots, mutual)
