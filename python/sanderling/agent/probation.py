@@ -86,7 +86,7 @@ def advance(
             Code.CONFIDENCE,
             f"mean confidence over {test.rows} rows is {test.mean:.3f}, the incumbent's was "
             f"{test.threshold + settings.confidence_margin:.3f}, at most {settings.confidence_margin} less is allowed; "
-            f"evidence {test.evidence:,.0f}",
+            f"evidence {test.evidence:.3g}",
         )
     limit = latency_limit_us(incumbent, settings)
     slow = bool(limit) and candidate.all_rows >= settings.latency_rows and candidate.latency_p95_us > limit
