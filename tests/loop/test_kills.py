@@ -166,9 +166,10 @@ def kill_the_server_at(scene: Scene, commits: list[int]) -> None:
     dying = threading.Thread(target=die_again_and_again)
     dying.start()
     try:
-        done = [scene.fleet.ended(scene.roll_out())]
+        # A server that dies at its first commits gets nowhere; a rollout ends with one that lives longer.
+        done = [scene.fleet.ended(scene.roll_out(), seconds=900.0)]
         while dying.is_alive():
-            done.append(scene.fleet.ended(scene.roll_out()))
+            done.append(scene.fleet.ended(scene.roll_out(), seconds=900.0))
     finally:
         dying.join()
     assert [state_of(rollout) for rollout in done] == ["SUCCEEDED"] * len(done)
