@@ -32,12 +32,13 @@ def judge_window(state: FleetState, entries: Sequence[Entry]) -> tuple[FleetVerd
     """
     settings = Settings(average_run_length=state.policy.average_run_length, tolerance=state.policy.tolerance)
     devices = [entry.device for entry in entries]
-    monitor = FleetMonitor(devices, settings=settings, memory=_memory(state, frozenset(devices)))
+    faulty = frozenset(entry.device for entry in entries if entry.fault)
+    monitor = FleetMonitor(devices, settings=settings, memory=_memory(state, frozenset(devices), faulty))
     verdicts = [verdict for entry in entries for verdict in monitor.add(_verdict(entry, state))]
     return verdicts[0], monitor.memory
 
 
-def _memory(state: FleetState, present: frozenset[str]) -> FleetMemory:
+def _memory(state: FleetState, present: frozenset[str], faulty: frozenset[str]) -> FleetMemory:
     # A device that has moved and sends nothing now is in no sum, those of former windows included.
     absent = {device for device, _ in state.moved} - present
     recent = []
@@ -46,12 +47,27 @@ def _memory(state: FleetState, present: frozenset[str]) -> FleetMemory:
         recent.append({device: item for device, item in ranks.items() if item is not None})
     return FleetMemory(
         window=state.window - 1,
-        moved={device: window for device, window in state.moved if device in present},
+        moved={
+            device: _alarmed_at(state, device, window) if device in faulty else window
+            for device, window in state.moved
+            if device in present
+        },
         scope=state.scope,
         everyone=None if state.everyone is None else state.everyone.values,
         rest=None if state.rest is None else state.rest.values,
         recent=recent,
     )
+
+
+def _alarmed_at(state: FleetState, device: str, window: int) -> int:
+    """When a device that is faulty now had alarmed; the fleet's last window if it sent nothing in between.
+
+    The monitor takes an alarm for the fault's first rows if it came in the window before. Of a device that is slower
+    than the others the window before may lie several of the fleet's back.
+    """
+    since = [item for item in state.recent if item.window > window]
+    complete = len(since) < len(state.recent)  # what is remembered reaches back to the alarm
+    return state.window - 1 if complete and not any(device in item.entries for item in since) else window
 
 
 def _verdict(entry: Entry, state: FleetState) -> DeviceVerdict:

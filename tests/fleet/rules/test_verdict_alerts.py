@@ -61,6 +61,35 @@ def test_scopes_and_their_alerts():
     assert server.state.standing == ()
 
 
+@pytest.mark.parametrize("behind", [0, 1, 2])
+def test_a_faults_first_rows_are_no_drift_however_slow_the_device(behind):
+    """The others were judged without it between its alarm and its fault."""
+    rng = np.random.default_rng(0)
+    server = Server(average_run_length=1e6)
+    server.all(1, rng)
+    server.all(2, rng, verdicts={"d0": MOVED})
+    for number in range(3, 3 + behind):
+        server.all(number, rng, devices=NAMES[1:])
+        server.expire(3 * HOUR)
+        assert server.windows[-1].moved == ("d0",)
+    server.send(window("d0", 3, verdict=FAULT, fault="stuck"))
+    server.all(3 + behind, rng, devices=NAMES[1:])
+    server.expire(3 * HOUR)
+    assert (server.windows[-1].faulty, server.windows[-1].moved) == (("d0",), ())
+    assert [alert.kind for alert in server.state.standing] == ["sensor.fault"]
+
+
+def test_a_device_that_moved_and_breaks_later_has_moved():
+    rng = np.random.default_rng(0)
+    server = Server(average_run_length=1e6)
+    server.all(1, rng)
+    server.all(2, rng, verdicts={"d0": MOVED})
+    server.all(3, rng)
+    server.send(window("d0", 4, verdict=FAULT, fault="stuck"))
+    server.all(4, rng, devices=NAMES[1:])
+    assert (server.windows[-1].faulty, server.windows[-1].moved) == (("d0",), ("d0",))
+
+
 def test_the_world_by_evidence_alone():
     """No device alarms by itself, all of them together do."""
     rng = np.random.default_rng(0)
