@@ -5,10 +5,8 @@ from __future__ import annotations
 import grpc
 
 from sanderling import errors
+from sanderling._protocol import ERROR_KEY
 from sanderling.errors import SanderlingError, TransportError
-
-TRAILER = "sanderling-error"
-"""Key of the trailing metadata that carries the name of the error's class."""
 
 _MOST_DETAILS, _MOST_FOREIGN = 2000, 600
 """Characters of a message, and of one with others than ASCII: gRPC refuses an answer whose status has more than 8 kB,
@@ -22,7 +20,7 @@ def status_of(error: SanderlingError) -> tuple[grpc.StatusCode, str, tuple[tuple
     """What a server answers: status, details, trailing metadata."""
     # A class that only the server has, such as rollout.IllegalInState, travels as the one that it derives from.
     known = next(kind.__name__ for kind in type(error).__mro__ if kind.__name__ in _CLASSES)
-    return grpc.StatusCode[error.grpc_status], _details(str(error)), ((TRAILER, known),)
+    return grpc.StatusCode[error.grpc_status], _details(str(error)), ((ERROR_KEY, known),)
 
 
 def _details(text: str) -> str:
@@ -39,7 +37,7 @@ def error_of(call: grpc.RpcError) -> SanderlingError:
     assert isinstance(call, grpc.Call | grpc.aio.AioRpcError)
     code, details = call.code(), call.details() or ""
     trailers = {key: value for key, value in call.trailing_metadata() or ()}
-    kind = _CLASSES.get(str(trailers.get(TRAILER, "")))
+    kind = _CLASSES.get(str(trailers.get(ERROR_KEY, "")))
     if kind is not None:
         return kind(details)
     for other in _CLASSES.values():

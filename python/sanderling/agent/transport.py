@@ -11,15 +11,13 @@ from typing import Any
 import grpc
 
 from sanderling import errors
+from sanderling._protocol import ERROR_KEY
 from sanderling.agent.identity import Identity
 from sanderling.api.artifact.v1 import artifact_pb2, artifact_pb2_grpc
 from sanderling.api.device.v1 import device_pb2, device_pb2_grpc
 from sanderling.api.retrain.v1 import samples_pb2, samples_pb2_grpc
 from sanderling.errors import AuthError, DeadlineError, SanderlingError, TransportError
 from sanderling.trust import PROTOCOL_VERSION
-
-ERROR_KEY = "sanderling-error"
-"""Trailing metadata: the name of the class that the server raised."""
 
 CALL_S = 30.0
 BLOB_S = 600.0

@@ -9,6 +9,7 @@ from google.protobuf.message_factory import GetMessageClass
 from running_fleet import DENIED, RunningFleet, manifest_of, push, refused
 
 from sanderling import errors
+from sanderling._protocol import ERROR_KEY
 from sanderling.api.artifact.v1 import artifact_pb2, artifact_pb2_grpc
 from sanderling.api.device.v1 import device_admin_pb2 as pb
 from sanderling.api.device.v1 import device_admin_pb2_grpc
@@ -21,7 +22,7 @@ from sanderling_fleet.clock import ManualClock, WallClock
 from sanderling_fleet.core import audit, operators
 from sanderling_fleet.core.operators import Role
 from sanderling_fleet.services import access
-from sanderling_fleet.services.errors import TRAILER, error_of, status_of
+from sanderling_fleet.services.errors import error_of, status_of
 from sanderling_fleet.store import AuditLine
 from sanderling_fleet.store.blobs import put_blob
 
@@ -233,7 +234,7 @@ def test_every_error_travels_as_itself():
     assert len(kinds) == 9
     for kind in kinds:
         status, details, trailers = status_of(kind("[x] wrong, 1 and 2. Do this"))
-        assert trailers == ((TRAILER, kind.__name__),)
+        assert trailers == ((ERROR_KEY, kind.__name__),)
         back = error_of(Call(status, details, trailers))
         assert type(back) is kind
         assert str(back) == "[x] wrong, 1 and 2. Do this"

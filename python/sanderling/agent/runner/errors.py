@@ -8,10 +8,9 @@ from typing import Any
 
 import grpc
 
+from sanderling._protocol import ERROR_KEY
 from sanderling.errors import InternalError, SanderlingError
 
-ERROR_KEY = "sanderling-error"
-"""Trailing metadata: the name of the error's class."""
 _log = logging.getLogger("sanderling.runner")
 
 
