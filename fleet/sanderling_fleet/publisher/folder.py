@@ -81,8 +81,8 @@ class PublisherSettings:
             split_version(f"{self.model}-1")
         except IntegrityError as error:
             raise InputError(
-                f"[publisher] {self.model!r} is no name of a model: lower-case letters, digits and _, parts joined by "
-                "dashes and begun by letters, such as digits or face_id-small"
+                f"[publisher] {self.model!r} is no name of a model: lower-case letters, digits, _ and -, begun by a "
+                "letter, such as digits or resnet-50"
             ) from error
         if self.policy not in POLICIES:
             raise InputError(f"[publisher] policy is {self.policy!r}, expected {' or '.join(POLICIES)}")

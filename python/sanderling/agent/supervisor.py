@@ -102,9 +102,8 @@ class Supervisor:
     def __init__(self, options: Options) -> None:
         state = options.state
         self._options, self._stop, self._end_all = options, threading.Event(), False
-        self._interrupted = os.eventfd(
-            0, os.EFD_CLOEXEC | os.EFD_NONBLOCK
-        )  # stays open: a signal may come after the end
+        # It stays open: a signal may come after the end.
+        self._interrupted = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._identity = Identity.load(state / "identity")
         longest = state / "run" / "0123456789ab.sock.http"
         if len(os.fsencode(longest)) > _SOCKET_BYTES:

@@ -170,8 +170,8 @@ class RunnerService(runner_pb2_grpc.RunnerServiceServicer):
             "max_batch_size": request.max_batch_size,
             "max_queue_size": request.max_queue_size,
             "window_rows": request.window_rows,
-            "fleet_devices": request.fleet_devices,
             "warmup_rows": request.warmup_rows,
+            "fleet_devices": request.fleet_devices,
             "next_window": request.next_window,
         }
         options = Options(

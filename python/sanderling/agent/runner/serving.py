@@ -133,8 +133,8 @@ class Serving:
             device=self.options.device_id,
             settings=Settings(
                 window_rows=self.options.window_rows,
-                devices=self.options.fleet_devices,
                 warmup_rows=self.options.warmup_rows,
+                devices=self.options.fleet_devices,
             ),
             own=own,
             next_number=self.options.next_window,
