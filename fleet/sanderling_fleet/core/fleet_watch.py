@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
-import secrets
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ from sanderling.errors import InputError
 from sanderling_fleet import verdict
 from sanderling_fleet.core.alerts import raise_alert, resolve_alert
 from sanderling_fleet.core.labels import labels_of
+from sanderling_fleet.core.parsed import REVISION, Parsed, new_revision
 from sanderling_fleet.core.telemetry_rows import Identity, window_of
 from sanderling_fleet.store import Device, Document, DriftRow, Transaction
 from sanderling_fleet.verdict import FleetState, FleetWindow, Judgement, Policy
@@ -136,29 +136,17 @@ async def _labels(tx: Transaction, state: FleetState, rows: Sequence[DriftRow]) 
     return {device.device_id: labels_of(device) for device in found.values()}
 
 
-_MOST_KEPT = 16
-_kept: dict[str, tuple[str, FleetState]] = {}
-"""The last states that were written or read, by their document's id, with the revision that the document must have: one
-that was written in a transaction which did not happen, or in another database, is not taken for it. Reading the entries
-anew for each batch would cost more than all else."""
+_parsed: Parsed[FleetState] = Parsed(16)
 
 
 async def _state_of(tx: Transaction, document: Document) -> FleetState:
-    revision, kept = _kept.get(document.document_id, ("", None))
-    if kept is not None and revision == document.body["revision"]:
-        return kept
+    known = _parsed.of(document)
+    if known is not None:
+        return known
     entries = {}
     for stored in await tx.find(Document, {"kind": ENTRY_KIND, "subject": document.document_id}):
         entries[stored.body["window"], stored.body["device"]] = Entry.from_json(stored.body["entry"])
-    return _keep_state(document, FleetState.from_json(document.body["state"], entries))
-
-
-def _keep_state(document: Document, state: FleetState) -> FleetState:
-    _kept.pop(document.document_id, None)
-    _kept[document.document_id] = (document.body["revision"], state)
-    if len(_kept) > _MOST_KEPT:
-        del _kept[next(iter(_kept))]
-    return state
+    return _parsed.keep(document, FleetState.from_json(document.body["state"], entries))
 
 
 async def _save(tx: Transaction, document: Document, former: FleetState, state: FleetState, now: float) -> None:
@@ -173,7 +161,7 @@ async def _save(tx: Transaction, document: Document, former: FleetState, state: 
     waited_for = [device for device, member in state.members.items() if member.waited_for]
     body = {
         "state": state.to_json(),
-        "revision": secrets.token_hex(8),
+        REVISION: new_revision(),
         "identity": document.body["identity"],
         "devices": waited_for,
     }
@@ -185,7 +173,7 @@ async def _save(tx: Transaction, document: Document, former: FleetState, state: 
         updated_at=now,
         body=body,
     )
-    _keep_state(saved, state)
+    _parsed.keep(saved, state)
     await tx.put(saved)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import weakref
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,6 +26,7 @@ from sanderling_fleet.core.alerts import raise_alert
 from sanderling_fleet.core.context import Core
 from sanderling_fleet.core.labels import matching
 from sanderling_fleet.core.messages import ReportedResult
+from sanderling_fleet.core.parsed import REVISION, Parsed, new_revision
 from sanderling_fleet.gates import Comparison, Metric, Reading
 from sanderling_fleet.rollout import step
 from sanderling_fleet.rollout_events import (
@@ -408,32 +408,26 @@ async def _keep(tx: Transaction, stored: Stored, document: Document | None, now:
         "rollout": json.loads(rollout.to_json()),
         "created_by": stored.created_by,
         "tokens": [base64.b64encode(token).decode() for token in stored.tokens],
+        REVISION: new_revision(),
     }
     state = RolloutState(rollout.state).value
     if document is None:
         new = Document(KIND, rollout.rollout_id, 1, state, rollout.spec.slot, now, now, body)
     else:
         new = replace(document, version=document.version + 1, state=state, updated_at=now, body=body)
-    _remember(new, stored)
+    _parsed.keep(new, stored)
     if not await tx.swap(new):
         raise InputError(f"[rollout] {rollout.rollout_id} was changed at the same time. Try again")
 
 
-_parsed: dict[int, tuple[weakref.ref[Document], Stored]] = {}
-"""By identity of documents that are alive. A record never changes, so what was read of it once holds; parsing a rollout
-of many devices at each of their check-ins would cost more than everything else in them."""
+_parsed: Parsed[Stored] = Parsed(64)
 
 
 def _read(document: Document) -> Stored:
-    known = _parsed.get(id(document))
-    if known is not None and known[0]() is document:
-        return known[1]
+    known = _parsed.of(document)
+    if known is not None:
+        return known
     body = document.body
     tokens = tuple(base64.b64decode(token) for token in body["tokens"])
-    return _remember(document, Stored(Rollout.from_json(json.dumps(body["rollout"])), body["created_by"], tokens))
-
-
-def _remember(document: Document, stored: Stored) -> Stored:
-    key = id(document)
-    _parsed[key] = (weakref.ref(document, lambda _: _parsed.pop(key, None)), stored)
-    return stored
+    stored = Stored(Rollout.from_json(json.dumps(body["rollout"])), body["created_by"], tokens)
+    return _parsed.keep(document, stored)
