@@ -23,7 +23,7 @@ constexpr size_t kCopyWithGil = size_t{256} << 10;
 std::shared_ptr<void> hold(py::object object) {
   return {object.release().ptr(), [](void* pointer) {
             if (Py_IsInitialized() == 0) return;  // after the interpreter there is nothing to free
-            const py::gil_scoped_acquire gil;
+            const WithGil gil;
             Py_DECREF(static_cast<PyObject*>(pointer));
           }};
 }
@@ -48,7 +48,7 @@ class PythonRunner final : public BatchRunner {
   explicit PythonRunner(const py::function& function) : function_(hold(function)) {}
 
   std::vector<TensorView> run(std::span<const TensorView> inputs) override {
-    const py::gil_scoped_acquire gil;
+    const WithGil gil;
     try {
       py::list arrays;
       for (const TensorView& input : inputs)
@@ -75,7 +75,7 @@ class PythonRunner final : public BatchRunner {
 
 Batcher::Deliver deliver_to(const py::function& function) {
   return [function = hold(function)](std::vector<Finished> finished) {
-    const py::gil_scoped_acquire gil;
+    const WithGil gil;
     try {
       py::list list;
       for (Finished& one : finished) {

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "bind/bind.h"
+#include "bind/gil.h"
 #include "core/error.h"
 #include "drift/watch.h"
 
@@ -52,7 +53,7 @@ py::bytes bytes_of(const ReferenceId& id) {
 // What all sketches that travel have in common.
 template <typename Sketch>
 void bind_sketch(py::class_<Sketch, std::shared_ptr<Sketch>>& c) {
-  c.def("merge", &Sketch::merge, py::arg("other"), py::call_guard<py::gil_scoped_release>());
+  c.def("merge", &Sketch::merge, py::arg("other"), py::call_guard<WithoutGil>());
   c.def("serialize", [](const Sketch& sketch) { return py::bytes(sketch.serialize()); });
   c.def_static(
       "deserialize", [](const py::bytes& bytes) { return Sketch::deserialize(span_of(bytes)); },
@@ -74,14 +75,14 @@ void bind_counts(py::class_<Sketch, std::shared_ptr<Sketch>>& c) {
 template <typename Sketch, typename T>
 void update_each(Sketch& sketch, const py::array& values) {
   const std::span<const T> span = values_of<T>(values, "update");
-  py::gil_scoped_release release;
+  const WithoutGil release;
   for (const T value : span) sketch.update(value);
 }
 
 template <typename Sketch, typename T>
 void update_all(Sketch& sketch, const py::array& values) {
   const std::span<const T> span = values_of<T>(values, "update");
-  py::gil_scoped_release release;
+  const WithoutGil release;
   sketch.update(span);
 }
 
@@ -206,7 +207,7 @@ void bind_bins(py::module_& m) {
             py::array_t<float> result({static_cast<py::ssize_t>(values.size() / elements),
                                        static_cast<py::ssize_t>(Projections::kCount)});
             float* out = result.mutable_data();
-            py::gil_scoped_release release;
+            const WithoutGil release;
             for (size_t begin = 0; begin < values.size(); begin += elements) {
               const auto sums = projections.project(values.subspan(begin, elements));
               out = std::copy(sums.begin(), sums.end(), out);
@@ -314,7 +315,7 @@ py::typing::List<py::typing::Optional<OutputParts>> window_outputs(const WatchWi
 template <void (Watch::*kObserve)(size_t, const TensorView&)>
 void observe(Watch& watch, size_t index, const py::array& rows) {
   const TensorView view = view_of(rows, "rows");
-  py::gil_scoped_release release;
+  const WithoutGil release;
   (watch.*kObserve)(index, view);
 }
 
@@ -342,9 +343,9 @@ void bind_watch(py::module_& m) {
            py::arg("spec"))
       .def("observe_input", &observe<&Watch::observe_input>, py::arg("index"), py::arg("rows"))
       .def("observe_output", &observe<&Watch::observe_output>, py::arg("index"), py::arg("rows"))
-      .def("take", &Watch::take, py::call_guard<py::gil_scoped_release>())
-      .def("look", &Watch::look, py::call_guard<py::gil_scoped_release>())
-      .def("restart", &Watch::restart, py::arg("spec"), py::call_guard<py::gil_scoped_release>());
+      .def("take", &Watch::take, py::call_guard<WithoutGil>())
+      .def("look", &Watch::look, py::call_guard<WithoutGil>())
+      .def("restart", &Watch::restart, py::arg("spec"), py::call_guard<WithoutGil>());
 }
 
 }  // namespace

@@ -5,10 +5,12 @@
 
 namespace sanderling {
 
-// Gives the GIL away while it lives. Other than pybind11's, it survives the end of the interpreter:
-// CPython then unwinds a daemon thread that asks for the GIL, which would end in std::terminate,
-// since a destructor asks. Such a thread waits for the end of the process instead; its frames hold
-// Python objects that nobody may touch any more.
+// Other than pybind11's, these survive the end of the interpreter: CPython then unwinds a daemon
+// thread that asks for the GIL, which ends in std::terminate where a destructor asks. Such a thread
+// waits for the end of the process instead; its frames hold Python objects that nobody may touch
+// any more.
+
+// Gives the GIL away while it lives.
 class WithoutGil {
  public:
   WithoutGil() : state_(PyEval_SaveThread()) {}
@@ -24,6 +26,24 @@ class WithoutGil {
 
  private:
   PyThreadState* state_;
+};
+
+// Has the GIL while it lives, whether or not the thread had it before.
+class WithGil {
+ public:
+  WithGil() {
+    try {
+      state_ = PyGILState_Ensure();
+    } catch (...) {
+      for (;;) pause();
+    }
+  }
+  ~WithGil() { PyGILState_Release(state_); }
+  WithGil(const WithGil&) = delete;
+  WithGil& operator=(const WithGil&) = delete;
+
+ private:
+  PyGILState_STATE state_;
 };
 
 }  // namespace sanderling

@@ -3,6 +3,7 @@
 #include <pybind11/stl.h>
 
 #include "bind/bind.h"
+#include "bind/gil.h"
 #include "graph/operator.h"
 #include "graph/passes/passes.h"
 #include "kernels/table.h"
@@ -50,7 +51,7 @@ py::list describe_outputs(const Graph& graph) {
 
 std::shared_ptr<BoundModel> import_bytes(const py::bytes& data) {
   const std::string_view view = data;
-  py::gil_scoped_release release;
+  const WithoutGil release;
   return std::make_shared<BoundModel>(
       import_model(std::as_bytes(std::span(view.data(), view.size()))));
 }

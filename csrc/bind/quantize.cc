@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "bind/bind.h"
+#include "bind/gil.h"
 #include "core/error.h"
 #include "kernels/table.h"
 #include "quantize/noise.h"
@@ -57,7 +58,7 @@ void bind_ranges(py::module_& m) {
           "update",
           [](RangeObserver& observer, const py::array& values) {
             const std::span<const float> span = floats_of(values, "observe");
-            py::gil_scoped_release release;
+            const WithoutGil release;
             observer.update(span);
           },
           py::arg("values"), "float32 of any shape.")
@@ -84,8 +85,7 @@ void bind_ranges(py::module_& m) {
       .def_readonly("clipped", &RangeChoice::clipped);
 
   m.def("covering_codes", &covering_codes, py::arg("low"), py::arg("high"));
-  m.def("search_range", &search_range, py::arg("observer"),
-        py::call_guard<py::gil_scoped_release>());
+  m.def("search_range", &search_range, py::arg("observer"), py::call_guard<WithoutGil>());
   m.def("mean_squared_error", &mean_squared_error, py::arg("observer"), py::arg("quantization"));
   m.def("clipped_share", &clipped_share, py::arg("observer"), py::arg("quantization"));
 }
@@ -112,7 +112,7 @@ void bind_constants(py::module_& m) {
         const std::span<const float> minimum = floats_of(minimum_scales, "minimum scales");
         QuantizedWeights result;
         {
-          py::gil_scoped_release release;
+          const WithoutGil release;
           result = quantize_weights(values, layout, minimum);
         }
         return py::make_tuple(copy_of<int8_t>(result.codes).reshape(shape.dims()),

@@ -79,6 +79,7 @@ def test_its_successor_is_asked_when_it_was_killed(forks, tmp_path, number):
 
 def test_it_rests_when_nothing_was_started_for_long(forks, tmp_path, monkeypatch):
     process = fork(forks, tmp_path)
+    assert health(tmp_path / "run" / "a.sock").pid == process.pid, "it was let go: it needs no fork server any more"
     forks.rest()
     assert len(forks.forked()) == 2
     monkeypatch.setattr(fork_server, "REST_S", 0.0)

@@ -444,7 +444,7 @@ def test_a_closed_session_cannot_be_batched():
         "pass",
         "raise SystemExit(0)",
         "futures[0].result()",
-        "threading.Thread(target=forever, daemon=True).start()",
+        "[threading.Thread(target=forever, daemon=True).start() for _ in range(4)]",
         "threading.Thread(target=lambda: [batcher.run(x) for _ in range(200)]).start()",
     ],
 )

@@ -8,7 +8,7 @@ import json
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
@@ -88,7 +88,7 @@ def demo(
     from sanderling_devices.demo.fleet.site import Site
 
     settings = FleetSettings(seed=seed, bad_model=bad_model, devices=devices, delays=delays)
-    with _ended_by_signals(), contextlib.ExitStack() as opened:
+    with ended_by_signals() as check, contextlib.ExitStack() as opened:
         if keep is None:
             folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="sanderling-")))
         else:
@@ -96,7 +96,13 @@ def demo(
             folder.mkdir(parents=True, exist_ok=True)
         site = opened.enter_context(Site(settings, folder))
         with draw.make_view(sys.stderr, plain=plain) as view:
-            result = story.run(settings, site, view.emit, view.watch)
+
+            def watch(site: Site, what: str) -> None:
+                check()
+                view.watch(site, what)
+
+            result = story.run(settings, site, view.emit, watch)
+            check()  # an act may have failed because Ctrl-C reached the processes first
     render.print_tables(draw.tables(result), sys.stdout)
     if json_path is not None:
         json_path.write_text(json.dumps(result.as_dict(), indent=2) + "\n", encoding="utf-8")
@@ -106,19 +112,30 @@ def demo(
 
 
 @contextlib.contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Ctrl-C, SIGTERM and SIGHUP end the demo and all that it started, once: a second one must not break that off."""
+def ended_by_signals() -> Iterator[Callable[[], None]]:
+    """Ctrl-C, SIGTERM and SIGHUP end the demo and all that it started, once: a second one must not break that off.
+
+    Yields:
+        Raises SystemExit if such a signal came. To be called now and then: the one that the signal itself raised is
+        lost where Python ignores exceptions, such as in a finalizer.
+    """
     numbers = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]
+    came: list[int] = []
+
+    def check() -> None:
+        if came:
+            raise SystemExit(128 + came[0])
 
     def end(number: int, _: object) -> None:
         for each in numbers:
             signal.signal(each, lambda *_: None)  # not SIG_IGN: what is started until all has ended would inherit it
+        came.append(number)
         click.echo("\nending everything", err=True)
-        raise SystemExit(128 + number)
+        check()
 
     former = {number: signal.signal(number, end) for number in numbers}
     try:
-        yield
+        yield check
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
