@@ -142,6 +142,8 @@ class Terminal:
         self.pid, self._master = pty.fork()
         if self.pid == 0:
             fcntl.ioctl(2, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a shell's background job ignores the first
+                signal.signal(number, signal.SIG_DFL)
             os.environ.update(TERM="xterm-256color", PYTHONIOENCODING="utf-8")
             os.execv(COMMAND[0], [*COMMAND, "demo", *arguments])
         self.text = ""
