@@ -85,8 +85,10 @@ void ThreadPool::run(int64_t count, Task task, const void* context) {
 
 void ThreadPool::help(int thread) {
   Spin spin;
-  while (!stop_.load(std::memory_order_acquire)) {
+  while (true) {
+    // Before stop_: else the destructor could act between the two, and the wait be for ever.
     const uint32_t open = open_.load(std::memory_order_acquire);
+    if (stop_.load(std::memory_order_acquire)) return;
     if (open % 2 == 0) {
       open_.wait(open, std::memory_order_acquire);
       continue;
