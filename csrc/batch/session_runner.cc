@@ -10,6 +10,15 @@ std::vector<TensorView> SessionRunner::run(std::span<const TensorView> inputs) {
     program_ = std::move(program);
   }
   std::vector<TensorView> outputs;
+  if (!program_->writes_outputs) {  // their shapes may differ from run to run
+    outputs_.clear();
+    session_->run(inputs, [&](size_t, const TensorType& type) {
+      outputs_.emplace_back(type);
+      outputs.push_back(outputs_.back().view());
+      return outputs_.back().mutable_raw();
+    });
+    return outputs;
+  }
   for (const Tensor& output : outputs_) outputs.push_back(output.view());
   session_->run(inputs, outputs);
   return outputs;

@@ -1,5 +1,6 @@
 #include <array>
 
+
 #include "bind/bind.h"
 
 namespace py = pybind11;
@@ -7,44 +8,38 @@ namespace py = pybind11;
 namespace sanderling {
 namespace {
 
-constexpr std::array kDTypes{DType::kFloat32, DType::kFloat64, DType::kUInt8, DType::kInt8,
-                             DType::kInt32,   DType::kInt64,   DType::kBool};
+constexpr const char* kSupported =
+    "bool, integers and floats of 8 to 64 bits, and the types of ml_dtypes";
 
-constexpr const char* kSupported = "float32, float64, uint8, int8, int32, int64 and bool";
+// NumPy's own dtypes; the others are ml_dtypes', which registers them when it is imported.
+struct Native {
+  DType dtype;
+  char kind;
+  int number;
+};
+using Api = py::detail::npy_api;
+constexpr int kNumpyHalf = 23;  // NPY_HALF, which pybind11 does not name
+constexpr std::array<Native, 12> kNative{{{DType::kFloat32, 'f', Api::NPY_FLOAT_},
+                                          {DType::kFloat64, 'f', Api::NPY_DOUBLE_},
+                                          {DType::kFloat16, 'f', kNumpyHalf},
+                                          {DType::kUInt8, 'u', Api::NPY_UINT8_},
+                                          {DType::kUInt16, 'u', Api::NPY_UINT16_},
+                                          {DType::kUInt32, 'u', Api::NPY_UINT32_},
+                                          {DType::kUInt64, 'u', Api::NPY_UINT64_},
+                                          {DType::kInt8, 'i', Api::NPY_INT8_},
+                                          {DType::kInt16, 'i', Api::NPY_INT16_},
+                                          {DType::kInt32, 'i', Api::NPY_INT32_},
+                                          {DType::kInt64, 'i', Api::NPY_INT64_},
+                                          {DType::kBool, 'b', Api::NPY_BOOL_}}};
 
-// NumPy's character for the kind of a dtype.
-constexpr char kind_of(DType dtype) {
-  switch (dtype) {
-    case DType::kFloat32:
-    case DType::kFloat64:
-      return 'f';
-    case DType::kUInt8:
-      return 'u';
-    case DType::kBool:
-      return 'b';
-    default:
-      return 'i';
+py::dtype ml_dtype(DType dtype) {
+  try {
+    const py::module_ ml_dtypes = py::module_::import("ml_dtypes");
+    return py::dtype::from_args(ml_dtypes.attr(std::string(name_of(dtype)).c_str()));
+  } catch (const py::error_already_set&) {
+    fail(ErrorCode::kUnsupported, "[array] NumPy has no ", name_of(dtype),
+         " of its own. Install ml_dtypes, which has");
   }
-}
-
-int number_of(DType dtype) {
-  switch (dtype) {
-    case DType::kFloat32:
-      return py::detail::npy_api::NPY_FLOAT_;
-    case DType::kFloat64:
-      return py::detail::npy_api::NPY_DOUBLE_;
-    case DType::kUInt8:
-      return py::detail::npy_api::NPY_UINT8_;
-    case DType::kInt8:
-      return py::detail::npy_api::NPY_INT8_;
-    case DType::kInt32:
-      return py::detail::npy_api::NPY_INT32_;
-    case DType::kInt64:
-      return py::detail::npy_api::NPY_INT64_;
-    case DType::kBool:
-      return py::detail::npy_api::NPY_BOOL_;
-  }
-  return -1;
 }
 
 }  // namespace
@@ -53,21 +48,28 @@ std::string ArrayName::to_string() const {
   return name.empty() ? std::string(role) : cat(role, " '", name, "'");
 }
 
-py::dtype numpy_dtype(DType dtype) { return py::dtype(number_of(dtype)); }
+py::dtype numpy_dtype(DType dtype) {
+  for (const Native& native : kNative)
+    if (native.dtype == dtype) return py::dtype(native.number);
+  return ml_dtype(dtype);
+}
 
 std::optional<DType> find_dtype(const py::array& array) {
   const py::dtype dtype = array.dtype();
+  if (dtype.byteorder() == '>') return std::nullopt;
   const char kind = dtype.kind();
   const auto bytes = static_cast<size_t>(dtype.itemsize());
-  if (dtype.byteorder() == '>') return std::nullopt;
-  for (DType candidate : kDTypes)
-    if (kind == kind_of(candidate) && bytes == size_of(candidate)) return candidate;
-  return std::nullopt;
+  for (const Native& native : kNative)
+    if (kind == native.kind && bytes == size_of(native.dtype) &&
+        dtype.num() == py::dtype(native.number).num())
+      return native.dtype;
+  const std::optional<DType> named =
+      dtype_named(py::str(dtype.attr("name")).cast<std::string>());
+  return named && size_of(*named) == bytes ? named : std::nullopt;
 }
 
-DType dtype_named(std::string_view name, std::string_view of_what) {
-  for (DType dtype : kDTypes)
-    if (name_of(dtype) == name) return dtype;
+DType known_dtype(std::string_view name, std::string_view of_what) {
+  if (const std::optional<DType> dtype = dtype_named(name)) return *dtype;
   fail(ErrorCode::kUnsupported, "[array] ", of_what, " is ", name, ", supported are ", kSupported);
 }
 

@@ -40,7 +40,7 @@ struct ArrayName {
 pybind11::dtype numpy_dtype(DType dtype);
 std::optional<DType> find_dtype(const pybind11::array& array);
 // The dtype that NumPy calls `name`; kUnsupported if tensors of the engine cannot have it.
-DType dtype_named(std::string_view name, std::string_view of_what);
+DType known_dtype(std::string_view name, std::string_view of_what);
 
 // What the engine reads: C-contiguous and aligned arrays.
 constexpr int kPlainFlags =

@@ -1,6 +1,7 @@
 #include "bind/bind.h"
 #include "bind/model.h"
 #include "graph/operator.h"
+#include "graph/type_inference.h"
 
 namespace py = pybind11;
 
@@ -20,32 +21,28 @@ py::list describe_plan(const BoundModel& model, const std::vector<std::vector<in
   if (shapes.size() != graph->inputs.size())
     fail(ErrorCode::kInput, "[show] got ", shapes.size(), " shapes, the model has ",
          graph->inputs.size(), " inputs");
-  std::vector<TensorType> types(graph->values.size());
-  for (size_t id = 0; id < types.size(); ++id)
-    if (graph->values[id].constant) types[id] = graph->values[id].constant->type();
+  TypeInference types(*graph);
   for (size_t i = 0; i < shapes.size(); ++i)
-    types[static_cast<size_t>(graph->inputs[i].value)] = {graph->inputs[i].dtype, Shape(shapes[i])};
+    types.set_type(graph->inputs[i].value, {graph->inputs[i].dtype, Shape(shapes[i])});
 
   py::list layers;
   for (const Node& node : graph->nodes) {
     const Operator* op = find_operator(node.op);
-    std::vector<const TensorType*> inputs;
+    types.infer(node);
+    const TypeInference::Inputs inputs = types.inputs_of(node);
     size_t weight_bytes = 0;
-    for (ValueId id : node.inputs) {
-      inputs.push_back(id == kNoValue ? nullptr : &types[static_cast<size_t>(id)]);
+    for (ValueId id : node.inputs)
       if (const Tensor* constant = graph->constant(id)) weight_bytes += constant->type().bytes();
-    }
-    std::vector<TensorType> outputs(node.outputs.size());
-    InferContext context(*graph, node, inputs, outputs);
-    infer_types(*op, context);
+    std::vector<TensorType> outputs;
     py::list output_types;
-    for (size_t i = 0; i < outputs.size(); ++i) {
-      if (node.outputs[i] == kNoValue) continue;
-      types[static_cast<size_t>(node.outputs[i])] = outputs[i];
-      output_types.append(py::make_tuple(graph->value(node.outputs[i]).name,
-                                         std::string(name_of(outputs[i].dtype)),
-                                         to_tuple(outputs[i].shape)));
+    for (ValueId id : node.outputs) {
+      outputs.push_back(id == kNoValue ? TensorType{} : types.type(id));
+      if (id == kNoValue) continue;
+      output_types.append(py::make_tuple(graph->value(id).name,
+                                         std::string(name_of(outputs.back().dtype)),
+                                         to_tuple(outputs.back().shape)));
     }
+    const InferContext context({*graph, node, inputs.types, inputs.data, outputs});
     py::dict layer;
     layer["op"] = node.op;
     layer["name"] = node.name;

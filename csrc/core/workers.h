@@ -30,4 +30,13 @@ class Workers {
   }
 };
 
+// The calling thread alone.
+class InlineWorkers final : public Workers {
+ public:
+  int threads() const override { return 1; }
+  void run(int64_t count, Task task, const void* context) override {
+    for (int64_t i = 0; i < count; ++i) task(context, i, 0);
+  }
+};
+
 }  // namespace sanderling

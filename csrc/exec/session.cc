@@ -1,7 +1,6 @@
 #include "exec/session.h"
 
-#include <algorithm>
-#include <new>
+#include <cstring>
 
 #include "drift/watch.h"
 #include "kernels/table.h"
@@ -9,12 +8,20 @@
 namespace sanderling {
 namespace {
 
-size_t align(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
-
 bool overlap(const TensorView& a, const TensorView& b) {
   const auto* const first = static_cast<const std::byte*>(a.data);
   const auto* const second = static_cast<const std::byte*>(b.data);
   return first < second + b.type.bytes() && second < first + a.type.bytes();
+}
+
+std::vector<TensorType> types_of(std::span<const TensorView> views) {
+  std::vector<TensorType> types;
+  for (const TensorView& view : views) types.push_back(view.type);
+  return types;
+}
+
+void copy(const TensorView& from, void* to) {
+  if (const size_t bytes = from.type.bytes(); bytes != 0) std::memcpy(to, from.data, bytes);
 }
 
 }  // namespace
@@ -28,20 +35,26 @@ Session::Session(std::shared_ptr<const CompiledModel> model, SessionOptions opti
                kMaxThreads);
         return options_.threads;
       }()),
-      check_(model_->graph(), model_->kernels()) {}
+      check_(model_->graph(), model_->kernels()),
+      runner_(model_, options_.threads, /*write_outputs=*/true,
+              options_.watch ? Runner::FindTap([watch = options_.watch](const std::string& value) {
+                return &watch->codes(value);
+              })
+                             : nullptr) {}
 
 Session::~Session() = default;
 
-void Session::check_outputs(const Program& program, std::span<const TensorView> inputs,
+void Session::check_outputs(const std::vector<TensorType>& types,
+                            std::span<const TensorView> inputs,
                             std::span<const TensorView> outputs) const {
   const Graph& graph = model_->graph();
-  if (outputs.size() != program.output_types.size())
+  if (outputs.size() != graph.outputs.size())
     fail(ErrorCode::kInput, "[run] got ", outputs.size(), " outputs, the model has ",
-         program.output_types.size());
+         graph.outputs.size());
   for (size_t i = 0; i < outputs.size(); ++i) {
-    if (!(outputs[i].type == program.output_types[i]))
+    if (i < types.size() && !(outputs[i].type == types[i]))
       fail(ErrorCode::kInput, "[run] output '", graph.outputs[i].name, "' is ",
-           outputs[i].type.to_string(), ", the model writes ", program.output_types[i].to_string());
+           outputs[i].type.to_string(), ", the model writes ", types[i].to_string());
     for (size_t k = 0; k < inputs.size() + i; ++k) {
       const bool is_input = k < inputs.size();
       if (overlap(outputs[i], is_input ? inputs[k] : outputs[k - inputs.size()]))
@@ -53,126 +66,69 @@ void Session::check_outputs(const Program& program, std::span<const TensorView> 
   }
 }
 
-// Makes all that may fail first and keeps the result afterwards.
-Session::Prepared& Session::plan(std::span<const TensorView> inputs) {
+std::shared_ptr<const Program> Session::prepare(std::span<const TensorView> inputs) {
   check_.check_types(inputs);
-  std::vector<TensorType> types;
-  for (const TensorView& input : inputs) types.push_back(input.type);
-  Prepared prepared{model_->plan(types, options_.threads), {}, {}};
-  const Program& program = *prepared.program;
-  prepared.pointers.resize(program.operands.size());
-  if (options_.watch)
-    for (const WatchedCodes& codes : program.codes)
-      prepared.taps.push_back(&options_.watch->codes(model_->graph().value(codes.value).name));
-  grow(program);
-  resolve(prepared);
-  prepared_.push_front(std::move(prepared));
-  if (prepared_.size() > kMaxPrograms) prepared_.pop_back();
-  return prepared_.front();
-}
-
-Session::Prepared& Session::prepare(std::span<const TensorView> inputs) {
-  const auto matches = [&](const Prepared& prepared) {
-    const auto& types = prepared.program->input_types;
-    return std::equal(
-        types.begin(), types.end(), inputs.begin(), inputs.end(),
-        [](const TensorType& type, const TensorView& view) { return type == view.type; });
-  };
-  const auto found = std::find_if(prepared_.begin(), prepared_.end(), matches);
-  if (found != prepared_.end()) {
-    if (found != prepared_.begin()) prepared_.splice(prepared_.begin(), prepared_, found);
-    return prepared_.front();
-  }
-  return plan(inputs);
+  return runner_.prepare(inputs);
 }
 
 std::shared_ptr<const Program> Session::program_for(std::span<const TensorView> inputs) {
   const std::lock_guard lock(mutex_);
-  return prepare(inputs).program;
+  return prepare(inputs);
 }
 
 void Session::check(std::span<const TensorView> inputs, std::span<const TensorView> outputs) {
   const std::lock_guard lock(mutex_);
-  check_outputs(*prepare(inputs).program, inputs, outputs);
+  check_outputs(prepare(inputs)->output_types, inputs, outputs);
 }
 
-void Session::grow(const Program& program) {
-  const size_t stride = std::max(scratch_stride_, align(program.scratch_bytes + kSlackBytes));
-  const size_t bytes = std::max(arena_bytes_, align(program.arena_bytes));
-  if (arena_ && stride == scratch_stride_ && bytes == arena_bytes_) return;
-  const size_t total = bytes + stride * static_cast<size_t>(options_.threads);
-  arena_.reset();  // first: both together may be more than the device has
-  arena_bytes_ = scratch_stride_ = 0;
-  try {
-    arena_ = allocate(total);
-  } catch (const std::bad_alloc&) {
-    prepared_.clear();
-    fail(ErrorCode::kInput, "[run] these inputs need ", total,
-         " bytes for activations, which the system does not give. Run fewer rows at once");
-  }
-  scratch_stride_ = stride;
-  arena_bytes_ = bytes;
-  for (Prepared& prepared : prepared_) resolve(prepared);
-}
-
-void Session::resolve(Prepared& prepared) const {
-  for (size_t i = 0; i < prepared.pointers.size(); ++i) {
-    const Operand& operand = prepared.program->operands[i];
-    if (operand.kind == Operand::Kind::kConstant)
-      prepared.pointers[i] = const_cast<void*>(operand.constant);
-    else if (operand.kind == Operand::Kind::kArena)
-      prepared.pointers[i] = arena_.get() + operand.index;
-  }
-}
-
-void Session::run(std::span<const TensorView> inputs, std::span<const TensorView> outputs) {
-  const std::lock_guard lock(mutex_);
-  Prepared& prepared = prepare(inputs);
-  const Program& program = *prepared.program;
-  check_outputs(program, inputs, outputs);
+void Session::look_at(std::span<const TensorView> inputs) {
   for (size_t i = 0; options_.watch && i < inputs.size(); ++i)
     if (inputs[i].type.dtype == DType::kFloat32) options_.watch->observe_input(i, inputs[i]);
   check_.check_values(inputs);
+}
 
-  for (size_t i = 0; i < program.operands.size(); ++i) {
-    const Operand& operand = program.operands[i];
-    if (operand.kind == Operand::Kind::kInput) prepared.pointers[i] = inputs[operand.index].data;
-    if (operand.kind == Operand::Kind::kOutput) prepared.pointers[i] = outputs[operand.index].data;
-  }
-  execute(prepared);
+void Session::observe(std::span<const TensorView> outputs) {
   for (size_t i = 0; options_.watch && i < outputs.size(); ++i)
     if (outputs[i].type.dtype == DType::kFloat32) options_.watch->observe_output(i, outputs[i]);
 }
 
-void Session::execute(const Prepared& prepared) {
+void Session::run(std::span<const TensorView> inputs, std::span<const TensorView> outputs) {
+  const std::lock_guard lock(mutex_);
+  const std::shared_ptr<const Program> program = prepare(inputs);
+  check_outputs(program->output_types, inputs, outputs);
+  look_at(inputs);
   const ThreadPool::OpenRun open(pool_);
-  StepArgs args{.inputs = nullptr,
-                .outputs = nullptr,
-                .scratch = arena_.get() + arena_bytes_,
-                .scratch_stride = scratch_stride_,
-                .workers = &pool_};
-  const std::vector<Step>& steps = prepared.program->steps;
-  size_t next_codes = 0;
-  for (size_t s = 0; s < steps.size(); ++s) {
-    args.inputs = prepared.pointers.data() + steps[s].first_input;
-    args.outputs = prepared.pointers.data() + steps[s].first_output;
-    steps[s].function(steps[s].parameters, args);
-    if (!prepared.taps.empty()) count_codes(prepared, s, next_codes);
+  const std::span<const TensorView> results = runner_.run(inputs, outputs, pool_);
+  if (!program->writes_outputs) {
+    check_outputs(types_of(results), inputs, outputs);
+    for (size_t i = 0; i < results.size(); ++i) copy(results[i], outputs[i].data);
   }
+  observe(outputs);
 }
 
-// Codes are counted right after the step that wrote them: later steps may reuse their memory.
-void Session::count_codes(const Prepared& prepared, size_t step, size_t& next) const {
-  const std::vector<WatchedCodes>& codes = prepared.program->codes;
-  for (; next < codes.size() && codes[next].step == static_cast<int>(step); ++next)
-    prepared.taps[next]->update(
-        {static_cast<const uint8_t*>(prepared.pointers[codes[next].operand]),
-         static_cast<size_t>(codes[next].count)});
+void Session::run(std::span<const TensorView> inputs, const MakeOutput& make_output) {
+  const std::lock_guard lock(mutex_);
+  const std::shared_ptr<const Program> program = prepare(inputs);
+  look_at(inputs);
+  const ThreadPool::OpenRun open(pool_);
+  std::vector<TensorView> outputs;
+  if (program->writes_outputs) {
+    for (size_t i = 0; i < program->output_types.size(); ++i)
+      outputs.push_back({program->output_types[i], make_output(i, program->output_types[i])});
+    runner_.run(inputs, outputs, pool_);
+  } else {
+    const std::span<const TensorView> results = runner_.run(inputs, {}, pool_);
+    for (size_t i = 0; i < results.size(); ++i) {
+      outputs.push_back({results[i].type, make_output(i, results[i].type)});
+      copy(results[i], outputs[i].data);
+    }
+  }
+  observe(outputs);
 }
 
 size_t Session::arena_bytes() const {
   const std::lock_guard lock(mutex_);
-  return arena_bytes_ + scratch_stride_ * static_cast<size_t>(options_.threads);
+  return runner_.bytes();
 }
 
 }  // namespace sanderling

@@ -1,19 +1,19 @@
 #pragma once
 
-#include <list>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <span>
 #include <vector>
 
 #include "exec/input_check.h"
+#include "exec/runner.h"
 #include "exec/thread_pool.h"
 #include "plan/program.h"
 
 namespace sanderling {
 
-class Watch;    // drift/watch.h
-class CodeTap;  // drift/watch.h
+class Watch;  // drift/watch.h
 
 struct SessionOptions {
   int threads = 1;
@@ -24,8 +24,7 @@ struct SessionOptions {
 // first run with a set of input shapes, a run with these shapes allocates nothing.
 class Session {
  public:
-  static constexpr size_t kMaxPrograms =
-      16;  // plans kept for different input shapes; the least recently used one goes
+  static constexpr size_t kMaxPrograms = Runner::kMaxPrograms;
   static constexpr int kMaxThreads = 256;
 
   Session(std::shared_ptr<const CompiledModel> model, SessionOptions options);
@@ -39,41 +38,32 @@ class Session {
   // Throws kInput when a dtype, rank or fixed extent differs from the graph's, or a batch is empty.
   // Only the types of the views matter.
   std::shared_ptr<const Program> program_for(std::span<const TensorView> inputs);
-  // Throws what run() would for these types and addresses.
+  // Throws what run() would for these types and addresses, as far as it is known before.
   void check(std::span<const TensorView> inputs, std::span<const TensorView> outputs);
-  // Inputs and outputs in the graph's order; outputs must have the program's types and share no
-  // memory. Throws kInput on a NaN among the inputs, which are counted by the watch before: a
-  // sensor that sends NaN is to be seen.
+  // Inputs and outputs in the graph's order; outputs must have the types that the model gives and
+  // share no memory. Throws kInput on a NaN among the inputs, which are counted by the watch before:
+  // a sensor that sends NaN is to be seen.
   void run(std::span<const TensorView> inputs, std::span<const TensorView> outputs);
+  // The same where the outputs' types may depend on data: asks for the memory of each output when
+  // its type is known, before or after the run.
+  using MakeOutput = std::function<void*(size_t output, const TensorType& type)>;
+  void run(std::span<const TensorView> inputs, const MakeOutput& make_output);
   // Bytes that this session holds for activations and scratch now.
   size_t arena_bytes() const;
 
  private:
-  struct Prepared {
-    std::shared_ptr<const Program> program;
-    std::vector<void*>
-        pointers;  // one per operand; graph inputs and outputs are filled in at each run
-    std::vector<CodeTap*> taps;  // one per WatchedCodes, when watching
-  };
-
-  Prepared& prepare(std::span<const TensorView> inputs);
-  Prepared& plan(std::span<const TensorView> inputs);
-  void check_outputs(const Program& program, std::span<const TensorView> inputs,
+  std::shared_ptr<const Program> prepare(std::span<const TensorView> inputs);
+  void check_outputs(const std::vector<TensorType>& types, std::span<const TensorView> inputs,
                      std::span<const TensorView> outputs) const;
-  void grow(const Program& program);
-  void resolve(Prepared& prepared) const;
-  void execute(const Prepared& prepared);
-  void count_codes(const Prepared& prepared, size_t step, size_t& next) const;
+  void look_at(std::span<const TensorView> inputs);
+  void observe(std::span<const TensorView> outputs);
 
   std::shared_ptr<const CompiledModel> model_;
   SessionOptions options_;
   ThreadPool pool_;
   const InputCheck check_;
   mutable std::mutex mutex_;
-  std::list<Prepared> prepared_;  // most recently used first
-  std::shared_ptr<std::byte[]> arena_;
-  size_t arena_bytes_ = 0;
-  size_t scratch_stride_ = 0;
+  Runner runner_;
 };
 
 }  // namespace sanderling

@@ -1,9 +1,6 @@
 #include "graph/evaluate.h"
 
-#include "graph/operator.h"
-
 namespace sanderling {
-
 namespace {
 
 const Operator& operator_of(const Node& node) {
@@ -12,37 +9,77 @@ const Operator& operator_of(const Node& node) {
   return *op;
 }
 
-std::vector<const TensorType*> types_of(std::span<const Tensor* const> tensors) {
+struct Inputs {
   std::vector<const TensorType*> types;
-  for (const Tensor* tensor : tensors) types.push_back(tensor ? &tensor->type() : nullptr);
-  return types;
+  std::vector<const void*> data;
+};
+
+Inputs inputs_of(std::span<const Tensor* const> tensors) {
+  Inputs inputs;
+  for (const Tensor* tensor : tensors) {
+    inputs.types.push_back(tensor ? &tensor->type() : nullptr);
+    inputs.data.push_back(tensor ? tensor->raw() : nullptr);
+  }
+  return inputs;
 }
+
+class MakeTensors final : public ComputeContext {
+ public:
+  MakeTensors(const NodeView& view, Workers& workers, std::vector<Tensor>& outputs)
+      : ComputeContext(view, workers), results_(outputs) {}
+
+  void* make_output(size_t i, const TensorType& type) override {
+    SANDERLING_ASSERT(has_output(i), node().op, " output ", i);
+    check_size(*this, i, type);
+    results_[i] = Tensor(type);
+    return results_[i].mutable_raw();
+  }
+
+ private:
+  std::vector<Tensor>& results_;
+};
 
 }  // namespace
 
 std::vector<TensorType> evaluated_types(const Graph& graph, const Node& node,
-                                        std::span<const Tensor* const> inputs) {
-  const std::vector<const TensorType*> types = types_of(inputs);
-  std::vector<TensorType> output_types(node.outputs.size());
-  InferContext infer(graph, node, types, output_types);
-  infer_types(operator_of(node), infer);
-  return output_types;
+                                        std::span<const Tensor* const> tensors) {
+  const Inputs inputs = inputs_of(tensors);
+  std::vector<TensorType> outputs(node.outputs.size());
+  InferContext context({graph, node, inputs.types, inputs.data, outputs});
+  infer_types(operator_of(node), context);
+  return outputs;
 }
 
 std::vector<Tensor> evaluate(const Graph& graph, const Node& node,
-                             std::span<const Tensor* const> inputs) {
-  std::vector<TensorType> output_types = evaluated_types(graph, node, inputs);
-  std::vector<const void*> data;
-  for (const Tensor* input : inputs) data.push_back(input ? input->raw() : nullptr);
-  std::vector<Tensor> outputs;
-  std::vector<void*> output_data;
-  for (size_t i = 0; i < output_types.size(); ++i) {
-    outputs.emplace_back(output_types[i]);
-    output_data.push_back(node.outputs[i] == kNoValue ? nullptr : outputs.back().mutable_raw());
+                             std::span<const TensorType* const> input_types,
+                             std::span<const void* const> input_data,
+                             std::span<const std::unique_ptr<Body>> bodies, Workers* workers) {
+  const Operator& op = operator_of(node);
+  std::vector<TensorType> types(node.outputs.size());
+  std::vector<Tensor> outputs(node.outputs.size());
+  const NodeView view{graph, node, input_types, input_data, types, bodies};
+  if (op.compute) {
+    InlineWorkers alone;
+    MakeTensors context(view, workers ? *workers : alone, outputs);
+    op.compute(context);
+    return outputs;
   }
-  operator_of(node).reference(
-      ReferenceContext(graph, node, types_of(inputs), output_types, data, output_data));
+  InferContext infer(view);
+  infer_types(op, infer);
+  std::vector<void*> data(types.size(), nullptr);
+  for (size_t i = 0; i < types.size(); ++i) {
+    if (node.outputs[i] == kNoValue) continue;
+    outputs[i] = Tensor(types[i]);
+    data[i] = outputs[i].mutable_raw();
+  }
+  op.reference(ReferenceContext(view, data));
   return outputs;
+}
+
+std::vector<Tensor> evaluate(const Graph& graph, const Node& node,
+                             std::span<const Tensor* const> tensors) {
+  const Inputs inputs = inputs_of(tensors);
+  return evaluate(graph, node, inputs.types, inputs.data);
 }
 
 }  // namespace sanderling

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <variant>
@@ -53,19 +54,30 @@ class Attributes {
   std::map<std::string, Attribute> values_;
 };
 
+struct Graph;
+
+// A graph that is an attribute of a node: a branch of If, the body of Loop or Scan. Its inputs are
+// its formal ones, then what it reads from the graphs around it, which the node reads for it.
+struct Subgraph {
+  std::string attribute;  // "then_branch"
+  std::shared_ptr<const Graph> graph;
+  std::vector<size_t> captures;  // indices into the node's inputs, one per such input of the graph
+};
+
 struct Node {
-  std::string op;  // registry name: the ONNX op_type, or one of the engine's own integer operators
-                   // ("QConv")
+  std::string op;  // registry name (graph/operator.h)
   std::string name;              // for messages; never empty after import
   std::vector<ValueId> inputs;   // kNoValue where an optional input is left out
   std::vector<ValueId> outputs;  // kNoValue where an output is not wanted
   Attributes attributes;
   int64_t opset = 0;  // the model's opset for the node's domain
+  std::vector<Subgraph> subgraphs{};
+  size_t formal_inputs = 0;  // of a node with subgraphs: those before what the subgraphs capture
 };
 
 struct GraphInput {
   ValueId value;
-  DType dtype;
+  DType dtype;  // of a subgraph's input only what the file says, if anything
   std::vector<int64_t> dims;         // -1 where the extent is chosen at run time
   std::vector<std::string> symbols;  // the ONNX dim_param per dimension, "" where it has none
 };

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/tensor.h"
 #include "core/workers.h"
 #include "graph/graph.h"
 
@@ -21,22 +22,80 @@ struct KernelTable;  // kernels/table.h
 // has.
 constexpr size_t kMaxTensorBytes = size_t{1} << 31;
 
+// A borrowed tensor whose elements are known when a node is looked at: a constant, or something
+// that follows from the shapes, or any input once the model runs.
+class KnownTensor {
+ public:
+  KnownTensor(const TensorType& type, const void* data) : type_(&type), data_(data) {}
+  const TensorType& type() const { return *type_; }
+  DType dtype() const { return type_->dtype; }
+  const Shape& shape() const { return type_->shape; }
+  const void* raw() const { return data_; }
+  template <typename T>
+  std::span<const T> data() const {
+    SANDERLING_ASSERT(dtype_of<T>() == type_->dtype, "tensor is ", type_->to_string());
+    return {static_cast<const T*>(data_), static_cast<size_t>(type_->shape.elements())};
+  }
+
+ private:
+  const TensorType* type_;
+  const void* data_;
+};
+
+// An output's type depends on elements that are not known yet. Planning stops before the node and
+// goes on when the model has run so far; who cannot do so lets the user read the message.
+class NeedsValue : public Error {
+ public:
+  explicit NeedsValue(const std::string& message) : Error(ErrorCode::kUnsupported, message) {}
+};
+
+// A subgraph of a node (Node::subgraphs), ready to run for any input types.
+class Body {
+ public:
+  virtual ~Body() = default;
+  // The types of its outputs where they follow from the inputs' types (and from those of its own
+  // inputs that are constant); nothing where they depend on data.
+  virtual const std::vector<TensorType>* output_types(std::span<const TensorType> inputs) = 0;
+  // Runs it; the results stand until it runs again. Throws what operators throw.
+  virtual std::span<const TensorView> run(std::span<const TensorView> inputs, Workers& workers) = 0;
+};
+
+// One node with what is known about its inputs and outputs: what contexts are made of.
+struct NodeView {
+  const Graph& graph;
+  const Node& node;
+  std::span<const TensorType* const> inputs;  // nullptr where left out
+  std::span<const void* const> known;  // elements per input, nullptr where not known; may be empty
+  std::span<TensorType> outputs;
+  std::span<const std::unique_ptr<Body>> bodies{};  // as Node::subgraphs; may be empty
+};
+
 // What a shape rule sees: one node with the types of its inputs; it sets the types of all outputs.
 class InferContext {
  public:
-  InferContext(const Graph& graph, const Node& node, std::span<const TensorType* const> inputs,
-               std::span<TensorType> outputs)
-      : graph_(graph), node_(node), inputs_(inputs), outputs_(outputs) {}
+  explicit InferContext(const NodeView& view) : view_(view) {}
 
-  const Node& node() const { return node_; }
-  const Attributes& attributes() const { return node_.attributes; }
-  size_t inputs() const { return inputs_.size(); }
-  size_t outputs() const { return outputs_.size(); }
-  bool has_input(size_t i) const { return i < inputs_.size() && inputs_[i] != nullptr; }
+  const Node& node() const { return view_.node; }
+  const Attributes& attributes() const { return view_.node.attributes; }
+  size_t inputs() const { return view_.inputs.size(); }
+  size_t outputs() const { return view_.outputs.size(); }
+  bool has_input(size_t i) const { return i < inputs() && view_.inputs[i] != nullptr; }
+  // How many inputs the file gives the node: what follows is read by its subgraphs.
+  size_t formal_inputs() const {
+    return node().subgraphs.empty() ? inputs() : node().formal_inputs;
+  }
+  // Whether somebody wants output i.
+  bool has_output(size_t i) const { return i < outputs() && node().outputs[i] != kNoValue; }
   const TensorType& input(size_t i) const;  // throws kModel if it was left out
-  // The input's value where it is known at load time; throws kUnsupported if it is computed at run
-  // time.
-  const Tensor& constant(size_t i) const;
+  bool is_known(size_t i) const { return has_input(i) && i < view_.known.size() && view_.known[i]; }
+  // The input's elements; throws NeedsValue if they are computed at run time.
+  KnownTensor constant(size_t i) const;
+  // For a rule whose result follows from no input that could be named.
+  [[noreturn]] void needs_values() const;
+  // The subgraph of this attribute; throws kModel if there is none, NeedsValue where none can run.
+  Body& body(std::string_view attribute) const;
+  // The node's inputs that a subgraph reads besides its formal ones, as indices.
+  const std::vector<size_t>& captures(std::string_view attribute) const;
   // The scale and zero point of the codes in input or output i; asserts that the lowering pass set
   // them.
   const Quantization& input_quantization(size_t i) const;
@@ -44,55 +103,73 @@ class InferContext {
   // The same where the operator may yield codes or real numbers; nothing means real.
   const std::optional<Quantization>& quantization_of_output(size_t i) const;
   void set_output(size_t i, DType dtype, Shape shape);
-  const TensorType& output_type(size_t i) const { return outputs_[i]; }
+  const TensorType& output_type(size_t i) const { return view_.outputs[i]; }
 
   // Fails as kModel with "[op] node 'name': " before the message.
   template <typename... Parts>
   [[noreturn]] void error(const Parts&... parts) const {
-    fail(ErrorCode::kModel, "[", node_.op, "] node '", node_.name, "': ", parts...);
+    fail(ErrorCode::kModel, "[", node().op, "] node '", node().name, "': ", parts...);
   }
   template <typename... Parts>
   [[noreturn]] void unsupported(const Parts&... parts) const {
-    fail(ErrorCode::kUnsupported, "[", node_.op, "] node '", node_.name, "' (opset ", node_.opset,
-         "): ", parts...);
+    fail(ErrorCode::kUnsupported, "[", node().op, "] node '", node().name, "' (opset ",
+         node().opset, "): ", parts...);
   }
 
  protected:
-  const Graph& graph_;
-  const Node& node_;
-  std::span<const TensorType* const> inputs_;
-  std::span<TensorType> outputs_;
+  NodeView view_;
 };
 
 // What the reference function sees: the same, with data. It reads inputs, writes every element of
-// every output, and may be slow, but must be obviously right: it also folds constants, and tests
-// run it beside the kernels.
+// every output that is wanted, and may be slow, but must be obviously right: it also folds
+// constants, and tests run it beside the kernels. Every input is known here.
 class ReferenceContext : public InferContext {
  public:
-  ReferenceContext(const Graph& graph, const Node& node, std::span<const TensorType* const> inputs,
-                   std::span<TensorType> outputs, std::span<const void* const> input_data,
-                   std::span<void* const> output_data)
-      : InferContext(graph, node, inputs, outputs),
-        input_data_(input_data),
-        output_data_(output_data) {}
+  ReferenceContext(const NodeView& view, std::span<void* const> output_data)
+      : InferContext(view), output_data_(output_data) {}
 
-  const TensorType& output(size_t i) const { return outputs_[i]; }
-  const void* raw_input(size_t i) const { return input_data_[i]; }
+  const TensorType& output(size_t i) const { return view_.outputs[i]; }
+  const void* raw_input(size_t i) const { return i < inputs() ? view_.known[i] : nullptr; }
   void* raw_output(size_t i) const { return output_data_[i]; }
   template <typename T>
   const T* in(size_t i) const {
-    SANDERLING_ASSERT(input(i).dtype == dtype_of<T>(), node_.op, " input ", i);
-    return static_cast<const T*>(input_data_[i]);
+    SANDERLING_ASSERT(input(i).dtype == dtype_of<T>(), node().op, " input ", i);
+    return static_cast<const T*>(view_.known[i]);
   }
   template <typename T>
   T* out(size_t i) const {
-    SANDERLING_ASSERT(outputs_[i].dtype == dtype_of<T>(), node_.op, " output ", i);
+    SANDERLING_ASSERT(output(i).dtype == dtype_of<T>(), node().op, " output ", i);
     return static_cast<T*>(output_data_[i]);
   }
 
  private:
-  std::span<const void* const> input_data_;
   std::span<void* const> output_data_;
+};
+
+// What Operator::compute sees: data, and no outputs yet. It makes each output that is wanted when
+// it knows its type. Every input is known here.
+class ComputeContext : public InferContext {
+ public:
+  ComputeContext(const NodeView& view, Workers& workers) : InferContext(view), workers_(workers) {}
+  virtual ~ComputeContext() = default;
+
+  template <typename T>
+  const T* in(size_t i) const {
+    return constant(i).data<T>().data();
+  }
+  TensorView view(size_t i) const {
+    return {input(i), const_cast<void*>(view_.known[i])};  // not to be written to
+  }
+  Workers& workers() const { return workers_; }
+  // Memory for output i, which must be wanted; once per output.
+  virtual void* make_output(size_t i, const TensorType& type) = 0;
+  template <typename T>
+  T* make_output(size_t i, Shape shape) {
+    return static_cast<T*>(make_output(i, {dtype_of<T>(), std::move(shape)}));
+  }
+
+ private:
+  Workers& workers_;
 };
 
 // What a step of a plan is given at run time.
@@ -111,15 +188,18 @@ using StepFunction = void (*)(const void* parameters, const StepArgs& args);
 // shapes; steps must not allocate, throw or look at shapes.
 class PlanContext : public InferContext {
  public:
-  PlanContext(const Graph& graph, const Node& node, std::span<const TensorType* const> inputs,
-              std::span<TensorType> outputs, const KernelTable& kernels, int threads)
-      : InferContext(graph, node, inputs, outputs), kernels_(kernels), threads_(threads) {}
+  PlanContext(const NodeView& view, const KernelTable& kernels, int threads)
+      : InferContext(view), kernels_(kernels), threads_(threads) {}
   virtual ~PlanContext() = default;
 
-  const TensorType& output(size_t i) const { return outputs_[i]; }
+  const TensorType& output(size_t i) const { return view_.outputs[i]; }
   const KernelTable& kernels() const { return kernels_; }
   int threads() const { return threads_; }
-  bool is_constant(size_t i) const { return has_input(i) && graph_.constant(node_.inputs[i]); }
+  // Whether input i is the same in every plan of the model, so that what is made of it can be
+  // shared; constant(i) also gives what only this plan's shapes make known.
+  bool is_constant(size_t i) const {
+    return has_input(i) && view_.graph.constant(node().inputs[i]);
+  }
   // Bytes that the step may use for itself, per thread, uninitialised and aligned.
   void scratch(size_t bytes_per_thread) { scratch_ = bytes_per_thread; }
   // Something made once from this node's constants (packed weights, tables) and shared by every
@@ -156,14 +236,19 @@ class PlanContext : public InferContext {
 };
 
 struct Operator {
-  std::string_view name;  // ONNX op_type, or the engine's own name ("QConv")
-  int since_opset = 0;  // the first opset of the default domain whose meaning this file implements;
-                        // 0: engine's own
+  // ONNX op_type, with its domain before it unless that is ONNX's own ("com.microsoft.QLinearAdd");
+  // or the engine's own name ("QConv").
+  std::string_view name;
+  int since_opset = 0;  // the first opset of its domain whose meaning this file implements; 0:
+                        // engine's own
   size_t min_inputs = 1;
   size_t max_inputs = 1;
   size_t max_outputs = 1;
   void (*infer)(InferContext&) = nullptr;
   void (*reference)(const ReferenceContext&) = nullptr;
+  // In place of a reference, where what comes out may be known only when it is computed: infer
+  // throws NeedsValue then.
+  void (*compute)(ComputeContext&) = nullptr;
   void (*plan)(PlanContext&) = nullptr;  // optional
   // Output 0 is input 0's bytes under another shape: no step runs, the memory is shared.
   bool view = false;
@@ -171,6 +256,10 @@ struct Operator {
   // Output element i depends on nothing but element i of each input (after NumPy broadcasting), so
   // layouts and lookup tables pass through.
   bool elementwise = false;
+  // The outputs follow from the inputs' types alone: Shape, Size.
+  bool from_types = false;
+  // Says what becomes of a NaN, so that one among the model's inputs may reach it.
+  bool takes_nan = false;
   // Multiply-accumulates for these types, for `sanderling model show`; nullptr means none.
   int64_t (*macs)(const InferContext&, const TensorType& output) = nullptr;
 };
@@ -179,6 +268,8 @@ const Operator* find_operator(std::string_view name);  // nullptr if unknown
 // op.infer(context), with every failure in the node's name: what breaks a limit of Shape, or an
 // attribute of another type, does not know of the node itself.
 void infer_types(const Operator& op, InferContext& context);
+// Fails if an output of this type would be larger than kMaxTensorBytes.
+void check_size(const InferContext& context, size_t output, const TensorType& type);
 std::vector<std::string_view> operator_names();  // sorted
 
 struct RegisterOperator {

@@ -13,6 +13,7 @@ enum AttributeField : uint32_t {
   kI = 3,
   kS = 4,
   kT = 5,
+  kG = 6,
   kFloats = 7,
   kInts = 8,
   kStrings = 9,
@@ -26,6 +27,7 @@ enum AttributeType : int64_t {
   kInt = 2,
   kString = 3,
   kTensor = 4,
+  kGraph = 5,
   kFloatList = 6,
   kIntList = 7,
   kStringList = 8,
@@ -33,8 +35,6 @@ enum AttributeType : int64_t {
 
 const char* unsupported_name(int64_t type) {
   switch (type) {
-    case 5:
-      return "graph";
     case 9:
       return "tensors";
     case 10:
@@ -88,6 +88,19 @@ struct AttributeReader {
 };
 
 }  // namespace
+
+std::optional<WireMessage> read_graph_attribute(const WireMessage& message,
+                                                std::string_view what) {
+  const AttributeReader reader{message, what};
+  if (reader.type() != kGraph) return std::nullopt;
+  std::optional<WireMessage> found;
+  reader.each(kG, [&](const WireField& field) {
+    if (found) fail(ErrorCode::kModel, "[onnx] ", what, " has two graphs");
+    found = field.message();
+  });
+  if (!found) fail(ErrorCode::kModel, "[onnx] ", what, " is of type graph and has none");
+  return found;
+}
 
 Attribute read_attribute(const WireMessage& message, std::string_view what) {
   const AttributeReader reader{message, what};

@@ -1,6 +1,7 @@
 // AttributeProto.
 #pragma once
 
+#include <optional>
 #include <string_view>
 
 #include "graph/graph.h"
@@ -12,5 +13,8 @@ namespace sanderling {
 // types (graphs, sparse tensors, types) and kModel for damaged ones; `what` is such as "attribute
 // 'value' of node 'c' (Constant)".
 Attribute read_attribute(const WireMessage& message, std::string_view what);
+
+// The GraphProto of an attribute of type graph; nothing if it is of another type.
+std::optional<WireMessage> read_graph_attribute(const WireMessage& message, std::string_view what);
 
 }  // namespace sanderling

@@ -41,6 +41,37 @@ class ModelReader {
     return model;
   }
 
+  OnnxGraph read_graph(const WireMessage& message) {
+    OnnxGraph graph;
+    WireField field;
+    for (WireCursor cursor(message); cursor.next(field);) {
+      switch (field.number()) {
+        case 1:
+          if (graph.nodes.size() == OnnxLimits::kMaxNodes)
+            fail(ErrorCode::kModel, "[onnx] the graph has more than ", OnnxLimits::kMaxNodes,
+                 " nodes");
+          append(graph.nodes, read_node(field.message()));
+          break;
+        case 2:
+          graph.name = read_name(field);
+          break;
+        case 5:
+          append(graph.initializers, {read_field_text(field.message(), 8), field.message()});
+          break;
+        case 11:
+          append(graph.inputs, read_value_info(field.message()));
+          break;
+        case 12:
+          append(graph.outputs, read_value_info(field.message()));
+          break;
+        case 15:
+          append(graph.sparse_initializers, read_sparse(field.message()));
+          break;
+      }
+    }
+    return graph;
+  }
+
  private:
   template <typename T>
   void append(std::vector<T>& list, T item) {
@@ -77,37 +108,6 @@ class ModelReader {
       if (field.number() == 2) entry.second = field.text();  // label lists and recipes may be long
     }
     return entry;
-  }
-
-  OnnxGraph read_graph(const WireMessage& message) {
-    OnnxGraph graph;
-    WireField field;
-    for (WireCursor cursor(message); cursor.next(field);) {
-      switch (field.number()) {
-        case 1:
-          if (graph.nodes.size() == OnnxLimits::kMaxNodes)
-            fail(ErrorCode::kModel, "[onnx] the graph has more than ", OnnxLimits::kMaxNodes,
-                 " nodes");
-          append(graph.nodes, read_node(field.message()));
-          break;
-        case 2:
-          graph.name = read_name(field);
-          break;
-        case 5:
-          append(graph.initializers, {read_field_text(field.message(), 8), field.message()});
-          break;
-        case 11:
-          append(graph.inputs, read_value_info(field.message()));
-          break;
-        case 12:
-          append(graph.outputs, read_value_info(field.message()));
-          break;
-        case 15:
-          append(graph.sparse_initializers, read_sparse(field.message()));
-          break;
-      }
-    }
-    return graph;
   }
 
   OnnxNode read_node(const WireMessage& message) {
@@ -223,5 +223,7 @@ OnnxModel read_model(std::span<const std::byte> bytes) {
          OnnxLimits::kMaxModelBytes);
   return ModelReader().read({bytes, 0, 0});
 }
+
+OnnxGraph read_graph(const WireMessage& message) { return ModelReader().read_graph(message); }
 
 }  // namespace sanderling

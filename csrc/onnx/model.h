@@ -84,6 +84,9 @@ struct OnnxModel {
 // does not use (doc strings, value_info, training_info, annotations, unknown ones) are skipped.
 OnnxModel read_model(std::span<const std::byte> bytes);
 
+// The GraphProto of an attribute of a node. Throws as read_model.
+OnnxGraph read_graph(const WireMessage& message);
+
 // A field that holds a name: UTF-8 of at most kMaxNameBytes.
 std::string_view read_name(const WireField& field);
 

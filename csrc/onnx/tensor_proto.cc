@@ -1,9 +1,12 @@
 #include "onnx/tensor_proto.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <limits>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "onnx/model.h"
@@ -29,13 +32,12 @@ enum TensorField : uint32_t {
   kDataLocation = 14,
 };
 
-// By TensorProto.DataType.
-constexpr std::array<const char*, 29> kTypeNames = {
-    "undefined",      "float32",    "uint8",          "int8",       "uint16",    "int16",
-    "int32",          "int64",      "string",         "bool",       "float16",   "float64",
-    "uint32",         "uint64",     "complex64",      "complex128", "bfloat16",  "float8e4m3fn",
-    "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz", "uint4",      "int4",      "float4e2m1",
-    "float8e8m0",     "uint2",      "int2",           "float6e2m3", "float6e3m2"};
+// What the engine has no tensors of, by TensorProto.DataType.
+constexpr std::array<std::pair<int64_t, const char*>, 5> kOtherTypes{{{8, "string"},
+                                                                      {14, "complex64"},
+                                                                      {15, "complex128"},
+                                                                      {27, "float6e2m3"},
+                                                                      {28, "float6e3m2"}}};
 
 const char* field_name(uint32_t field) {
   switch (field) {
@@ -67,13 +69,32 @@ uint32_t typed_field(DType dtype) {
       return kDoubleData;
     case DType::kInt64:
       return kInt64Data;
-    case DType::kUInt8:
-    case DType::kInt8:
-    case DType::kInt32:
-    case DType::kBool:
+    case DType::kUInt32:
+    case DType::kUInt64:
+      return kUint64Data;
+    default:
       return kInt32Data;
   }
-  fail(ErrorCode::kInternal, "unknown dtype ", static_cast<int>(dtype));
+}
+
+// Bits of one element in the file, where small ones share bytes, the first in the lowest bits.
+size_t stored_bits(DType dtype) {
+  switch (dtype) {
+    case DType::kFloat4E2M1:
+    case DType::kUInt4:
+    case DType::kInt4:
+      return 4;
+    case DType::kUInt2:
+    case DType::kInt2:
+      return 2;
+    default:
+      return 8 * size_of(dtype);
+  }
+}
+
+// What the file counts: bytes where elements share them, else elements.
+size_t stored_items(DType dtype, size_t elements) {
+  return stored_bits(dtype) < 8 ? (elements * stored_bits(dtype) + 7) / 8 : elements;
 }
 
 // A first pass over the message: what it claims and how much it holds. It allocates nothing that
@@ -187,19 +208,21 @@ class TensorReader {
 
   void check_count(const Summary& summary, DType dtype, const Shape& shape) const {
     const auto elements = static_cast<size_t>(shape.elements());
-    const size_t bytes = elements * size_of(dtype);
-    if (bytes > OnnxLimits::kMaxTensorBytes)
-      error("has ", bytes, " bytes; the limit is ", OnnxLimits::kMaxTensorBytes);
+    if (elements * size_of(dtype) > OnnxLimits::kMaxTensorBytes)
+      error("has ", elements * size_of(dtype), " bytes; the limit is ",
+            OnnxLimits::kMaxTensorBytes);
     if (summary.storage != 0 && summary.storage != kRawData &&
         summary.storage != typed_field(dtype))
       error("is ", name_of(dtype), " but stores its elements in ", field_name(summary.storage),
             "; ", field_name(typed_field(dtype)), " or raw_data is expected");
+    const size_t items = stored_items(dtype, elements);
+    const size_t bytes = (elements * stored_bits(dtype) + 7) / 8;
     if (summary.storage == kRawData && summary.count != bytes)
       error("of type ", name_of(dtype), shape.to_string(), " needs ", bytes,
             " bytes, its raw_data has ", summary.count);
-    if (summary.storage != kRawData && summary.count != elements)
-      error("of type ", name_of(dtype), shape.to_string(), " needs ", elements,
-            " elements, it has ", summary.count,
+    if (summary.storage != kRawData && summary.count != items)
+      error("of type ", name_of(dtype), shape.to_string(), " needs ", items,
+            items == elements ? " elements" : " bytes", ", it has ", summary.count,
             summary.storage ? cat(" in ", field_name(summary.storage)) : "");
   }
 
@@ -209,8 +232,10 @@ class TensorReader {
     WireField field;
     for (WireCursor cursor(message_); cursor.next(field);)
       if (field.number() == storage) i = fill_from(field, tensor, i);
-    SANDERLING_ASSERT(storage == kRawData || i == static_cast<size_t>(tensor.shape().elements()), i,
-                      " of ", tensor.shape().elements());
+    SANDERLING_ASSERT(storage == kRawData ||
+                          i == stored_items(tensor.dtype(),
+                                            static_cast<size_t>(tensor.shape().elements())),
+                      i, " of ", tensor.shape().elements());
   }
 
   size_t fill_from(const WireField& field, Tensor& tensor, size_t i) const {
@@ -218,46 +243,103 @@ class TensorReader {
       if (!field.bytes().empty()) copy_raw(field.bytes(), tensor);
       return i;
     }
+    const auto integers = [&](const auto& store) {
+      field.each_integer([&](int64_t value) { store(i++, value); });
+    };
+    const auto plain = [&](auto zero) {
+      using T = decltype(zero);
+      integers([&, to = tensor.mutable_data<T>()](size_t at, int64_t value) {
+        to[at] = narrow<T>(value, tensor.dtype());
+      });
+    };
     switch (tensor.dtype()) {
       case DType::kFloat32:
         field.each_float([&](float v) { tensor.mutable_data<float>()[i++] = v; });
-        return i;
+        break;
       case DType::kFloat64:
         field.each_double([&](double v) { tensor.mutable_data<double>()[i++] = v; });
-        return i;
-      case DType::kInt64:
-        field.each_integer([&](int64_t v) { tensor.mutable_data<int64_t>()[i++] = v; });
-        return i;
-      case DType::kInt32:
-        field.each_integer(
-            [&](int64_t v) { tensor.mutable_data<int32_t>()[i++] = static_cast<int32_t>(v); });
-        return i;
-      case DType::kUInt8:
-        field.each_integer(
-            [&](int64_t v) { tensor.mutable_data<uint8_t>()[i++] = narrow<uint8_t>(v); });
-        return i;
-      case DType::kInt8:
-        field.each_integer(
-            [&](int64_t v) { tensor.mutable_data<int8_t>()[i++] = narrow<int8_t>(v); });
-        return i;
+        break;
       case DType::kBool:
-        field.each_integer([&](int64_t v) { tensor.mutable_data<bool>()[i++] = v != 0; });
-        return i;
+        integers([&](size_t at, int64_t value) { tensor.mutable_data<bool>()[at] = value != 0; });
+        break;
+      case DType::kInt64:
+        integers([&](size_t at, int64_t value) { tensor.mutable_data<int64_t>()[at] = value; });
+        break;
+      case DType::kUInt64:
+        integers([&](size_t at, int64_t value) {
+          tensor.mutable_data<uint64_t>()[at] = static_cast<uint64_t>(value);
+        });
+        break;
+      case DType::kInt32:
+        integers([&](size_t at, int64_t value) {
+          tensor.mutable_data<int32_t>()[at] = static_cast<int32_t>(value);
+        });
+        break;
+      case DType::kUInt32:
+        plain(uint32_t{});
+        break;
+      case DType::kInt16:
+        plain(int16_t{});
+        break;
+      case DType::kUInt16:
+        plain(uint16_t{});
+        break;
+      case DType::kInt8:
+        plain(int8_t{});
+        break;
+      case DType::kUInt8:
+        plain(uint8_t{});
+        break;
+      default:  // as bits
+        integers([&](size_t at, int64_t value) { store_bits(tensor, at, value); });
+        break;
     }
     return i;
   }
 
+  // One number of int32_data that holds the bits of an element, or of several.
+  void store_bits(Tensor& tensor, size_t at, int64_t value) const {
+    auto* const out = static_cast<std::byte*>(tensor.mutable_raw());
+    if (size_of(tensor.dtype()) == 2) {
+      const auto bits = narrow<uint16_t>(value, tensor.dtype());
+      std::memcpy(out + 2 * at, &bits, sizeof bits);
+    } else if (const auto byte = static_cast<std::byte>(narrow<uint8_t>(value, tensor.dtype()));
+               stored_bits(tensor.dtype()) == 8) {
+      out[at] = byte;
+    } else {
+      spread(byte, at, tensor);
+    }
+  }
+
+  // Byte `at` of the file into the elements that it holds.
+  static void spread(std::byte byte, size_t at, Tensor& tensor) {
+    const size_t bits = stored_bits(tensor.dtype());
+    const size_t each = 8 / bits;
+    const auto elements = static_cast<size_t>(tensor.shape().elements());
+    auto* const out = static_cast<int8_t*>(tensor.mutable_raw());
+    const bool is_signed = tensor.dtype() == DType::kInt4 || tensor.dtype() == DType::kInt2;
+    for (size_t k = 0; k < each && at * each + k < elements; ++k) {
+      const int low = (std::to_integer<int>(byte) >> (k * bits)) & ((1 << bits) - 1);
+      const bool negative = is_signed && (low >> (bits - 1)) != 0;
+      out[at * each + k] = static_cast<int8_t>(negative ? low - (1 << bits) : low);
+    }
+  }
+
   // int32_data holds 32-bit numbers; a negative one comes sign-extended to 64 bits.
   template <typename T>
-  T narrow(int64_t value) const {
-    const auto number = static_cast<int32_t>(value);
+  T narrow(int64_t value, DType dtype) const {
+    const int64_t number = sizeof(T) == 4 ? value : static_cast<int32_t>(value);
     if (number < std::numeric_limits<T>::min() || number > std::numeric_limits<T>::max())
-      error("is ", name_of(dtype_of<T>()), " but holds the element ", number);
+      error("is ", name_of(dtype), " but holds the element ", number);
     return static_cast<T>(number);
   }
 
   static void copy_raw(std::span<const std::byte> bytes, Tensor& tensor) {
     // The slack behind a tensor would hide a small overflow from the address sanitizer.
+    if (stored_bits(tensor.dtype()) < 8) {
+      for (size_t at = 0; at < bytes.size(); ++at) spread(bytes[at], at, tensor);
+      return;
+    }
     SANDERLING_ASSERT(bytes.size() == tensor.type().bytes(), bytes.size());
     if (tensor.dtype() == DType::kBool) {
       // A bool with any other byte than 0 or 1 is undefined behaviour in C++.
@@ -276,31 +358,16 @@ class TensorReader {
 }  // namespace
 
 DType read_dtype(int64_t data_type, std::string_view what) {
-  switch (data_type) {
-    case 1:
-      return DType::kFloat32;
-    case 2:
-      return DType::kUInt8;
-    case 3:
-      return DType::kInt8;
-    case 6:
-      return DType::kInt32;
-    case 7:
-      return DType::kInt64;
-    case 9:
-      return DType::kBool;
-    case 11:
-      return DType::kFloat64;
-  }
+  if (const std::optional<DType> dtype = dtype_of_onnx_number(data_type)) return *dtype;
   if (data_type <= 0)
     fail(ErrorCode::kModel, "[onnx] ", what, " has no element type (TensorProto.DataType ",
          data_type, ")");
-  const bool known = data_type < static_cast<int64_t>(kTypeNames.size());
+  const auto it = std::find_if(kOtherTypes.begin(), kOtherTypes.end(),
+                               [&](const auto& other) { return other.first == data_type; });
   fail(ErrorCode::kUnsupported, "[onnx] ", what, " has the ONNX type ",
-       known ? kTypeNames[static_cast<size_t>(data_type)] : "unknown", " (TensorProto.DataType ",
-       data_type,
-       "); the native engine has float32, float64, uint8, int8, int32, int64 and bool. Convert the "
-       "model to one of them, or use backend='onnxruntime' or backend='auto'");
+       it == kOtherTypes.end() ? "unknown" : it->second, " (TensorProto.DataType ", data_type,
+       "); the native engine has numbers and bool. Convert the model to one of them, or use "
+       "backend='onnxruntime' or backend='auto'");
 }
 
 Tensor read_tensor(const WireMessage& message, std::string_view what) {

@@ -17,8 +17,8 @@ enum class WireType : uint8_t { kVarint = 0, kFixed64 = 1, kBytes = 2, kFixed32 
 
 // An embedded message that has not been looked into yet.
 struct WireMessage {
-  // Protobuf's own parsers stop at 100; the deepest path of ONNX that is read here has 7 levels.
-  static constexpr int kMaxDepth = 32;
+  // As protobuf's own parsers. A subgraph of a node takes three levels, so that models may nest 30.
+  static constexpr int kMaxDepth = 100;
 
   std::span<const std::byte> bytes;
   size_t offset = 0;  // of bytes in the file, for messages

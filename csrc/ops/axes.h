@@ -30,7 +30,7 @@ inline std::vector<int64_t> checked_axes(const InferContext& context, std::vecto
 
 // A constant input that is a list of integers (or one integer).
 inline std::vector<int64_t> constant_integers(const InferContext& context, size_t input) {
-  const Tensor& tensor = context.constant(input);
+  const KnownTensor tensor = context.constant(input);
   if (tensor.shape().rank() > 1)
     context.error("input ", input, " has shape ", tensor.shape().to_string(),
                   ", expected a list of integers");

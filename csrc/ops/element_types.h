@@ -10,7 +10,8 @@
 
 namespace sanderling {
 
-// Calls visit(T{}) for the C++ type T of a dtype.
+// Calls visit(T{}) for the C++ type T of a dtype that C++ has arithmetic for. Floats of 16 bits are
+// widened by a pass before operators see them, smaller types only by Cast and Dequantize.
 template <typename Visit>
 void visit_number(DType dtype, const Visit& visit) {
   switch (dtype) {
@@ -22,14 +23,21 @@ void visit_number(DType dtype, const Visit& visit) {
       return visit(uint8_t{});
     case DType::kInt8:
       return visit(int8_t{});
+    case DType::kUInt16:
+      return visit(uint16_t{});
+    case DType::kInt16:
+      return visit(int16_t{});
+    case DType::kUInt32:
+      return visit(uint32_t{});
     case DType::kInt32:
       return visit(int32_t{});
+    case DType::kUInt64:
+      return visit(uint64_t{});
     case DType::kInt64:
       return visit(int64_t{});
-    case DType::kBool:
-      break;
+    default:
+      fail(ErrorCode::kInternal, "numbers expected, not ", name_of(dtype));
   }
-  fail(ErrorCode::kInternal, "numbers expected, not ", name_of(dtype));
 }
 
 // Calls visit(T{}) for an unsigned type of as many bytes as one element of the dtype has: for what
@@ -39,6 +47,8 @@ void visit_width(DType dtype, const Visit& visit) {
   switch (size_of(dtype)) {
     case 1:
       return visit(uint8_t{});
+    case 2:
+      return visit(uint16_t{});
     case 4:
       return visit(uint32_t{});
     case 8:

@@ -88,7 +88,7 @@ void IntegerEpilogue::finish(const KernelTable& kernels, const int32_t* acc, int
 }
 
 void check_integer_weights(const InferContext& context) {
-  const Tensor& weights = context.constant(1);
+  const KnownTensor weights = context.constant(1);
   if (weights.dtype() != DType::kInt8 || context.input(0).dtype != DType::kUInt8)
     context.error("takes uint8 codes and int8 weights, got ", name_of(context.input(0).dtype),
                   " and ", name_of(weights.dtype()));
@@ -104,7 +104,7 @@ void check_integer_weights(const InferContext& context) {
   if (scales != 1 && scales != channels)
     context.error("weight_scale has ", scales, " numbers, expected 1 or ", channels);
   if (!context.has_input(2)) return;
-  const Tensor& bias = context.constant(2);
+  const KnownTensor bias = context.constant(2);
   if (bias.dtype() != DType::kInt32 && bias.dtype() != DType::kFloat32)
     context.error("the bias is ", name_of(bias.dtype()), ", expected int32 or float32");
   if (bias.shape() != Shape{channels})
@@ -119,7 +119,8 @@ IntegerEpilogue integer_epilogue(const InferContext& context) {
   const std::span<const int8_t> weights = context.constant(1).data<int8_t>();
   const auto channels = static_cast<size_t>(context.constant(1).shape()[0]);
   const size_t depth = channels == 0 ? 0 : weights.size() / channels;
-  const Tensor* bias = context.has_input(2) ? &context.constant(2) : nullptr;
+  const auto bias =
+      context.has_input(2) ? std::optional(context.constant(2)) : std::nullopt;
   const bool whole_bias = bias && bias->dtype() == DType::kInt32;
   const std::vector<float> weight_scale = context.attributes().numbers("weight_scale", {});
   const Quantization& x = context.input_quantization(0);

@@ -185,7 +185,7 @@ void plan_product(PlanContext& context, const Product& product) {
     reserve(static_cast<size_t>(std::min(kTaskRows, p.rows) * p.depth) * sizeof(float));
   if (context.is_constant(1)) {
     s.packed = context.shared<PackedBlocks<float>>("packed", [&] {
-      const Tensor& b = context.constant(1);
+      const KnownTensor b = context.constant(1);
       const int64_t matrices = b.shape().elements() / (p.columns * p.depth);
       std::vector<float> columns(b.data<float>().size());
       for (int64_t i = 0; i < matrices; ++i) {

@@ -11,12 +11,8 @@ namespace {
 
 class NodePlan final : public PlanContext {
  public:
-  NodePlan(const CompiledModel& model, size_t node, std::span<const TensorType* const> inputs,
-           std::span<TensorType> outputs, int threads)
-      : PlanContext(model.graph(), model.graph().nodes[node], inputs, outputs, model.kernels(),
-                    threads),
-        model_(model),
-        index_(node) {}
+  NodePlan(const CompiledModel& model, size_t node, const NodeView& view, int threads)
+      : PlanContext(view, model.kernels(), threads), model_(model), index_(node) {}
 
   StepFunction function() const { return function_; }
   const std::shared_ptr<const void>& parameters() const { return parameters_; }
@@ -32,24 +28,50 @@ class NodePlan final : public PlanContext {
   size_t index_;
 };
 
-// Runs an operator's reference function as a step.
-struct ReferenceStep {
+// A node as a step that needs no plan function: what it is made of at run time.
+struct NodeStep {
   const Graph* graph;
   const Node* node;
   const Operator* op;
   std::vector<TensorType> types;  // of the inputs that are there
   std::vector<const TensorType*> inputs;
   mutable std::vector<TensorType> outputs;
+  std::vector<std::unique_ptr<Body>> bodies;
 
-  static void run(const void* parameters, const StepArgs& args) {
-    const auto& step = *static_cast<const ReferenceStep*>(parameters);
-    const ReferenceContext context(
-        *step.graph, *step.node, step.inputs, step.outputs,
-        {const_cast<const void* const*>(args.inputs), step.inputs.size()},
-        {args.outputs, step.outputs.size()});
-    step.op->reference(context);
+  NodeView view(const StepArgs& args) const {
+    return {*graph,  *node,  inputs, {const_cast<const void* const*>(args.inputs), inputs.size()},
+            outputs, bodies};
   }
 };
+
+// Runs an operator's reference function.
+void run_reference(const void* parameters, const StepArgs& args) {
+  const auto& step = *static_cast<const NodeStep*>(parameters);
+  step.op->reference(ReferenceContext(step.view(args), {args.outputs, step.outputs.size()}));
+}
+
+// Outputs whose types and places the plan knows.
+class PlannedOutputs final : public ComputeContext {
+ public:
+  PlannedOutputs(const NodeStep& step, const StepArgs& args)
+      : ComputeContext(step.view(args), *args.workers), outputs_(args.outputs) {}
+
+  void* make_output(size_t i, const TensorType& type) override {
+    if (!(type == output_type(i)))
+      error("gives ", type.to_string(), " as output ", i, " where its types promise ",
+            output_type(i).to_string());
+    return outputs_[i];
+  }
+
+ private:
+  void* const* outputs_;
+};
+
+void run_compute(const void* parameters, const StepArgs& args) {
+  const auto& step = *static_cast<const NodeStep*>(parameters);
+  PlannedOutputs context(step, args);
+  step.op->compute(context);
+}
 
 struct CopyStep {
   size_t bytes;
@@ -60,25 +82,31 @@ struct CopyStep {
   }
 };
 
+// Plans the nodes of a graph from one on, given the values that are there.
 class Planner {
  public:
-  Planner(const CompiledModel& model, const std::vector<TensorType>& input_types, int threads)
+  Planner(const CompiledModel& model, const PlanOptions& options, TypeInference types,
+          std::vector<ValueId> given, size_t first_node)
       : model_(model),
         graph_(model.graph()),
-        threads_(threads),
-        types_(graph_.values.size()),
+        options_(options),
+        types_(std::move(types)),
+        given_(std::move(given)),
+        first_node_(first_node),
         root_(graph_.values.size()),
+        there_(graph_.values.size(), false),
         program_(std::make_shared<Program>()) {
-    program_->input_types = input_types;
-    for (size_t id = 0; id < graph_.values.size(); ++id) {
-      root_[id] = static_cast<ValueId>(id);
-      if (graph_.values[id].constant) types_[id] = graph_.values[id].constant->type();
+    for (size_t id = 0; id < root_.size(); ++id) root_[id] = static_cast<ValueId>(id);
+    for (ValueId id : given_) {
+      program_->input_types.push_back(id == kNoValue ? TensorType{} : type(id));
+      if (id != kNoValue) there_[index(id)] = true;
     }
-    for (size_t i = 0; i < graph_.inputs.size(); ++i) type(graph_.inputs[i].value) = input_types[i];
   }
 
   std::shared_ptr<const Program> plan() {
-    for (size_t n = 0; n < graph_.nodes.size(); ++n) add_node(n);
+    for (size_t n = first_node_; n < graph_.nodes.size() && !program_->cut; ++n) add_node(n);
+    collect_results();
+    drop_dead_steps();
     place_values();
     return program_;
   }
@@ -90,52 +118,80 @@ class Planner {
     std::shared_ptr<const void> parameters;
     std::vector<ValueId> inputs;
     std::vector<ValueId> outputs;
+    size_t scratch_bytes = 0;
   };
 
-  TensorType& type(ValueId id) { return types_[static_cast<size_t>(id)]; }
-  ValueId root(ValueId id) const { return root_[static_cast<size_t>(id)]; }
+  static size_t index(ValueId id) { return static_cast<size_t>(id); }
+  const TensorType& type(ValueId id) const { return types_.type(id); }
+  ValueId root(ValueId id) const { return root_[index(id)]; }
+  bool empty(ValueId id) const { return type(id).shape.elements() == 0; }
 
   void add_node(size_t n) {
     const Node& node = graph_.nodes[n];
     const Operator* op = find_operator(node.op);
     SANDERLING_ASSERT(op != nullptr, node.op);
-    std::vector<const TensorType*> inputs;
-    for (ValueId id : node.inputs) inputs.push_back(id == kNoValue ? nullptr : &type(id));
-    std::vector<TensorType> outputs(node.outputs.size());
+    std::vector<std::unique_ptr<Body>> bodies = model_.make_bodies(n, options_.make_body);
+    try {
+      types_.infer(node, bodies);
+    } catch (const NeedsValue&) {
+      program_->cut.emplace(Cut{n, {}, {}, {}, std::move(bodies)});
+      return;
+    }
+    for (ValueId id : node.outputs)
+      if (id != kNoValue) there_[index(id)] = true;
+    const auto settled = [&](ValueId id) {
+      return id == kNoValue || types_.known(id) || empty(id);
+    };
+    if (std::all_of(node.outputs.begin(), node.outputs.end(), settled)) return;
+    plan_node(n, node, *op, std::move(bodies));
+  }
 
-    NodePlan context(model_, n, inputs, outputs, threads_);
-    infer_types(*op, context);
-    for (size_t i = 0; i < outputs.size(); ++i)
-      if (node.outputs[i] != kNoValue) type(node.outputs[i]) = outputs[i];
-
-    const bool view = op->view || (op->view_if && op->view_if(context));
-    if (view && !graph_.is_output(node.outputs[0]) && !graph_.constant(node.inputs[0])) {
-      root_[static_cast<size_t>(node.outputs[0])] = root(node.inputs[0]);
+  void plan_node(size_t n, const Node& node, const Operator& op,
+                 std::vector<std::unique_ptr<Body>> bodies) {
+    const TypeInference::Inputs inputs = types_.inputs_of(node);
+    std::vector<TensorType> outputs;
+    for (ValueId id : node.outputs) outputs.push_back(id == kNoValue ? TensorType{} : type(id));
+    NodePlan context(model_, n, {graph_, node, inputs.types, inputs.data, outputs, bodies},
+                     options_.threads);
+    const bool view = op.view || (op.view_if && op.view_if(context));
+    if (view && !graph_.is_output(node.outputs[0]) && !types_.known(node.inputs[0])) {
+      root_[index(node.outputs[0])] = root(node.inputs[0]);
       return;
     }
     if (view) {
       add_copy(static_cast<int>(n), node.inputs[0], node.outputs[0]);
       return;
     }
-    if (op->plan && !model_.reference()) op->plan(context);
+    // Kernels are for tensors that have elements.
+    const bool has_empty_input = std::any_of(node.inputs.begin(), node.inputs.end(), [&](auto id) {
+      return id != kNoValue && empty(id);
+    });
+    if (op.plan && !model_.reference() && !has_empty_input) op.plan(context);
     PlannedStep step{static_cast<int>(n), context.function(), context.parameters(), node.inputs,
-                     node.outputs};
-    program_->scratch_bytes = std::max(program_->scratch_bytes, context.scratch_bytes());
+                     node.outputs, context.scratch_bytes()};
     if (!step.function) {
-      auto reference = std::make_shared<ReferenceStep>();
-      reference->graph = &graph_;
-      reference->node = &node;
-      reference->op = op;
-      reference->types.reserve(inputs.size());
-      for (const TensorType* input : inputs)
-        reference->types.push_back(input ? *input : TensorType{});
-      for (size_t i = 0; i < inputs.size(); ++i)
-        reference->inputs.push_back(inputs[i] ? &reference->types[i] : nullptr);
-      reference->outputs = outputs;
-      step.function = ReferenceStep::run;
-      step.parameters = reference;
+      step.function = op.compute ? run_compute : run_reference;
+      step.parameters = node_step(node, op, inputs, std::move(outputs), std::move(bodies));
     }
     steps_.push_back(std::move(step));
+  }
+
+  std::shared_ptr<const NodeStep> node_step(const Node& node, const Operator& op,
+                                            const TypeInference::Inputs& inputs,
+                                            std::vector<TensorType> outputs,
+                                            std::vector<std::unique_ptr<Body>> bodies) const {
+    auto step = std::make_shared<NodeStep>();
+    step->graph = &graph_;
+    step->node = &node;
+    step->op = &op;
+    step->types.reserve(inputs.types.size());
+    for (const TensorType* input : inputs.types)
+      step->types.push_back(input ? *input : TensorType{});
+    for (size_t i = 0; i < inputs.types.size(); ++i)
+      step->inputs.push_back(inputs.types[i] ? &step->types[i] : nullptr);
+    step->outputs = std::move(outputs);
+    step->bodies = std::move(bodies);
+    return step;
   }
 
   void add_copy(int node, ValueId from, ValueId to) {
@@ -146,30 +202,74 @@ class Planner {
                       {to}});
   }
 
-  // Gives every value that a step writes a home: a graph output's own buffer, or a place in the
-  // arena.
+  // What must be there when the last step has run.
+  void collect_results() {
+    if (!program_->cut) {
+      for (const GraphOutput& output : graph_.outputs) {
+        results_.push_back(output.value);
+        program_->output_types.push_back(type(output.value));
+      }
+      program_->writes_outputs = options_.write_outputs;
+      return;
+    }
+    Cut& cut = *program_->cut;
+    std::vector<bool> listed(graph_.values.size(), false);
+    const auto list = [&](ValueId id) {
+      if (id == kNoValue || graph_.constant(id) || !there_[index(id)] || listed[index(id)]) return;
+      listed[index(id)] = true;
+      cut.live.push_back(id);
+    };
+    for (size_t n = cut.node; n < graph_.nodes.size(); ++n)
+      for (ValueId id : graph_.nodes[n].inputs) list(id);
+    for (const GraphOutput& output : graph_.outputs) list(output.value);
+    cut.types = std::make_shared<const TypeInference>(types_);
+    results_ = cut.live;
+  }
+
+  // Steps whose outputs only shape arithmetic would have read.
+  void drop_dead_steps() {
+    std::vector<bool> needed(graph_.values.size(), false);
+    for (ValueId id : results_) needed[index(root(id))] = true;
+    for (size_t s = steps_.size(); s-- > 0;) {
+      const auto wanted = [&](ValueId id) { return id != kNoValue && needed[index(root(id))]; };
+      PlannedStep& step = steps_[s];
+      if (!std::any_of(step.outputs.begin(), step.outputs.end(), wanted)) {
+        step.function = nullptr;
+        continue;
+      }
+      for (ValueId id : step.inputs)
+        if (id != kNoValue) needed[index(root(id))] = true;
+    }
+    std::erase_if(steps_, [](const PlannedStep& step) { return step.function == nullptr; });
+    for (const PlannedStep& step : steps_)
+      program_->scratch_bytes = std::max(program_->scratch_bytes, step.scratch_bytes);
+  }
+
+  // Gives every value a home: a constant's own memory, an input, a graph output's buffer, or a place
+  // in the arena.
   void place_values() {
     std::vector<Operand> home(graph_.values.size());
-    for (size_t id = 0; id < graph_.values.size(); ++id)
-      if (graph_.values[id].constant)
-        home[id] = {Operand::Kind::kConstant, 0, graph_.values[id].constant->raw()};
+    for (size_t id = 0; id < home.size(); ++id)
+      if (const Tensor* known = types_.known(static_cast<ValueId>(id)))
+        home[id] = {Operand::Kind::kConstant, 0, known->raw()};
+    // Their elements live in here.
+    program_->owned.push_back(std::make_shared<const TypeInference>(types_));
     // Integer kernels read past the end of codes (kSlackBytes), which a caller's array does not
     // allow: codes that come in from outside are copied into the arena first.
     std::vector<size_t> copied_inputs;
-    for (size_t i = 0; i < graph_.inputs.size(); ++i) {
-      if (graph_.value(graph_.inputs[i].value).quantization)
+    for (size_t i = 0; i < given_.size(); ++i) {
+      if (given_[i] == kNoValue || home[index(given_[i])].kind != Operand::Kind::kAbsent) continue;
+      if (first_node_ == 0 && graph_.value(given_[i]).quantization)
         copied_inputs.push_back(i);
       else
-        home[static_cast<size_t>(graph_.inputs[i].value)] = {Operand::Kind::kInput, i, nullptr};
+        home[index(given_[i])] = {Operand::Kind::kInput, i, nullptr};
     }
     std::vector<std::pair<size_t, ValueId>> copies;  // graph outputs that no step can write itself
-    for (size_t i = 0; i < graph_.outputs.size(); ++i) {
-      const ValueId id = graph_.outputs[i].value;
-      program_->output_types.push_back(type(id));
-      Operand& place = home[static_cast<size_t>(root(id))];
-      const bool copied =
-          std::any_of(copied_inputs.begin(), copied_inputs.end(),
-                      [&](size_t input) { return graph_.inputs[input].value == root(id); });
+    for (size_t i = 0; program_->writes_outputs && i < results_.size(); ++i) {
+      const ValueId id = results_[i];
+      Operand& place = home[index(root(id))];
+      const bool copied = std::any_of(copied_inputs.begin(), copied_inputs.end(),
+                                      [&](size_t input) { return given_[input] == root(id); });
       if (place.kind == Operand::Kind::kAbsent && !copied)
         place = {Operand::Kind::kOutput, i, nullptr};
       else
@@ -180,19 +280,20 @@ class Planner {
     std::vector<int> buffer_of(graph_.values.size(), -1);
     const auto touch = [&](ValueId id, int step) {
       if (id == kNoValue) return;
-      const auto r = static_cast<size_t>(root(id));
+      const auto r = index(root(id));
       if (home[r].kind != Operand::Kind::kAbsent) return;
       if (buffer_of[r] < 0) {
         buffer_of[r] = static_cast<int>(buffers.size());
-        buffers.push_back({types_[r].bytes(), step, step});
+        buffers.push_back({type(root(id)).bytes(), step, step});
       }
       buffers[static_cast<size_t>(buffer_of[r])].last_step = step;
     };
-    for (size_t i : copied_inputs) touch(graph_.inputs[i].value, 0);
+    for (size_t i : copied_inputs) touch(given_[i], 0);
     for (size_t s = 0; s < steps_.size(); ++s) {
       for (ValueId id : steps_[s].inputs) touch(id, static_cast<int>(s));
       for (ValueId id : steps_[s].outputs) touch(id, static_cast<int>(s));
     }
+    for (ValueId id : results_) touch(id, static_cast<int>(steps_.size()));
     const MemoryPlan memory = plan_memory(buffers);
     program_->arena_bytes = memory.total_bytes;
     for (size_t id = 0; id < home.size(); ++id)
@@ -201,10 +302,10 @@ class Planner {
                     nullptr};
 
     const auto operand = [&](ValueId id) {
-      return id == kNoValue ? Operand{} : home[static_cast<size_t>(root(id))];
+      return id == kNoValue ? Operand{} : home[index(root(id))];
     };
     for (size_t i : copied_inputs)
-      copy({Operand::Kind::kInput, i, nullptr}, operand(graph_.inputs[i].value),
+      copy({Operand::Kind::kInput, i, nullptr}, operand(given_[i]),
            program_->input_types[i].bytes());
     for (PlannedStep& step : steps_) {
       const auto first_input = static_cast<uint32_t>(program_->operands.size());
@@ -222,6 +323,10 @@ class Planner {
     }
     for (const auto& [output, id] : copies)
       copy(operand(id), {Operand::Kind::kOutput, output, nullptr}, type(id).bytes());
+    if (program_->cut)
+      for (ValueId id : results_) program_->cut->places.push_back(operand(id));
+    else if (!program_->writes_outputs)
+      for (ValueId id : results_) program_->outputs.push_back(operand(id));
   }
 
   void copy(const Operand& from, const Operand& to, size_t bytes) {
@@ -234,21 +339,61 @@ class Planner {
 
   const CompiledModel& model_;
   const Graph& graph_;
-  const int threads_;
-  std::vector<TensorType> types_;
+  const PlanOptions& options_;
+  TypeInference types_;
+  const std::vector<ValueId> given_;  // the program's inputs
+  const size_t first_node_;
   std::vector<ValueId> root_;  // the value whose bytes a view shares
+  std::vector<bool> there_;    // given, or made by a node so far
   std::vector<PlannedStep> steps_;
+  std::vector<ValueId> results_;
   std::shared_ptr<Program> program_;
 };
 
 }  // namespace
 
 CompiledModel::CompiledModel(Graph graph, const KernelTable& kernels, bool reference)
-    : graph_(std::move(graph)), kernels_(kernels), reference_(reference) {}
+    : graph_(std::move(graph)), kernels_(kernels), reference_(reference) {
+  for (size_t n = 0; n < graph_.nodes.size(); ++n)
+    for (const Subgraph& subgraph : graph_.nodes[n].subgraphs)
+      subgraphs_[n].push_back(
+          std::make_shared<const CompiledModel>(*subgraph.graph, kernels, reference));
+}
 
 std::shared_ptr<const Program> CompiledModel::plan(const std::vector<TensorType>& input_types,
-                                                   int threads) const {
-  return Planner(*this, input_types, threads).plan();
+                                                   const PlanOptions& options) const {
+  SANDERLING_ASSERT(input_types.size() == graph_.inputs.size(), input_types.size());
+  TypeInference types(graph_);
+  std::vector<ValueId> given;
+  for (size_t i = 0; i < graph_.inputs.size(); ++i) {
+    given.push_back(graph_.inputs[i].value);
+    types.set_type(given.back(), input_types[i]);
+  }
+  return Planner(*this, options, std::move(types), std::move(given), 0).plan();
+}
+
+std::shared_ptr<const Program> CompiledModel::plan_after(
+    const Cut& cut, const std::vector<TensorType>& node_outputs, const PlanOptions& options) const {
+  const Node& node = graph_.nodes[cut.node];
+  SANDERLING_ASSERT(node_outputs.size() == node.outputs.size(), node_outputs.size());
+  TypeInference types = *cut.types;
+  std::vector<ValueId> given = cut.live;
+  for (size_t i = 0; i < node.outputs.size(); ++i) {
+    given.push_back(node.outputs[i]);
+    if (node.outputs[i] != kNoValue) types.set_type(node.outputs[i], node_outputs[i]);
+  }
+  PlanOptions rest = options;
+  rest.write_outputs = false;
+  return Planner(*this, rest, std::move(types), std::move(given), cut.node + 1).plan();
+}
+
+std::vector<std::unique_ptr<Body>> CompiledModel::make_bodies(size_t node,
+                                                              const MakeBody& make_body) const {
+  std::vector<std::unique_ptr<Body>> bodies;
+  const auto found = subgraphs_.find(node);
+  if (found == subgraphs_.end() || !make_body) return bodies;
+  for (const auto& model : found->second) bodies.push_back(make_body(model));
+  return bodies;
 }
 
 std::shared_ptr<const void> CompiledModel::find_or_make(

@@ -2,14 +2,17 @@
 // changes afterwards.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
 #include "graph/graph.h"
 #include "graph/operator.h"
+#include "graph/type_inference.h"
 
 namespace sanderling {
 
@@ -17,7 +20,7 @@ namespace sanderling {
 struct Operand {
   enum class Kind : uint8_t { kAbsent, kConstant, kInput, kOutput, kArena };
   Kind kind = Kind::kAbsent;
-  size_t index = 0;                // graph input or output, or byte offset in the arena
+  size_t index = 0;                // of a program's input or output, or byte offset in the arena
   const void* constant = nullptr;  // kConstant
 };
 
@@ -37,15 +40,42 @@ struct WatchedCodes {
   ValueId value;
 };
 
+struct Program;
+
+// Where planning had to stop: the types of what comes next depend on data.
+struct Cut {
+  size_t node;                 // the node that runs next, by evaluate()
+  std::vector<ValueId> live;   // what it, later nodes and the graph's outputs read of what is there
+  std::vector<Operand> places;  // where these are
+  std::shared_ptr<const TypeInference> types;      // of all that is there
+  std::vector<std::unique_ptr<Body>> bodies;       // of the node
+};
+
 struct Program {
   std::vector<TensorType> input_types;
-  std::vector<TensorType> output_types;
+  std::vector<TensorType> output_types;  // not known where there is a cut
+  // Whether the graph's outputs are Operand::Kind::kOutput; else `outputs` says where they end up.
+  bool writes_outputs = false;
+  std::vector<Operand> outputs;
+  std::optional<Cut> cut;
   std::vector<Step> steps;
   std::vector<Operand> operands;
   std::vector<WatchedCodes> codes;
   size_t arena_bytes = 0;
   size_t scratch_bytes = 0;                        // per thread
-  std::vector<std::shared_ptr<const void>> owned;  // step parameters
+  std::vector<std::shared_ptr<const void>> owned;  // step parameters, tensors
+};
+
+class CompiledModel;
+// Makes what runs a subgraph; exec/ has it, which this room does not know.
+using MakeBody = std::function<std::unique_ptr<Body>(std::shared_ptr<const CompiledModel>)>;
+
+struct PlanOptions {
+  int threads = 1;
+  // Whether the program may write the graph's outputs where the caller wants them. It does not if
+  // their types depend on data.
+  bool write_outputs = true;
+  MakeBody make_body{};  // nullptr: nodes with subgraphs are cuts
 };
 
 // A lowered graph and what its plans share: packed weights and tables of one kernel table.
@@ -61,7 +91,14 @@ class CompiledModel {
   bool reference() const { return reference_; }
   // Infers all shapes, chooses kernels and lays out memory. Throws what the operators throw.
   std::shared_ptr<const Program> plan(const std::vector<TensorType>& input_types,
-                                      int threads) const;
+                                      const PlanOptions& options) const;
+  // The rest of a program after its cut, where the node there gave outputs of these types. Its
+  // inputs are Cut::live, then these outputs (all of them, also those that nobody wants).
+  std::shared_ptr<const Program> plan_after(const Cut& cut,
+                                            const std::vector<TensorType>& node_outputs,
+                                            const PlanOptions& options) const;
+  // What runs the subgraphs of a node, in their order.
+  std::vector<std::unique_ptr<Body>> make_bodies(size_t node, const MakeBody& make_body) const;
   // Bytes of packed weights and tables made so far.
   std::shared_ptr<const void> find_or_make(
       const std::string& key, const std::function<std::shared_ptr<const void>()>& make) const;
@@ -70,6 +107,8 @@ class CompiledModel {
   const Graph graph_;
   const KernelTable& kernels_;
   const bool reference_;
+  // Per node that has subgraphs.
+  std::unordered_map<size_t, std::vector<std::shared_ptr<const CompiledModel>>> subgraphs_;
   mutable std::mutex mutex_;
   mutable std::unordered_map<std::string, std::shared_ptr<const void>> shared_;
 };

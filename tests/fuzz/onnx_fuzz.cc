@@ -32,7 +32,7 @@ void plan(Graph graph) {
       return;  // no caller has such an array
     }
   }
-  model.plan(types, /*threads=*/1);
+  model.plan(types, {.threads = 1});
 }
 
 }  // namespace

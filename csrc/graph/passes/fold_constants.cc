@@ -36,8 +36,16 @@ void fold_constants(Graph& graph, bool keep_dequantize) {
     if (!foldable) continue;
     std::vector<const Tensor*> inputs;
     for (ValueId id : node.inputs) inputs.push_back(graph.constant(id));
-    if (!worth_folding(evaluated_types(graph, node, inputs), inputs)) continue;
-    std::vector<Tensor> outputs = evaluate(graph, node, inputs);
+    if (!node.subgraphs.empty()) continue;
+    std::vector<Tensor> outputs;
+    try {
+      if (!worth_folding(evaluated_types(graph, node, inputs), inputs)) continue;
+      outputs = evaluate(graph, node, inputs);
+    } catch (const NeedsValue&) {
+      // What comes out is known only afterwards, and cannot be much more than what goes in.
+      if (bytes_of(inputs) > kMostFoldedBytes) continue;
+      outputs = evaluate(graph, node, inputs);
+    }
     for (size_t i = 0; i < outputs.size(); ++i)
       if (node.outputs[i] != kNoValue)
         graph.value(node.outputs[i]).constant = std::move(outputs[i]);

@@ -3,6 +3,7 @@
 namespace sanderling {
 
 void lower(Graph& graph) {
+  widen_halves(graph);
   sort_and_prune(graph);
   fold_constants(graph, /*keep_dequantize=*/true);
   find_ranks(graph);
@@ -14,6 +15,7 @@ void lower(Graph& graph) {
   use_channels_last(graph);
   fold_constants(graph, /*keep_dequantize=*/false);
   sort_and_prune(graph);
+  lower_subgraphs(graph);
 }
 
 }  // namespace sanderling

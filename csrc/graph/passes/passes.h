@@ -7,6 +7,10 @@
 
 namespace sanderling {
 
+// Makes all tensors of float16 and bfloat16 inside the graph and its subgraphs float32; its inputs
+// and outputs keep their types. What a Cast rounds stays rounded; what operators compute in between
+// is more exact than the model asks for.
+void widen_halves(Graph& graph);
 // Evaluates nodes whose inputs are all constant. `keep_dequantize` leaves DequantizeLinear of
 // constants for lower_qdq.
 void fold_constants(Graph& graph, bool keep_dequantize);
@@ -25,6 +29,9 @@ void fuse_activations(Graph& graph);
 // Gives spatial operators the [N, spatial..., C] layout that their kernels read, and keeps it
 // across elementwise operators, so that transposes remain only where a layout is visible.
 void use_channels_last(Graph& graph);
+
+// Moves constants that subgraphs capture into them, and lowers them.
+void lower_subgraphs(Graph& graph);
 
 // All of the above.
 void lower(Graph& graph);

@@ -1,0 +1,274 @@
+#include "exec/runner.h"
+
+#include <algorithm>
+
+#include "drift/watch.h"
+#include "graph/evaluate.h"
+
+namespace sanderling {
+namespace {
+
+size_t align(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+// A subgraph, run by a Runner of its own.
+class RunnerBody final : public Body {
+ public:
+  RunnerBody(std::shared_ptr<const CompiledModel> model, int threads)
+      : runner_(std::move(model), threads, /*write_outputs=*/false) {}
+
+  const std::vector<TensorType>* output_types(std::span<const TensorType> inputs) override {
+    try {
+      planned_ = runner_.prepare(std::vector<TensorType>(inputs.begin(), inputs.end()));
+    } catch (const NeedsValue&) {
+      return nullptr;
+    }
+    return planned_->cut ? nullptr : &planned_->output_types;
+  }
+
+  std::span<const TensorView> run(std::span<const TensorView> inputs, Workers& workers) override {
+    return runner_.run(inputs, {}, workers);
+  }
+
+ private:
+  Runner runner_;
+  std::shared_ptr<const Program> planned_;
+};
+
+std::vector<TensorType> types_of(std::span<const TensorView> views) {
+  std::vector<TensorType> types;
+  for (const TensorView& view : views) types.push_back(view.type);
+  return types;
+}
+
+}  // namespace
+
+Runner::Runner(std::shared_ptr<const CompiledModel> model, int threads, bool write_outputs,
+               FindTap find_tap)
+    : model_(std::move(model)),
+      threads_(threads),
+      write_outputs_(write_outputs),
+      find_tap_(std::move(find_tap)) {}
+
+Runner::~Runner() = default;
+
+PlanOptions Runner::plan_options() const {
+  return {.threads = threads_,
+          .write_outputs = write_outputs_,
+          .make_body = [threads = threads_](std::shared_ptr<const CompiledModel> model) {
+            return std::make_unique<RunnerBody>(std::move(model), threads);
+          }};
+}
+
+template <typename Matches, typename Make>
+Runner::Stage& Runner::find_or_plan(std::list<std::unique_ptr<Stage>>& stages, size_t depth,
+                                    const Matches& matches, const Make& make) {
+  const auto found = std::find_if(stages.begin(), stages.end(), [&](const auto& stage) {
+    return matches(stage->program->input_types);
+  });
+  if (found != stages.end()) {
+    if (found != stages.begin()) stages.splice(stages.begin(), stages, found);
+    return *stages.front();
+  }
+  // Makes all that may fail first and keeps the result afterwards.
+  auto stage = std::make_unique<Stage>();
+  stage->program = make();
+  const Program& program = *stage->program;
+  stage->pointers.resize(program.operands.size());
+  if (find_tap_)
+    for (const WatchedCodes& codes : program.codes)
+      stage->taps.push_back(find_tap_(model_->graph().value(codes.value).name));
+  grow(program, depth);
+  stages.push_front(std::move(stage));
+  if (stages.size() > kMaxPrograms) stages.pop_back();
+  return *stages.front();
+}
+
+Runner::Stage& Runner::first_stage(std::span<const TensorView> inputs) {
+  return find_or_plan(
+      stages_, 0,
+      [&](const std::vector<TensorType>& types) {
+        return std::equal(
+            types.begin(), types.end(), inputs.begin(), inputs.end(),
+            [](const TensorType& type, const TensorView& view) { return type == view.type; });
+      },
+      [&] { return model_->plan(types_of(inputs), plan_options()); });
+}
+
+Runner::Stage& Runner::next_stage(Stage& stage, size_t depth) {
+  const Cut& cut = *stage.program->cut;
+  const std::vector<Tensor>& outputs = stage.node_outputs;
+  return find_or_plan(
+      stage.next, depth + 1,
+      [&](const std::vector<TensorType>& types) {
+        return std::equal(
+            types.begin() + static_cast<ptrdiff_t>(cut.live.size()), types.end(), outputs.begin(),
+            outputs.end(),
+            [](const TensorType& type, const Tensor& tensor) { return type == tensor.type(); });
+      },
+      [&] {
+        std::vector<TensorType> types;
+        for (const Tensor& output : outputs) types.push_back(output.type());
+        return model_->plan_after(cut, types, plan_options());
+      });
+}
+
+std::shared_ptr<const Program> Runner::prepare(std::span<const TensorView> inputs) {
+  return first_stage(inputs).program;
+}
+
+std::shared_ptr<const Program> Runner::prepare(const std::vector<TensorType>& types) {
+  std::vector<TensorView> inputs;
+  for (const TensorType& type : types) inputs.push_back({type, nullptr});
+  return prepare(inputs);
+}
+
+std::shared_ptr<std::byte[]> Runner::take(size_t bytes, std::shared_ptr<std::byte[]>& replaced) {
+  replaced.reset();  // first: both together may be more than the device has
+  try {
+    return allocate(bytes);
+  } catch (const std::bad_alloc&) {
+    stages_.clear();
+    arenas_.clear();
+    scratch_.reset();
+    scratch_stride_ = 0;
+    fail(ErrorCode::kInput, "[run] these inputs need ", bytes,
+         " bytes for activations, which the system does not give. Run fewer rows at once");
+  }
+}
+
+void Runner::grow(const Program& program, size_t depth) {
+  if (arenas_.size() <= depth) {
+    arenas_.resize(depth + 1);
+    given_.resize(depth + 1);
+  }
+  const size_t bytes = align(program.arena_bytes);
+  if (Arena& arena = arenas_[depth]; bytes > arena.bytes) {
+    arena.bytes = 0;
+    arena.memory = take(bytes, arena.memory);
+    arena.bytes = bytes;
+    ++arena.generation;
+  }
+  const size_t stride = align(program.scratch_bytes + kSlackBytes);
+  if (stride > scratch_stride_) {
+    scratch_stride_ = 0;
+    scratch_ = take(stride * static_cast<size_t>(threads_), scratch_);
+    scratch_stride_ = stride;
+  }
+}
+
+void Runner::resolve(Stage& stage, size_t depth) const {
+  const Arena& arena = arenas_[depth];
+  if (stage.resolved_for == arena.generation) return;
+  for (size_t i = 0; i < stage.pointers.size(); ++i) {
+    const Operand& operand = stage.program->operands[i];
+    if (operand.kind == Operand::Kind::kConstant)
+      stage.pointers[i] = const_cast<void*>(operand.constant);
+    else if (operand.kind == Operand::Kind::kArena)
+      stage.pointers[i] = arena.memory.get() + operand.index;
+  }
+  stage.resolved_for = arena.generation;
+}
+
+void Runner::execute(Stage& stage, size_t depth, std::span<const TensorView> inputs,
+                     std::span<const TensorView> outputs, Workers& workers) {
+  resolve(stage, depth);
+  const Program& program = *stage.program;
+  for (size_t i = 0; i < program.operands.size(); ++i) {
+    const Operand& operand = program.operands[i];
+    if (operand.kind == Operand::Kind::kInput) stage.pointers[i] = inputs[operand.index].data;
+    if (operand.kind == Operand::Kind::kOutput) stage.pointers[i] = outputs[operand.index].data;
+  }
+  StepArgs args{.inputs = nullptr,
+                .outputs = nullptr,
+                .scratch = scratch_.get(),
+                .scratch_stride = scratch_stride_,
+                .workers = &workers};
+  size_t next_codes = 0;
+  for (size_t s = 0; s < program.steps.size(); ++s) {
+    const Step& step = program.steps[s];
+    args.inputs = stage.pointers.data() + step.first_input;
+    args.outputs = stage.pointers.data() + step.first_output;
+    step.function(step.parameters, args);
+    if (!stage.taps.empty()) count_codes(stage, s, next_codes);
+  }
+}
+
+// Codes are counted right after the step that wrote them: later steps may reuse their memory.
+void Runner::count_codes(const Stage& stage, size_t step, size_t& next) const {
+  const std::vector<WatchedCodes>& codes = stage.program->codes;
+  for (; next < codes.size() && codes[next].step == static_cast<int>(step); ++next)
+    stage.taps[next]->update({static_cast<const uint8_t*>(stage.pointers[codes[next].operand]),
+                              static_cast<size_t>(codes[next].count)});
+}
+
+void* Runner::place(const Operand& operand, size_t depth,
+                    std::span<const TensorView> inputs) const {
+  switch (operand.kind) {
+    case Operand::Kind::kConstant:
+      return const_cast<void*>(operand.constant);
+    case Operand::Kind::kInput:
+      return inputs[operand.index].data;
+    case Operand::Kind::kArena:
+      return arenas_[depth].memory.get() + operand.index;
+    default:
+      return nullptr;
+  }
+}
+
+// Runs the node of the cut and collects in given_[depth + 1] what the next stage is given.
+void Runner::compute_cut(Stage& stage, size_t depth, std::span<const TensorView> inputs,
+                         Workers& workers) {
+  const Cut& cut = *stage.program->cut;
+  std::vector<TensorView> live;
+  for (size_t i = 0; i < cut.live.size(); ++i)
+    live.push_back({cut.types->type(cut.live[i]), place(cut.places[i], depth, inputs)});
+
+  const Graph& graph = model_->graph();
+  const Node& node = graph.nodes[cut.node];
+  std::vector<const TensorType*> types;
+  std::vector<const void*> data;
+  for (ValueId id : node.inputs) {
+    if (id == kNoValue) {
+      types.push_back(nullptr);
+      data.push_back(nullptr);
+    } else if (const Tensor* constant = graph.constant(id)) {
+      types.push_back(&constant->type());
+      data.push_back(constant->raw());
+    } else {
+      const auto at = std::find(cut.live.begin(), cut.live.end(), id) - cut.live.begin();
+      types.push_back(&live[static_cast<size_t>(at)].type);
+      data.push_back(live[static_cast<size_t>(at)].data);
+    }
+  }
+  stage.node_outputs = evaluate(graph, node, types, data, cut.bodies, &workers);
+  for (const Tensor& output : stage.node_outputs) live.push_back(output.view());
+  if (given_.size() <= depth + 1) given_.resize(depth + 2);
+  given_[depth + 1] = std::move(live);
+}
+
+std::span<const TensorView> Runner::run(std::span<const TensorView> inputs,
+                                        std::span<const TensorView> outputs, Workers& workers) {
+  Stage* stage = &first_stage(inputs);
+  execute(*stage, 0, inputs, outputs, workers);
+  if (stage->program->writes_outputs) return {};
+  size_t depth = 0;
+  while (stage->program->cut) {
+    compute_cut(*stage, depth, inputs, workers);
+    stage = &next_stage(*stage, depth);
+    inputs = given_[++depth];
+    execute(*stage, depth, inputs, {}, workers);
+  }
+  const Program& program = *stage->program;
+  results_.clear();
+  for (size_t i = 0; i < program.outputs.size(); ++i)
+    results_.push_back({program.output_types[i], place(program.outputs[i], depth, inputs)});
+  return results_;
+}
+
+size_t Runner::bytes() const {
+  size_t sum = scratch_stride_ * static_cast<size_t>(threads_);
+  for (const Arena& arena : arenas_) sum += arena.bytes;
+  return sum;
+}
+
+}  // namespace sanderling

@@ -1,0 +1,89 @@
+// Runs one compiled graph for inputs of any types: keeps its plans and the memory they run in.
+// Session makes it safe and checks what users give; a node's subgraph is run by one of its own.
+#pragma once
+
+#include <functional>
+#include <list>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/workers.h"
+#include "plan/program.h"
+
+namespace sanderling {
+
+class CodeTap;  // drift/watch.h
+
+// Not safe to call from several threads.
+class Runner {
+ public:
+  static constexpr size_t kMaxPrograms =
+      16;  // plans kept for different input shapes; the least recently used one goes
+  using FindTap = std::function<CodeTap*(const std::string& value)>;
+
+  // `find_tap` gives what counts the codes of a value; nullptr: nothing is counted. `write_outputs`:
+  // whether plans may write where the caller wants, else results stay in here.
+  Runner(std::shared_ptr<const CompiledModel> model, int threads, bool write_outputs,
+         FindTap find_tap = nullptr);
+  ~Runner();
+
+  const CompiledModel& model() const { return *model_; }
+  // The program for these types, planned if they are new. Throws what planning throws.
+  std::shared_ptr<const Program> prepare(std::span<const TensorView> inputs);
+  std::shared_ptr<const Program> prepare(const std::vector<TensorType>& types);
+  // Runs it. With a program that writes outputs these are where it does so, and nothing is
+  // returned; else `outputs` is not read and the results stand until the next run.
+  std::span<const TensorView> run(std::span<const TensorView> inputs,
+                                  std::span<const TensorView> outputs, Workers& workers);
+  // Bytes held for activations and scratch now.
+  size_t bytes() const;
+
+ private:
+  // A program with its operands' addresses.
+  struct Stage {
+    std::shared_ptr<const Program> program;
+    std::vector<void*> pointers;  // one per operand; inputs and outputs are filled in at each run
+    std::vector<CodeTap*> taps;   // one per WatchedCodes, when watching
+    uint64_t resolved_for = 0;    // the arena's generation that `pointers` were made for
+    // After a cut.
+    std::vector<Tensor> node_outputs;
+    std::list<std::unique_ptr<Stage>> next;  // most recently used first
+  };
+  // Stages follow each other, and what one leaves is read by the next: each depth has its memory.
+  struct Arena {
+    std::shared_ptr<std::byte[]> memory;
+    size_t bytes = 0;
+    uint64_t generation = 1;
+  };
+
+  template <typename Matches, typename Make>
+  Stage& find_or_plan(std::list<std::unique_ptr<Stage>>& stages, size_t depth,
+                      const Matches& matches, const Make& make);
+  Stage& first_stage(std::span<const TensorView> inputs);
+  Stage& next_stage(Stage& stage, size_t depth);
+  void grow(const Program& program, size_t depth);
+  std::shared_ptr<std::byte[]> take(size_t bytes, std::shared_ptr<std::byte[]>& replaced);
+  void resolve(Stage& stage, size_t depth) const;
+  void execute(Stage& stage, size_t depth, std::span<const TensorView> inputs,
+               std::span<const TensorView> outputs, Workers& workers);
+  void count_codes(const Stage& stage, size_t step, size_t& next) const;
+  void compute_cut(Stage& stage, size_t depth, std::span<const TensorView> inputs,
+                   Workers& workers);
+  void* place(const Operand& operand, size_t depth, std::span<const TensorView> inputs) const;
+  PlanOptions plan_options() const;
+
+  const std::shared_ptr<const CompiledModel> model_;
+  const int threads_;
+  const bool write_outputs_;
+  const FindTap find_tap_;
+  std::list<std::unique_ptr<Stage>> stages_;  // most recently used first
+  std::vector<Arena> arenas_;                 // by depth
+  std::shared_ptr<std::byte[]> scratch_;
+  size_t scratch_stride_ = 0;
+  std::vector<std::vector<TensorView>> given_;  // by depth, for stages after the first
+  std::vector<TensorView> results_;
+};
+
+}  // namespace sanderling
