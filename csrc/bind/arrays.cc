@@ -1,6 +1,5 @@
 #include <array>
 
-
 #include "bind/bind.h"
 
 namespace py = pybind11;
@@ -63,8 +62,7 @@ std::optional<DType> find_dtype(const py::array& array) {
     if (kind == native.kind && bytes == size_of(native.dtype) &&
         dtype.num() == py::dtype(native.number).num())
       return native.dtype;
-  const std::optional<DType> named =
-      dtype_named(py::str(dtype.attr("name")).cast<std::string>());
+  const std::optional<DType> named = dtype_named(py::str(dtype.attr("name")).cast<std::string>());
   return named && size_of(*named) == bytes ? named : std::nullopt;
 }
 

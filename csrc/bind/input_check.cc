@@ -12,7 +12,7 @@ namespace {
 
 InputSpec spec_of(const BoundSpec& bound) {
   const auto& [name, dtype, shape] = bound;
-  InputSpec spec{name, known_dtype(dtype, cat("input '", name, "'")), {}, {}};
+  InputSpec spec{name, known_dtype(dtype, cat("input '", name, "'")), {}, {}, false};
   for (const auto& dim : shape) {
     const auto* const extent = dim ? std::get_if<int64_t>(&*dim) : nullptr;
     const auto* const symbol = dim ? std::get_if<std::string>(&*dim) : nullptr;

@@ -50,10 +50,10 @@ std::optional<DType> dtype_of_onnx_number(int64_t number);
 template <typename T>
 constexpr DType dtype_of();
 
-#define SANDERLING_DTYPE(type, dtype)   \
-  template <>                           \
-  constexpr DType dtype_of<type>() {    \
-    return DType::dtype;                \
+#define SANDERLING_DTYPE(type, dtype) \
+  template <>                         \
+  constexpr DType dtype_of<type>() {  \
+    return DType::dtype;              \
   }
 SANDERLING_DTYPE(float, kFloat32)
 SANDERLING_DTYPE(double, kFloat64)

@@ -64,7 +64,7 @@ uint32_t encode_float(double value, const FloatFormat& format, bool saturate) {
   const bool negative = std::signbit(value);
   const uint32_t sign = negative ? limits.sign : 0;
   if (std::isnan(value)) {
-    if (format.nan == Nan::kNone) return sign | limits.largest;
+    if (format.nan == Nan::kNone) return limits.sign;  // -0, as ml_dtypes has it
     return format.nan == Nan::kNegativeZero ? limits.nan : sign | limits.nan;
   }
   if (negative && !format.has_sign) return limits.nan;

@@ -77,26 +77,29 @@ using Float8E5M2FNUZ = SmallFloat<uint8_t, kE5M2FNUZ>;
 using Float8E8M0 = SmallFloat<uint8_t, kE8M0>;
 using Float4E2M1 = SmallFloat<uint8_t, kE2M1>;
 
-// An integer of 4 or 2 bits, one per byte, always within its range.
-template <typename Byte, int kBits>
+// An integer of 4 or 2 bits, in the low bits of a byte whose other bits say nothing (as in arrays of
+// ml_dtypes).
+template <int kBits, bool kSigned>
 struct SmallInteger {
   static constexpr int bits = kBits;
-  static constexpr bool is_signed = Byte(-1) < 0;
-  static constexpr int lowest = is_signed ? -(1 << (kBits - 1)) : 0;
-  static constexpr int highest = (1 << (kBits - (is_signed ? 1 : 0))) - 1;
-  Byte value;
+  static constexpr int lowest = kSigned ? -(1 << (kBits - 1)) : 0;
+  static constexpr int highest = (1 << (kBits - (kSigned ? 1 : 0))) - 1;
+  uint8_t byte;
 
   // The low bits of `value`, as C++ narrows other integers.
-  static SmallInteger wrap(int64_t value) {
-    const int64_t low = value & ((1 << kBits) - 1);
-    return {static_cast<Byte>(low > highest ? low - (1 << kBits) : low)};
+  static SmallInteger wrap(int64_t value) { return {static_cast<uint8_t>(value & kMask)}; }
+  int number() const {
+    const int low = byte & kMask;
+    return low > highest ? low - (1 << kBits) : low;
   }
-  bool operator==(const SmallInteger&) const = default;
+
+ private:
+  static constexpr int kMask = (1 << kBits) - 1;
 };
 
-using UInt4 = SmallInteger<uint8_t, 4>;
-using Int4 = SmallInteger<int8_t, 4>;
-using UInt2 = SmallInteger<uint8_t, 2>;
-using Int2 = SmallInteger<int8_t, 2>;
+using UInt4 = SmallInteger<4, false>;
+using Int4 = SmallInteger<4, true>;
+using UInt2 = SmallInteger<2, false>;
+using Int2 = SmallInteger<2, true>;
 
 }  // namespace sanderling

@@ -1,8 +1,11 @@
 #include "exec/input_check.h"
 
+#include <algorithm>
+#include <cmath>
 #include <map>
 #include <string_view>
 
+#include "graph/operator.h"
 #include "kernels/table.h"
 
 namespace sanderling {
@@ -16,17 +19,50 @@ bool fits(const InputSpec& spec, const TensorType& type) {
   return true;
 }
 
+bool is_cast_to_float(const Node& node) {
+  const auto to = dtype_of_onnx_number(node.attributes.integer("to", 0));
+  return node.op == "Cast" && to && is_float(*to);
+}
+
+// Whether a NaN of this value may end in an answer that looks like any other. It may not where all
+// that reads the value keeps the NaN in its place or is about it (Operator::nan).
+bool can_hide_nan(const Graph& graph, const Uses& uses, ValueId id) {
+  std::vector<ValueId> left{id};
+  std::vector<bool> seen(graph.values.size(), false);
+  while (!left.empty()) {
+    const ValueId value = left.back();
+    left.pop_back();
+    if (seen[static_cast<size_t>(value)]) continue;
+    seen[static_cast<size_t>(value)] = true;
+    for (int reader : uses.readers(value)) {
+      const Node& node = graph.nodes[static_cast<size_t>(reader)];
+      const Operator* const op = find_operator(node.op);
+      SANDERLING_ASSERT(op != nullptr, node.op);
+      const bool keeps = op->nan == NanRule::kKeeps || op->view || is_cast_to_float(node);
+      if (op->nan == NanRule::kMeans) continue;
+      if (!keeps) return true;
+      for (ValueId output : node.outputs)
+        if (output != kNoValue) left.push_back(output);
+    }
+  }
+  return false;
+}
+
 std::vector<InputSpec> specs_of(const Graph& graph) {
   std::vector<InputSpec> specs;
   for (const GraphInput& input : graph.inputs)
-    specs.push_back({graph.value(input.value).name, input.dtype, input.dims, input.symbols});
+    specs.push_back({graph.value(input.value).name, input.dtype, input.dims, input.symbols, false});
   return specs;
 }
 
 }  // namespace
 
 InputCheck::InputCheck(const Graph& graph, const KernelTable& kernels)
-    : InputCheck(specs_of(graph), kernels) {}
+    : InputCheck(specs_of(graph), kernels) {
+  const Uses uses(graph);
+  for (size_t i = 0; i < specs_.size(); ++i)
+    specs_[i].takes_nan = !can_hide_nan(graph, uses, graph.inputs[i].value);
+}
 
 std::string InputCheck::expected(size_t input) const {
   const InputSpec& spec = specs_[input];
@@ -58,7 +94,7 @@ void InputCheck::check_types(std::span<const TensorView> inputs) const {
            ", the model expects ", expected(i),
            cast ? cat(". Convert it with .astype('", name_of(spec.dtype), "')") : "");
     }
-    if (type.shape.elements() == 0)
+    if (!spec.dims.empty() && spec.dims[0] < 0 && type.shape[0] == 0)
       fail(ErrorCode::kInput, "[run] input '", spec.name, "' is empty: ", type.to_string(),
            ". Pass at least one row");
     for (size_t d = 0; d < spec.dims.size(); ++d) {
@@ -75,21 +111,37 @@ void InputCheck::check_types(std::span<const TensorView> inputs) const {
 
 void InputCheck::check_values(std::span<const TensorView> inputs) const {
   for (size_t i = 0; i < inputs.size(); ++i) {
-    if (inputs[i].type.dtype != DType::kFloat32) continue;
+    if (specs_[i].takes_nan) continue;
     const int64_t count = inputs[i].type.shape.elements();
-    const int64_t nans = kernels_.count_nan_f32(inputs[i].as<float>(), count);
+    const int64_t nans = count_nan(inputs[i]);
     if (nans != 0)
       fail(ErrorCode::kInput, "[run] input '", specs_[i].name, "' has ", nans, " NaN among ", count,
            " values. Replace missing values before inference, e.g. with numpy.nan_to_num");
   }
 }
 
+int64_t InputCheck::count_nan(const TensorView& input) const {
+  const int64_t count = input.type.shape.elements();
+  const auto count_if = [&](const auto* x, const auto& is_nan) {
+    return static_cast<int64_t>(std::count_if(x, x + count, is_nan));
+  };
+  switch (input.type.dtype) {
+    case DType::kFloat32:
+      return kernels_.count_nan_f32(input.as<float>(), count);
+    case DType::kFloat64:
+      return count_if(input.as<double>(), [](double x) { return std::isnan(x); });
+    case DType::kFloat16:
+      return count_if(input.as<Float16>(), [](Float16 x) { return (x.bits & 0x7fff) > 0x7c00; });
+    case DType::kBFloat16:
+      return count_if(input.as<BFloat16>(), [](BFloat16 x) { return (x.bits & 0x7fff) > 0x7f80; });
+    default:
+      return 0;
+  }
+}
+
 bool InputCheck::has_nan(std::span<const TensorView> inputs) const {
-  for (const TensorView& input : inputs)
-    if (input.type.dtype == DType::kFloat32 &&
-        kernels_.count_nan_f32(input.as<float>(), input.type.shape.elements()) != 0)
-      return true;
-  return false;
+  return std::any_of(inputs.begin(), inputs.end(),
+                     [&](const TensorView& input) { return count_nan(input) != 0; });
 }
 
 }  // namespace sanderling

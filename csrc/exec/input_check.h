@@ -17,6 +17,7 @@ struct InputSpec {
   DType dtype = DType::kFloat32;
   std::vector<int64_t> dims;         // -1 where the extent is chosen at run time
   std::vector<std::string> symbols;  // per dimension, "" where it has no name
+  bool takes_nan = false;            // a NaN there cannot be overlooked in the answer
 };
 
 // Whether arrays fit a model, in the same words for every backend. Immutable.
@@ -29,13 +30,15 @@ class InputCheck {
   const std::vector<InputSpec>& specs() const { return specs_; }
   std::string expected(size_t input) const;  // "float32[N, 3, 32, 32]"
   // Throws kInput when the number of inputs, a dtype, a rank or a fixed extent differs, one symbol
-  // has two extents, or an input is empty.
+  // has two extents, or an input has no rows: axis 0 is chosen at run time and is 0.
   void check_types(std::span<const TensorView> inputs) const;
-  // Throws kInput when a float32 input has NaN. The types must be right.
+  // Throws kInput when a float input has NaN that it does not take. The types must be right.
   void check_values(std::span<const TensorView> inputs) const;
   bool has_nan(std::span<const TensorView> inputs) const;
 
  private:
+  int64_t count_nan(const TensorView& input) const;
+
   std::vector<InputSpec> specs_;
   const KernelTable& kernels_;
 };

@@ -23,8 +23,8 @@ class Runner {
       16;  // plans kept for different input shapes; the least recently used one goes
   using FindTap = std::function<CodeTap*(const std::string& value)>;
 
-  // `find_tap` gives what counts the codes of a value; nullptr: nothing is counted. `write_outputs`:
-  // whether plans may write where the caller wants, else results stay in here.
+  // `find_tap` gives what counts the codes of a value; nullptr: nothing is counted.
+  // `write_outputs`: whether plans may write where the caller wants, else results stay in here.
   Runner(std::shared_ptr<const CompiledModel> model, int threads, bool write_outputs,
          FindTap find_tap = nullptr);
   ~Runner();

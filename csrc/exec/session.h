@@ -41,8 +41,8 @@ class Session {
   // Throws what run() would for these types and addresses, as far as it is known before.
   void check(std::span<const TensorView> inputs, std::span<const TensorView> outputs);
   // Inputs and outputs in the graph's order; outputs must have the types that the model gives and
-  // share no memory. Throws kInput on a NaN among the inputs, which are counted by the watch before:
-  // a sensor that sends NaN is to be seen.
+  // share no memory. Throws kInput on a NaN among the inputs, which are counted by the watch
+  // before: a sensor that sends NaN is to be seen.
   void run(std::span<const TensorView> inputs, std::span<const TensorView> outputs);
   // The same where the outputs' types may depend on data: asks for the memory of each output when
   // its type is known, before or after the run.

@@ -65,7 +65,7 @@ struct Subgraph {
 };
 
 struct Node {
-  std::string op;  // registry name (graph/operator.h)
+  std::string op;                // registry name (graph/operator.h)
   std::string name;              // for messages; never empty after import
   std::vector<ValueId> inputs;   // kNoValue where an optional input is left out
   std::vector<ValueId> outputs;  // kNoValue where an output is not wanted
@@ -77,7 +77,7 @@ struct Node {
 
 struct GraphInput {
   ValueId value;
-  DType dtype;  // of a subgraph's input only what the file says, if anything
+  DType dtype;                       // of a subgraph's input only what the file says, if anything
   std::vector<int64_t> dims;         // -1 where the extent is chosen at run time
   std::vector<std::string> symbols;  // the ONNX dim_param per dimension, "" where it has none
 };

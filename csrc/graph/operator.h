@@ -235,6 +235,13 @@ class PlanContext : public InferContext {
   std::shared_ptr<const void> parameters_;
 };
 
+// What becomes of a NaN among an operator's inputs.
+enum class NanRule : uint8_t {
+  kMayHide,  // it may become a number, an index or a code that looks like any other
+  kKeeps,    // it stays NaN in its place
+  kMeans,    // it has a meaning of its own: IsNaN, a missing value in a tree
+};
+
 struct Operator {
   // ONNX op_type, with its domain before it unless that is ONNX's own ("com.microsoft.QLinearAdd");
   // or the engine's own name ("QConv").
@@ -258,8 +265,7 @@ struct Operator {
   bool elementwise = false;
   // The outputs follow from the inputs' types alone: Shape, Size.
   bool from_types = false;
-  // Says what becomes of a NaN, so that one among the model's inputs may reach it.
-  bool takes_nan = false;
+  NanRule nan = NanRule::kMayHide;
   // Multiply-accumulates for these types, for `sanderling model show`; nullptr means none.
   int64_t (*macs)(const InferContext&, const TensorType& output) = nullptr;
 };

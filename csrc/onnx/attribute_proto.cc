@@ -89,8 +89,7 @@ struct AttributeReader {
 
 }  // namespace
 
-std::optional<WireMessage> read_graph_attribute(const WireMessage& message,
-                                                std::string_view what) {
+std::optional<WireMessage> read_graph_attribute(const WireMessage& message, std::string_view what) {
   const AttributeReader reader{message, what};
   if (reader.type() != kGraph) return std::nullopt;
   std::optional<WireMessage> found;

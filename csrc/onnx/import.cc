@@ -129,7 +129,8 @@ class Importer {
 
   Graph run() {
     if (!source_.sparse_initializers.empty())
-      fail(ErrorCode::kUnsupported, "[onnx] initializer '", source_.sparse_initializers.front().name,
+      fail(ErrorCode::kUnsupported, "[onnx] initializer '",
+           source_.sparse_initializers.front().name,
            "' is sparse, which the native engine does not run. Store it as a dense tensor, or use "
            "backend='onnxruntime' or "
            "backend='auto'");

@@ -33,11 +33,8 @@ enum TensorField : uint32_t {
 };
 
 // What the engine has no tensors of, by TensorProto.DataType.
-constexpr std::array<std::pair<int64_t, const char*>, 5> kOtherTypes{{{8, "string"},
-                                                                      {14, "complex64"},
-                                                                      {15, "complex128"},
-                                                                      {27, "float6e2m3"},
-                                                                      {28, "float6e3m2"}}};
+constexpr std::array<std::pair<int64_t, const char*>, 5> kOtherTypes{
+    {{8, "string"}, {14, "complex64"}, {15, "complex128"}, {27, "float6e2m3"}, {28, "float6e3m2"}}};
 
 const char* field_name(uint32_t field) {
   switch (field) {
@@ -232,10 +229,10 @@ class TensorReader {
     WireField field;
     for (WireCursor cursor(message_); cursor.next(field);)
       if (field.number() == storage) i = fill_from(field, tensor, i);
-    SANDERLING_ASSERT(storage == kRawData ||
-                          i == stored_items(tensor.dtype(),
-                                            static_cast<size_t>(tensor.shape().elements())),
-                      i, " of ", tensor.shape().elements());
+    SANDERLING_ASSERT(
+        storage == kRawData ||
+            i == stored_items(tensor.dtype(), static_cast<size_t>(tensor.shape().elements())),
+        i, " of ", tensor.shape().elements());
   }
 
   size_t fill_from(const WireField& field, Tensor& tensor, size_t i) const {
@@ -316,12 +313,9 @@ class TensorReader {
     const size_t bits = stored_bits(tensor.dtype());
     const size_t each = 8 / bits;
     const auto elements = static_cast<size_t>(tensor.shape().elements());
-    auto* const out = static_cast<int8_t*>(tensor.mutable_raw());
-    const bool is_signed = tensor.dtype() == DType::kInt4 || tensor.dtype() == DType::kInt2;
+    auto* const out = static_cast<std::byte*>(tensor.mutable_raw());
     for (size_t k = 0; k < each && at * each + k < elements; ++k) {
-      const int low = (std::to_integer<int>(byte) >> (k * bits)) & ((1 << bits) - 1);
-      const bool negative = is_signed && (low >> (bits - 1)) != 0;
-      out[at * each + k] = static_cast<int8_t>(negative ? low - (1 << bits) : low);
+      out[at * each + k] = (byte >> (k * bits)) & std::byte((1 << bits) - 1);
     }
   }
 

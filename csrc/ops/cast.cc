@@ -27,7 +27,8 @@ RoundMode round_mode(const InferContext& context) {
 }
 
 Float8E8M0 power_of_two(double x, RoundMode mode, bool saturate) {
-  if (mode == RoundMode::kNearest || !(x > 0) || std::isinf(x)) return Float8E8M0::from(x, saturate);
+  if (mode == RoundMode::kNearest || !(x > 0) || std::isinf(x))
+    return Float8E8M0::from(x, saturate);
   int exponent = 0;
   const double fraction = std::frexp(x, &exponent);  // in [0.5, 1)
   const bool exact = fraction == 0.5;
@@ -116,9 +117,7 @@ void plan(PlanContext& context) {
   }
 }
 
-bool same_type(const InferContext& context) {
-  return target(context) == context.input(0).dtype;
-}
+bool same_type(const InferContext& context) { return target(context) == context.input(0).dtype; }
 
 SANDERLING_OPERATOR(cast)({.name = "Cast",
                            .since_opset = 6,

@@ -57,7 +57,7 @@ auto widen_element(T x) {
   if constexpr (is_small_float<T>)
     return static_cast<float>(x);
   else if constexpr (is_small_integer<T>)
-    return static_cast<int64_t>(x.value);
+    return static_cast<int64_t>(x.number());
   else if constexpr (std::is_same_v<T, uint64_t> || std::is_floating_point_v<T>)
     return x;
   else

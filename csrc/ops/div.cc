@@ -32,7 +32,8 @@ SANDERLING_OPERATOR(div)({.name = "Div",
                           .infer = infer_binary,
                           .reference = reference,
                           .plan = plan,
-                          .elementwise = true});
+                          .elementwise = true,
+                          .nan = NanRule::kKeeps});
 
 }  // namespace
 }  // namespace sanderling

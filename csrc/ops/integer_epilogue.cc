@@ -119,8 +119,7 @@ IntegerEpilogue integer_epilogue(const InferContext& context) {
   const std::span<const int8_t> weights = context.constant(1).data<int8_t>();
   const auto channels = static_cast<size_t>(context.constant(1).shape()[0]);
   const size_t depth = channels == 0 ? 0 : weights.size() / channels;
-  const auto bias =
-      context.has_input(2) ? std::optional(context.constant(2)) : std::nullopt;
+  const auto bias = context.has_input(2) ? std::optional(context.constant(2)) : std::nullopt;
   const bool whole_bias = bias && bias->dtype() == DType::kInt32;
   const std::vector<float> weight_scale = context.attributes().numbers("weight_scale", {});
   const Quantization& x = context.input_quantization(0);

@@ -34,8 +34,7 @@ void check(const InferContext& context) {
 // Types of the body's outputs in the first iteration.
 const std::vector<TensorType>* first_types(const InferContext& context) {
   std::vector<TensorType> inputs{kIteration, kCondition};
-  for (size_t i = 0; i < carried(context); ++i)
-    inputs.push_back(context.input(kFirstCarried + i));
+  for (size_t i = 0; i < carried(context); ++i) inputs.push_back(context.input(kFirstCarried + i));
   for (size_t i : context.captures(kBody)) inputs.push_back(context.input(i));
   return context.body(kBody).output_types(inputs);
 }
@@ -93,14 +92,15 @@ void give_stack(ComputeContext& context, size_t output, const Stack& stack, size
 
 void compute(ComputeContext& context) {
   check(context);
-  const int64_t most =
-      has(context, 0) ? context.constant(0).data<int64_t>()[0] : std::numeric_limits<int64_t>::max();
+  const int64_t most = has(context, 0) ? context.constant(0).data<int64_t>()[0]
+                                       : std::numeric_limits<int64_t>::max();
   bool condition = !has(context, 1) || context.constant(1).data<bool>()[0];
   int64_t iteration = 0;
   std::vector<TensorView> initial;
   for (size_t i = 0; i < carried(context); ++i) initial.push_back(context.view(kFirstCarried + i));
   Carried values(std::move(initial));
-  const size_t stacked = context.outputs() > carried(context) ? context.outputs() - carried(context) : 0;
+  const size_t stacked =
+      context.outputs() > carried(context) ? context.outputs() - carried(context) : 0;
   std::vector<Stack> stacks(stacked);
   std::vector<TensorView> inputs;
   for (; condition && iteration < most; ++iteration) {
@@ -114,8 +114,7 @@ void compute(ComputeContext& context) {
     if (results[0].type.dtype != DType::kBool || results[0].type.shape.elements() != 1)
       context.error("its body gives ", results[0].type.to_string(), " as the condition");
     condition = results[0].as<bool>()[0];
-    for (size_t i = 0; i < stacked; ++i)
-      stacks[i].add(context, results[1 + carried(context) + i]);
+    for (size_t i = 0; i < stacked; ++i) stacks[i].add(context, results[1 + carried(context) + i]);
     values.take(results.subspan(1));
   }
   for (size_t i = 0; i < carried(context) && i < context.outputs(); ++i)

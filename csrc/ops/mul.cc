@@ -17,7 +17,8 @@ SANDERLING_OPERATOR(mul)({.name = "Mul",
                           .infer = infer_binary,
                           .reference = reference,
                           .plan = plan,
-                          .elementwise = true});
+                          .elementwise = true,
+                          .nan = NanRule::kKeeps});
 
 }  // namespace
 }  // namespace sanderling

@@ -11,15 +11,15 @@ constexpr int64_t kWithoutBatchSince = 9;
 // of its rows is scanned by itself, for as many steps as input 0 may say.
 struct Plan {
   bool batch = false;
-  size_t first = 0;     // of the node's inputs that are states or scanned
-  size_t states = 0;    // that one step hands to the next
-  size_t scanned = 0;   // inputs that are cut
-  size_t stacked = 0;   // outputs that are made of a piece per step
+  size_t first = 0;    // of the node's inputs that are states or scanned
+  size_t states = 0;   // that one step hands to the next
+  size_t scanned = 0;  // inputs that are cut
+  size_t stacked = 0;  // outputs that are made of a piece per step
   int64_t rows = 1;
   int64_t steps = 0;
-  std::vector<int64_t> axes;            // of scanned inputs, that of the steps
-  std::vector<bool> backwards;          // of scanned inputs
-  std::vector<int64_t> output_axes;     // of stacked outputs, not yet checked
+  std::vector<int64_t> axes;         // of scanned inputs, that of the steps
+  std::vector<bool> backwards;       // of scanned inputs
+  std::vector<int64_t> output_axes;  // of stacked outputs, not yet checked
   std::vector<bool> output_backwards;
 };
 
@@ -51,8 +51,8 @@ Plan plan_of(const InferContext& context) {
   plan.scanned = static_cast<size_t>(scanned);
   plan.states = static_cast<size_t>(inputs - scanned);
   plan.stacked = context.outputs() > plan.states ? context.outputs() - plan.states : 0;
-  plan.backwards = directions(context, plan.batch ? "directions" : "scan_input_directions",
-                              plan.scanned);
+  plan.backwards =
+      directions(context, plan.batch ? "directions" : "scan_input_directions", plan.scanned);
   plan.output_backwards = directions(context, "scan_output_directions", plan.stacked);
   plan.axes = axes(context, "scan_input_axes", plan.scanned);
   plan.output_axes = axes(context, "scan_output_axes", plan.stacked);
@@ -145,7 +145,9 @@ struct Cut {
   size_t run, stride;
 };
 
-const std::byte* bytes_of(const TensorView& view) { return static_cast<const std::byte*>(view.data); }
+const std::byte* bytes_of(const TensorView& view) {
+  return static_cast<const std::byte*>(view.data);
+}
 
 // One row of the batch, or the whole of a tensor without one.
 TensorView row_of(const Plan& plan, const TensorView& whole, int64_t row) {
@@ -202,8 +204,7 @@ class Scan {
   }
 
   Tensor piece(int64_t row, size_t i, int64_t step) const {
-    const TensorView whole =
-        row_of(plan_, context_.view(plan_.first + plan_.states + i), row);
+    const TensorView whole = row_of(plan_, context_.view(plan_.first + plan_.states + i), row);
     const int64_t axis = plan_.batch ? 0 : plan_.axes[i];
     Tensor piece(without_axis(whole.type, axis));
     Cut(whole.type, axis).read(bytes_of(whole), step, static_cast<std::byte*>(piece.mutable_raw()));
@@ -225,9 +226,10 @@ class Scan {
     const TensorType whole = plan_.batch ? without_axis(type, 0) : type;
     const int64_t axis =
         plan_.batch ? 0 : checked_axis(context_, plan_.output_axes[i], whole.shape.rank());
-    Cut(whole, axis).write(bytes_of(value), step,
-                           outputs_[i] + static_cast<size_t>(row) * whole.bytes() *
-                                             static_cast<size_t>(plan_.batch));
+    Cut(whole, axis)
+        .write(bytes_of(value), step,
+               outputs_[i] +
+                   static_cast<size_t>(row) * whole.bytes() * static_cast<size_t>(plan_.batch));
   }
 
   void put_state(int64_t row, size_t i, const TensorView& value) {

@@ -39,7 +39,7 @@ struct NodeStep {
   std::vector<std::unique_ptr<Body>> bodies;
 
   NodeView view(const StepArgs& args) const {
-    return {*graph,  *node,  inputs, {const_cast<const void* const*>(args.inputs), inputs.size()},
+    return {*graph,  *node, inputs, {const_cast<const void* const*>(args.inputs), inputs.size()},
             outputs, bodies};
   }
 };
@@ -163,12 +163,11 @@ class Planner {
       return;
     }
     // Kernels are for tensors that have elements.
-    const bool has_empty_input = std::any_of(node.inputs.begin(), node.inputs.end(), [&](auto id) {
-      return id != kNoValue && empty(id);
-    });
+    const bool has_empty_input = std::any_of(node.inputs.begin(), node.inputs.end(),
+                                             [&](auto id) { return id != kNoValue && empty(id); });
     if (op.plan && !model_.reference() && !has_empty_input) op.plan(context);
-    PlannedStep step{static_cast<int>(n), context.function(), context.parameters(), node.inputs,
-                     node.outputs, context.scratch_bytes()};
+    PlannedStep step{static_cast<int>(n), context.function(), context.parameters(),
+                     node.inputs,         node.outputs,       context.scratch_bytes()};
     if (!step.function) {
       step.function = op.compute ? run_compute : run_reference;
       step.parameters = node_step(node, op, inputs, std::move(outputs), std::move(bodies));
@@ -245,8 +244,8 @@ class Planner {
       program_->scratch_bytes = std::max(program_->scratch_bytes, step.scratch_bytes);
   }
 
-  // Gives every value a home: a constant's own memory, an input, a graph output's buffer, or a place
-  // in the arena.
+  // Gives every value a home: a constant's own memory, an input, a graph output's buffer, or a
+  // place in the arena.
   void place_values() {
     std::vector<Operand> home(graph_.values.size());
     for (size_t id = 0; id < home.size(); ++id)

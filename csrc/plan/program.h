@@ -44,11 +44,11 @@ struct Program;
 
 // Where planning had to stop: the types of what comes next depend on data.
 struct Cut {
-  size_t node;                 // the node that runs next, by evaluate()
-  std::vector<ValueId> live;   // what it, later nodes and the graph's outputs read of what is there
-  std::vector<Operand> places;  // where these are
-  std::shared_ptr<const TypeInference> types;      // of all that is there
-  std::vector<std::unique_ptr<Body>> bodies;       // of the node
+  size_t node;                // the node that runs next, by evaluate()
+  std::vector<ValueId> live;  // what it, later nodes and the graph's outputs read of what is there
+  std::vector<Operand> places;                 // where these are
+  std::shared_ptr<const TypeInference> types;  // of all that is there
+  std::vector<std::unique_ptr<Body>> bodies;   // of the node
 };
 
 struct Program {

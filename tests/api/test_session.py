@@ -181,7 +181,8 @@ def test_outputs_must_be_what_the_model_writes(session):
         r"output 'y' is float64\[3, 3\], the model writes float32\[3, 3\]": np.zeros((3, 3)),
         "output 'y' is not C-contiguous": np.zeros((3, 3), np.float32).T[::-1],
         "output 'y' is read-only": np.broadcast_to(np.zeros((3, 3), np.float32), (3, 3)).copy(),
-        "output 'y' has dtype float16": np.zeros((3, 3), np.float16),
+        r"output 'y' is float16\[3, 3\], the model": np.zeros((3, 3), np.float16),
+        "output 'y' has dtype complex64": np.zeros((3, 3), np.complex64),
         "output 'y' is list, expected a NumPy array": [[0.0] * 3] * 3,
     }
     wrong["output 'y' is read-only"].setflags(write=False)

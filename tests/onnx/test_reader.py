@@ -287,13 +287,14 @@ def test_deep_nesting_exhausts_no_stack() -> None:
     # Graphs within nodes within graphs: GraphProto.node, NodeProto.attribute, AttributeProto.g.
     graph = b""
     for _ in range(20_000):
-        node = length_delimited(4, b"If") + length_delimited(5, length_delimited(6, graph))
+        attribute = (
+            length_delimited(1, b"then_branch") + bytes([20 << 3 & 0xFF | 0x80, 1, 5]) + length_delimited(6, graph)
+        )
+        node = length_delimited(4, b"If") + length_delimited(5, attribute)
         graph = length_delimited(1, node)
     opset = length_delimited(8, bytes([2 << 3, OPSET]))
-    with pytest.raises(sanderling.ModelError, match="no outputs"):
-        sanderling.load(length_delimited(7, graph) + opset)
     value = length_delimited(12, length_delimited(1, b"y"))
-    with pytest.raises(sanderling.UnsupportedError, match="If"):
+    with pytest.raises(sanderling.ModelError, match="nest deeper than 100"):
         sanderling.load(length_delimited(7, graph + value) + opset)
 
 
@@ -345,9 +346,9 @@ def test_wrong_number_of_inputs() -> None:
 
 def test_all_unknown_operators_are_named_at_once() -> None:
     nodes = [
-        helper.make_node("NonZero", ["x"], ["a"], "first"),
+        helper.make_node("SplitToSequence", ["x"], ["a"], "first"),
         relu("x", "b"),
-        helper.make_node("NonZero", ["b"], ["c"], "second"),
+        helper.make_node("SplitToSequence", ["b"], ["c"], "second"),
         helper.make_node("Multinomial", ["b"], ["d"]),
         helper.make_node("Relu", ["b"], ["y"], "foreign", domain="com.example"),
     ]
@@ -355,7 +356,7 @@ def test_all_unknown_operators_are_named_at_once() -> None:
         make(nodes),
         "3 operators",
         f"opset {OPSET}",
-        "NonZero (2 nodes, the first is 'first')",
+        "SplitToSequence (2 nodes, the first is 'first')",
         "Multinomial (1 node, 'd')",
         "Relu of domain 'com.example' (1 node, 'foreign')",
         "backend='onnxruntime' or backend='auto'",
@@ -375,13 +376,9 @@ def test_the_default_domain_has_two_names() -> None:
 @pytest.mark.parametrize(
     ("element_type", "name"),
     [
-        (TensorProto.FLOAT16, "float16"),
-        (TensorProto.BFLOAT16, "bfloat16"),
-        (TensorProto.INT4, "int4"),
-        (TensorProto.UINT16, "uint16"),
         (TensorProto.STRING, "string"),
         (TensorProto.COMPLEX64, "complex64"),
-        (TensorProto.FLOAT8E4M3FN, "float8e4m3fn"),
+        (28, "float6e3m2"),
     ],
 )
 def test_element_types_beyond_the_engine(element_type: int, name: str) -> None:

@@ -8,7 +8,7 @@ from onnx import helper, numpy_helper
 from onnx_models import Array, model_of, one_node
 from runner import Case, check, check_refused
 from samples import values
-from sanderling.errors import ModelError, UnsupportedError
+from sanderling.errors import ModelError
 
 
 def wanted(*shape: int) -> dict[str, Array]:
@@ -84,8 +84,13 @@ def test_shape_of_another_kind() -> None:
     check_refused(floats, x, ModelError, "float32, expected int64", "Reshape")
     matrix = one_node("Reshape", x, constants={"shape": np.array([[6]], np.int64)})
     check_refused(matrix, x, ModelError, r"shape \[1, 1\], expected a list", "Reshape")
-    given = {**x, "shape": np.array([6], np.int64)}
-    check_refused(one_node("Reshape", given), given, UnsupportedError, "must be a constant", "Reshape")
+
+
+def test_shape_that_is_an_input() -> None:
+    x = {"x": values(np.random.default_rng(0), (2, 3)), "shape": np.array([3, -1], np.int64)}
+    check(Case("input", one_node("Reshape", x), x, {"y": x["x"].reshape(3, 2)}, exact=True))
+    wrong = {**x, "shape": np.array([4, 2], np.int64)}
+    check_refused(one_node("Reshape", wrong), wrong, ModelError, "cannot bring", "Reshape")
 
 
 def test_attribute_of_another_type() -> None:

@@ -75,23 +75,28 @@ class Widening {
     for (const GraphInput& input : graph_.inputs) {
       if (!is_half(input.dtype)) continue;
       const ValueId wide = graph_.add_value(graph_.value(input.value).name + "/wide");
-      for (Node& node : nodes) std::replace(node.inputs.begin(), node.inputs.end(), input.value, wide);
+      for (Node& node : nodes)
+        std::replace(node.inputs.begin(), node.inputs.end(), input.value, wide);
       // An input that is an output too stays as it is.
-      graph_.nodes.push_back(cast({.op = "", .name = graph_.value(input.value).name, .inputs = {},
-                                   .outputs = {}, .attributes = {}},
+      graph_.nodes.push_back(cast({.op = "",
+                                   .name = graph_.value(input.value).name,
+                                   .inputs = {},
+                                   .outputs = {},
+                                   .attributes = {}},
                                   input.value, wide, kFloat32));
     }
   }
 
   void narrow_outputs() {
     for (GraphOutput& output : graph_.outputs) {
-      const bool given = std::any_of(graph_.inputs.begin(), graph_.inputs.end(),
-                                     [&](const auto& input) { return input.value == output.value; });
+      const bool given =
+          std::any_of(graph_.inputs.begin(), graph_.inputs.end(),
+                      [&](const auto& input) { return input.value == output.value; });
       if (!output.dtype || !is_half(*output.dtype) || given) continue;
       const ValueId narrow = graph_.add_value(output.name + "/narrow");
-      graph_.nodes.push_back(cast(
-          {.op = "", .name = output.name, .inputs = {}, .outputs = {}, .attributes = {}},
-          output.value, narrow, onnx_number_of(*output.dtype)));
+      graph_.nodes.push_back(
+          cast({.op = "", .name = output.name, .inputs = {}, .outputs = {}, .attributes = {}},
+               output.value, narrow, onnx_number_of(*output.dtype)));
       output.value = narrow;
     }
   }
