@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "bind/bind.h"
 #include "bind/model.h"
 #include "graph/operator.h"
@@ -28,26 +30,40 @@ py::list describe_plan(const BoundModel& model, const std::vector<std::vector<in
   py::list layers;
   for (const Node& node : graph->nodes) {
     const Operator* op = find_operator(node.op);
-    types.infer(node);
-    const TypeInference::Inputs inputs = types.inputs_of(node);
+    const bool has_types = std::all_of(node.inputs.begin(), node.inputs.end(), [&](ValueId id) {
+      return id == kNoValue || types.has_type(id);
+    });
+    try {
+      if (has_types) types.infer(node);
+    } catch (const NeedsValue&) {
+      // Known only when the model runs, and so is what follows.
+    }
+    const bool known = std::all_of(node.outputs.begin(), node.outputs.end(), [&](ValueId id) {
+      return id == kNoValue || types.has_type(id);
+    });
     size_t weight_bytes = 0;
     for (ValueId id : node.inputs)
       if (const Tensor* constant = graph->constant(id)) weight_bytes += constant->type().bytes();
     std::vector<TensorType> outputs;
     py::list output_types;
     for (ValueId id : node.outputs) {
-      outputs.push_back(id == kNoValue ? TensorType{} : types.type(id));
+      outputs.push_back(id == kNoValue || !known ? TensorType{} : types.type(id));
       if (id == kNoValue) continue;
+      if (!known) {
+        output_types.append(py::make_tuple(graph->value(id).name, py::none(), py::none()));
+        continue;
+      }
       output_types.append(py::make_tuple(graph->value(id).name,
                                          std::string(name_of(outputs.back().dtype)),
                                          to_tuple(outputs.back().shape)));
     }
+    const TypeInference::Inputs inputs = known ? types.inputs_of(node) : TypeInference::Inputs{};
     const InferContext context({*graph, node, inputs.types, inputs.data, outputs});
     py::dict layer;
     layer["op"] = node.op;
     layer["name"] = node.name;
     layer["outputs"] = output_types;
-    layer["macs"] = op->macs ? op->macs(context, outputs[0]) : int64_t{0};
+    layer["macs"] = op->macs && known ? op->macs(context, outputs[0]) : int64_t{0};
     layer["weight_bytes"] = weight_bytes;
     layers.append(layer);
   }

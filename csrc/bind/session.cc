@@ -52,7 +52,7 @@ Arrays run(Session& session, Arrays inputs) {
   if (!program->writes_outputs) {
     const WithoutGil released;
     session.run(in, [&](size_t, const TensorType& type) -> void* {
-      const py::gil_scoped_acquire gil;
+      const WithGil gil;
       outputs.emplace_back(numpy_dtype(type.dtype), type.shape.dims());
       return outputs.back().mutable_data();
     });
@@ -151,6 +151,24 @@ std::shared_ptr<Session> make_session(const BoundModel& model,
                                    SessionOptions{threads, std::move(watch)});
 }
 
+py::list profile(Session& session, Arrays inputs) {
+  make_plain(inputs);
+  const std::vector<TensorView> in = input_views(session.input_check(), inputs);
+  std::vector<StepTime> times;
+  {
+    const WithoutGil released;
+    times = session.profile(in);
+  }
+  py::list list;
+  for (const StepTime& time : times) {
+    const Node* const node =
+        time.node < 0 ? nullptr : &session.model().graph().nodes[static_cast<size_t>(time.node)];
+    list.append(py::make_tuple(node ? node->op : "", node ? node->name : "",
+                               std::string(time.kernel), time.nanoseconds));
+  }
+  return list;
+}
+
 py::dict info(const Session& session) {
   const CompiledModel& model = session.model();
   std::map<std::string, int> operators;
@@ -194,8 +212,11 @@ void bind_session(py::module_& m) {
           "output_types",
           [](Session& session, const Arrays& inputs) {
             py::list list;
-            for (const TensorType& type :
-                 session.program_for(input_views(session.input_check(), inputs))->output_types)
+            const auto program = session.program_for(input_views(session.input_check(), inputs));
+            if (program->cut)
+              fail(ErrorCode::kUnsupported,
+                   "[session] the types of the outputs depend on data. Run the model");
+            for (const TensorType& type : program->output_types)
               list.append(py::make_tuple(std::string(name_of(type.dtype)), type.shape.dims()));
             return list;
           },
@@ -205,6 +226,9 @@ void bind_session(py::module_& m) {
       .def("run", &run_by_name, py::arg("inputs"))
       .def("run_into", &run_into, py::arg("inputs"), py::arg("outputs"))
       .def("bind", &bind, py::arg("inputs"), py::arg("outputs"))
+      .def("profile", &profile, py::arg("inputs"),
+           "Runs once: (operator, node, kernel, nanoseconds) of each step, in the order in which "
+           "they ran. An empty operator is a copy to an output.")
       .def("info", &info);
 }
 

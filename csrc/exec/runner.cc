@@ -1,6 +1,7 @@
 #include "exec/runner.h"
 
 #include <algorithm>
+#include <chrono>
 
 #include "drift/watch.h"
 #include "graph/evaluate.h"
@@ -32,6 +33,17 @@ class RunnerBody final : public Body {
  private:
   Runner runner_;
   std::shared_ptr<const Program> planned_;
+};
+
+class Stopwatch {
+ public:
+  int64_t nanoseconds() const {
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start_).count();
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point start_ = Clock::now();
 };
 
 std::vector<TensorType> types_of(std::span<const TensorView> views) {
@@ -170,7 +182,8 @@ void Runner::resolve(Stage& stage, size_t depth) const {
 }
 
 void Runner::execute(Stage& stage, size_t depth, std::span<const TensorView> inputs,
-                     std::span<const TensorView> outputs, Workers& workers) {
+                     std::span<const TensorView> outputs, Workers& workers,
+                     std::vector<StepTime>* times) {
   resolve(stage, depth);
   const Program& program = *stage.program;
   for (size_t i = 0; i < program.operands.size(); ++i) {
@@ -188,7 +201,13 @@ void Runner::execute(Stage& stage, size_t depth, std::span<const TensorView> inp
     const Step& step = program.steps[s];
     args.inputs = stage.pointers.data() + step.first_input;
     args.outputs = stage.pointers.data() + step.first_output;
-    step.function(step.parameters, args);
+    if (times) {
+      const Stopwatch watch;
+      step.function(step.parameters, args);
+      times->push_back({step.node, step.kernel, watch.nanoseconds()});
+    } else {
+      step.function(step.parameters, args);
+    }
     if (!stage.taps.empty()) count_codes(stage, s, next_codes);
   }
 }
@@ -217,7 +236,8 @@ void* Runner::place(const Operand& operand, size_t depth,
 
 // Runs the node of the cut and collects in given_[depth + 1] what the next stage is given.
 void Runner::compute_cut(Stage& stage, size_t depth, std::span<const TensorView> inputs,
-                         Workers& workers) {
+                         Workers& workers, std::vector<StepTime>* times) {
+  const Stopwatch watch;
   const Cut& cut = *stage.program->cut;
   std::vector<TensorView> live;
   for (size_t i = 0; i < cut.live.size(); ++i)
@@ -244,19 +264,21 @@ void Runner::compute_cut(Stage& stage, size_t depth, std::span<const TensorView>
   for (const Tensor& output : stage.node_outputs) live.push_back(output.view());
   if (given_.size() <= depth + 1) given_.resize(depth + 2);
   given_[depth + 1] = std::move(live);
+  if (times) times->push_back({static_cast<int>(cut.node), "compute", watch.nanoseconds()});
 }
 
 std::span<const TensorView> Runner::run(std::span<const TensorView> inputs,
-                                        std::span<const TensorView> outputs, Workers& workers) {
+                                        std::span<const TensorView> outputs, Workers& workers,
+                                        std::vector<StepTime>* times) {
   Stage* stage = &first_stage(inputs);
-  execute(*stage, 0, inputs, outputs, workers);
+  execute(*stage, 0, inputs, outputs, workers, times);
   if (stage->program->writes_outputs) return {};
   size_t depth = 0;
   while (stage->program->cut) {
-    compute_cut(*stage, depth, inputs, workers);
+    compute_cut(*stage, depth, inputs, workers, times);
     stage = &next_stage(*stage, depth);
     inputs = given_[++depth];
-    execute(*stage, depth, inputs, {}, workers);
+    execute(*stage, depth, inputs, {}, workers, times);
   }
   const Program& program = *stage->program;
   results_.clear();

@@ -16,6 +16,13 @@ namespace sanderling {
 
 class CodeTap;  // drift/watch.h
 
+// How long a step took; those of subgraphs are part of the step that runs them.
+struct StepTime {
+  int node;  // index in the lowered graph; -1 for a copy at the end
+  const char* kernel;
+  int64_t nanoseconds;
+};
+
 // Not safe to call from several threads.
 class Runner {
  public:
@@ -33,10 +40,12 @@ class Runner {
   // The program for these types, planned if they are new. Throws what planning throws.
   std::shared_ptr<const Program> prepare(std::span<const TensorView> inputs);
   std::shared_ptr<const Program> prepare(const std::vector<TensorType>& types);
-  // Runs it. With a program that writes outputs these are where it does so, and nothing is
-  // returned; else `outputs` is not read and the results stand until the next run.
+  // Runs it; `times` gets an entry for each step that ran, in order. With a program that writes
+  // outputs these are where it does so, and nothing is returned; else `outputs` is not read and the
+  // results stand until the next run.
   std::span<const TensorView> run(std::span<const TensorView> inputs,
-                                  std::span<const TensorView> outputs, Workers& workers);
+                                  std::span<const TensorView> outputs, Workers& workers,
+                                  std::vector<StepTime>* times = nullptr);
   // Bytes held for activations and scratch now.
   size_t bytes() const;
 
@@ -67,10 +76,10 @@ class Runner {
   std::shared_ptr<std::byte[]> take(size_t bytes, std::shared_ptr<std::byte[]>& replaced);
   void resolve(Stage& stage, size_t depth) const;
   void execute(Stage& stage, size_t depth, std::span<const TensorView> inputs,
-               std::span<const TensorView> outputs, Workers& workers);
+               std::span<const TensorView> outputs, Workers& workers, std::vector<StepTime>* times);
   void count_codes(const Stage& stage, size_t step, size_t& next) const;
-  void compute_cut(Stage& stage, size_t depth, std::span<const TensorView> inputs,
-                   Workers& workers);
+  void compute_cut(Stage& stage, size_t depth, std::span<const TensorView> inputs, Workers& workers,
+                   std::vector<StepTime>* times);
   void* place(const Operand& operand, size_t depth, std::span<const TensorView> inputs) const;
   PlanOptions plan_options() const;
 

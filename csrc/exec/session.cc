@@ -126,6 +126,22 @@ void Session::run(std::span<const TensorView> inputs, const MakeOutput& make_out
   observe(outputs);
 }
 
+std::vector<StepTime> Session::profile(std::span<const TensorView> inputs) {
+  const std::lock_guard lock(mutex_);
+  const std::shared_ptr<const Program> program = prepare(inputs);
+  check_.check_values(inputs);
+  const ThreadPool::OpenRun open(pool_);
+  std::vector<Tensor> made;
+  std::vector<TensorView> outputs;
+  for (const TensorType& type : program->output_types) {
+    made.emplace_back(type);
+    outputs.push_back(made.back().view());
+  }
+  std::vector<StepTime> times;
+  runner_.run(inputs, outputs, pool_, &times);
+  return times;
+}
+
 size_t Session::arena_bytes() const {
   const std::lock_guard lock(mutex_);
   return runner_.bytes();

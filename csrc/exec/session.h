@@ -48,6 +48,8 @@ class Session {
   // its type is known, before or after the run.
   using MakeOutput = std::function<void*(size_t output, const TensorType& type)>;
   void run(std::span<const TensorView> inputs, const MakeOutput& make_output);
+  // Runs once and says how long each step took; nothing is watched. Throws what run() throws.
+  std::vector<StepTime> profile(std::span<const TensorView> inputs);
   // Bytes that this session holds for activations and scratch now.
   size_t arena_bytes() const;
 

@@ -210,9 +210,11 @@ class PlanContext : public InferContext {
     return std::static_pointer_cast<const T>(find_or_make(
         tag, [&]() -> std::shared_ptr<const void> { return std::make_shared<const T>(make()); }));
   }
-  // `parameters` is copied into the plan; own memory by shared_ptr members.
+  // `parameters` is copied into the plan; own memory by shared_ptr members. `kernel` is what
+  // profiles call the step: the name of the kernel that does most of its work, if there is one.
   template <typename P>
-  void emit(void (*step)(const P&, const StepArgs&), P parameters) {
+  void emit(void (*step)(const P&, const StepArgs&), P parameters, const char* kernel = "loops") {
+    kernel_ = kernel;
     struct Bound {
       void (*step)(const P&, const StepArgs&);
       P parameters;
@@ -233,6 +235,7 @@ class PlanContext : public InferContext {
   size_t scratch_ = 0;
   StepFunction function_ = nullptr;
   std::shared_ptr<const void> parameters_;
+  const char* kernel_ = "";
 };
 
 // What becomes of a NaN among an operator's inputs.

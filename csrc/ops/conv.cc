@@ -124,7 +124,7 @@ void plan_depthwise(PlanContext& context, Parameters p, const float* weights) {
   p.padding = std::make_shared<const Tensor>(DType::kFloat32, Shape{g.channels()});
   p.rows = tile_rows(g.channels() * static_cast<int64_t>(sizeof(float)));
   context.scratch(static_cast<size_t>(g.taps()) * sizeof(const float*));
-  context.emit(run_depthwise, std::move(p));
+  context.emit(run_depthwise, std::move(p), "depthwise_f32");
 }
 
 // Kernels run channels-last float32 with constant weights; everything else is left to the
@@ -153,7 +153,7 @@ void plan(PlanContext& context) {
   });
   p.rows = tile_rows(g.depth() * static_cast<int64_t>(sizeof(float)));
   if (!g.pointwise()) context.scratch(static_cast<size_t>(p.rows * g.depth()) * sizeof(float));
-  context.emit(run_tiles, std::move(p));
+  context.emit(run_tiles, std::move(p), "gemm_f32");
 }
 
 SANDERLING_OPERATOR(conv)({.name = "Conv",

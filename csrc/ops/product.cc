@@ -206,7 +206,7 @@ void plan_product(PlanContext& context, const Product& product) {
   s.blocks = (p.columns + s.block_columns - 1) / s.block_columns;
   s.row_tasks = (p.rows + s.task_rows - 1) / s.task_rows;
   context.scratch(scratch);
-  context.emit(run, std::move(s));
+  context.emit(run, std::move(s), "gemm_f32");
 }
 
 }  // namespace sanderling

@@ -130,7 +130,7 @@ void plan_depthwise(PlanContext& context, Parameters p, const int8_t* weights) {
   p.rows = tile_rows(g.channels() * static_cast<int64_t>(sizeof(int32_t)));
   p.acc_offset = aligned(static_cast<size_t>(g.taps()) * sizeof(const uint8_t*));
   context.scratch(p.acc_offset + static_cast<size_t>(p.rows * g.channels()) * sizeof(int32_t));
-  context.emit(run_depthwise, std::move(p));
+  context.emit(run_depthwise, std::move(p), "depthwise_u8s8s32");
 }
 
 void plan(PlanContext& context) {
@@ -156,7 +156,7 @@ void plan(PlanContext& context) {
   p.rows = tile_rows(g.depth() + g.group_outputs() * static_cast<int64_t>(sizeof(int32_t)));
   p.acc_offset = aligned(static_cast<size_t>(g.pointwise() ? 0 : p.rows * g.depth()));
   context.scratch(p.acc_offset + static_cast<size_t>(p.rows * g.group_outputs()) * sizeof(int32_t));
-  context.emit(run_tiles, std::move(p));
+  context.emit(run_tiles, std::move(p), "gemm_u8s8s32");
 }
 
 SANDERLING_OPERATOR(qconv)({.name = "QConv",

@@ -95,7 +95,7 @@ void plan(PlanContext& context) {
                })};
   const int64_t sums = std::min(extents.rows, kTaskRows) * std::min(extents.columns, kBlockColumns);
   context.scratch(static_cast<size_t>(sums) * sizeof(int32_t));
-  context.emit(run, std::move(p));
+  context.emit(run, std::move(p), "gemm_u8s8s32");
 }
 
 int64_t macs(const InferContext& context, const TensorType& output) {

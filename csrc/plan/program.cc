@@ -17,6 +17,7 @@ class NodePlan final : public PlanContext {
   StepFunction function() const { return function_; }
   const std::shared_ptr<const void>& parameters() const { return parameters_; }
   size_t scratch_bytes() const { return scratch_; }
+  const char* kernel() const { return kernel_; }
 
  private:
   std::shared_ptr<const void> find_or_make(
@@ -118,6 +119,7 @@ class Planner {
     std::shared_ptr<const void> parameters;
     std::vector<ValueId> inputs;
     std::vector<ValueId> outputs;
+    const char* kernel = "copy";
     size_t scratch_bytes = 0;
   };
 
@@ -167,9 +169,10 @@ class Planner {
                                              [&](auto id) { return id != kNoValue && empty(id); });
     if (op.plan && !model_.reference() && !has_empty_input) op.plan(context);
     PlannedStep step{static_cast<int>(n), context.function(), context.parameters(),
-                     node.inputs,         node.outputs,       context.scratch_bytes()};
+                     node.inputs,         node.outputs, context.kernel(), context.scratch_bytes()};
     if (!step.function) {
       step.function = op.compute ? run_compute : run_reference;
+      step.kernel = op.compute ? "compute" : "reference";
       step.parameters = node_step(node, op, inputs, std::move(outputs), std::move(bodies));
     }
     steps_.push_back(std::move(step));
@@ -198,7 +201,8 @@ class Planner {
                       CopyStep::run,
                       std::make_shared<const CopyStep>(CopyStep{type(to).bytes()}),
                       {from},
-                      {to}});
+                      {to},
+                      "copy"});
   }
 
   // What must be there when the last step has run.
@@ -316,8 +320,8 @@ class Planner {
                                      program_->operands.size(), type(id).shape.elements(), id});
         program_->operands.push_back(operand(id));
       }
-      program_->steps.push_back(
-          {step.function, step.parameters.get(), step.node, first_input, first_output});
+      program_->steps.push_back({step.function, step.parameters.get(), step.node, first_input,
+                                 first_output, step.kernel});
       program_->owned.push_back(std::move(step.parameters));
     }
     for (const auto& [output, id] : copies)
@@ -333,7 +337,8 @@ class Planner {
     program_->operands.push_back(from);
     program_->operands.push_back(to);
     program_->owned.push_back(std::make_shared<const CopyStep>(CopyStep{bytes}));
-    program_->steps.push_back({CopyStep::run, program_->owned.back().get(), -1, first, first + 1});
+    program_->steps.push_back(
+        {CopyStep::run, program_->owned.back().get(), -1, first, first + 1, "copy"});
   }
 
   const CompiledModel& model_;

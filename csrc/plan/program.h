@@ -30,6 +30,7 @@ struct Step {
   int node;              // index into Program::nodes, for profiles and messages
   uint32_t first_input;  // into Program::operands
   uint32_t first_output;
+  const char* kernel = "copy";  // what profiles call it: a kernel's name, "loops", "reference", "copy"
 };
 
 // A tensor of codes that a watching session counts.

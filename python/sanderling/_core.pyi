@@ -397,6 +397,10 @@ class Session:
         ...
     def output_types(self, inputs: collections.abc.Sequence[numpy.typing.NDArray[typing.Any]]) -> list[typing.Any]:
         ...
+    def profile(self, inputs: collections.abc.Sequence[numpy.typing.NDArray[typing.Any]]) -> list[typing.Any]:
+        """
+        Runs once: (operator, node, kernel, nanoseconds) of each step, in the order in which they ran. An empty operator is a copy to an output.
+        """
     @typing.overload
     def run(self, inputs: collections.abc.Sequence[numpy.typing.NDArray[typing.Any]]) -> list[numpy.typing.NDArray[typing.Any]]:
         """
