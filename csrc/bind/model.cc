@@ -49,11 +49,12 @@ py::list describe_outputs(const Graph& graph) {
 
 }  // namespace
 
-std::shared_ptr<BoundModel> import_bytes(const py::bytes& data) {
+std::shared_ptr<BoundModel> import_bytes(const py::bytes& data, const std::string& folder) {
   const std::string_view view = data;
+  const ExternalData external = folder.empty() ? ExternalData() : ExternalData(folder);
   const WithoutGil release;
   return std::make_shared<BoundModel>(
-      import_model(std::as_bytes(std::span(view.data(), view.size()))));
+      import_model(std::as_bytes(std::span(view.data(), view.size())), external));
 }
 
 std::shared_ptr<const Graph> BoundModel::imported() const {
@@ -75,7 +76,8 @@ std::shared_ptr<const CompiledModel> BoundModel::compiled(const KernelTable& ker
 
 void bind_model(py::module_& m) {
   py::class_<BoundModel, std::shared_ptr<BoundModel>>(m, "Model")
-      .def(py::init(&import_bytes), py::arg("data"))
+      .def(py::init(&import_bytes), py::arg("data"), py::arg("folder") = "",
+           "folder: where the model's file is, for tensors whose data lies in files beside it.")
       .def_property_readonly(
           "inputs", [](const BoundModel& model) { return describe_inputs(*model.imported()); })
       .def_property_readonly(

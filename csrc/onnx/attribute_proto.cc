@@ -19,6 +19,7 @@ enum AttributeField : uint32_t {
   kStrings = 9,
   kType = 20,
   kRefAttrName = 21,
+  kSparse = 22,
 };
 
 // AttributeProto.AttributeType; what stands between is not supported.
@@ -31,6 +32,7 @@ enum AttributeType : int64_t {
   kFloatList = 6,
   kIntList = 7,
   kStringList = 8,
+  kSparseTensor = 11,
 };
 
 const char* unsupported_name(int64_t type) {
@@ -39,8 +41,6 @@ const char* unsupported_name(int64_t type) {
       return "tensors";
     case 10:
       return "graphs";
-    case 11:
-      return "sparse_tensor";
     case 12:
       return "sparse_tensors";
     case 13:
@@ -58,14 +58,13 @@ struct AttributeReader {
   std::string_view what;
 
   int64_t type() const {
+    if (const std::string_view name = referred_attribute(message); !name.empty())
+      fail(ErrorCode::kModel, "[onnx] ", what, " refers to the attribute '", name,
+           "' of a function, but stands outside of one");
     int64_t type = 0;
     WireField field;
-    for (WireCursor cursor(message); cursor.next(field);) {
+    for (WireCursor cursor(message); cursor.next(field);)
       if (field.number() == kType) type = field.integer();
-      if (field.number() == kRefAttrName && !field.text().empty())
-        fail(ErrorCode::kModel, "[onnx] ", what, " refers to the attribute '", read_name(field),
-             "' of a function, but stands outside of one");
-    }
     return type;
   }
 
@@ -76,14 +75,15 @@ struct AttributeReader {
       if (field.number() == number) visit(field);
   }
 
-  Attribute tensor() const {
+  // The one message in a field.
+  WireMessage only(uint32_t number, const char* kind) const {
     std::optional<WireMessage> found;
-    each(kT, [&](const WireField& field) {
-      if (found) fail(ErrorCode::kModel, "[onnx] ", what, " has two tensors");
+    each(number, [&](const WireField& field) {
+      if (found) fail(ErrorCode::kModel, "[onnx] ", what, " has two ", kind, "s");
       found = field.message();
     });
-    if (!found) fail(ErrorCode::kModel, "[onnx] ", what, " is of type tensor and has none");
-    return read_tensor(*found, what);
+    if (!found) fail(ErrorCode::kModel, "[onnx] ", what, " is of type ", kind, " and has none");
+    return *found;
   }
 };
 
@@ -92,16 +92,19 @@ struct AttributeReader {
 std::optional<WireMessage> read_graph_attribute(const WireMessage& message, std::string_view what) {
   const AttributeReader reader{message, what};
   if (reader.type() != kGraph) return std::nullopt;
-  std::optional<WireMessage> found;
-  reader.each(kG, [&](const WireField& field) {
-    if (found) fail(ErrorCode::kModel, "[onnx] ", what, " has two graphs");
-    found = field.message();
-  });
-  if (!found) fail(ErrorCode::kModel, "[onnx] ", what, " is of type graph and has none");
-  return found;
+  return reader.only(kG, "graph");
 }
 
-Attribute read_attribute(const WireMessage& message, std::string_view what) {
+std::string_view referred_attribute(const WireMessage& message) {
+  std::string_view name;
+  WireField field;
+  for (WireCursor cursor(message); cursor.next(field);)
+    if (field.number() == kRefAttrName) name = read_name(field);
+  return name;
+}
+
+Attribute read_attribute(const WireMessage& message, std::string_view what,
+                         const ExternalData& external) {
   const AttributeReader reader{message, what};
   const int64_t type = reader.type();
   switch (type) {
@@ -121,7 +124,9 @@ Attribute read_attribute(const WireMessage& message, std::string_view what) {
       return value;
     }
     case kTensor:
-      return reader.tensor();
+      return read_tensor(reader.only(kT, "tensor"), what, external);
+    case kSparseTensor:
+      return read_sparse_tensor(reader.only(kSparse, "sparse_tensor"), what, external);
     case kFloatList: {
       std::vector<float> values;
       reader.each(kFloats, [&](const WireField& field) {

@@ -34,7 +34,7 @@ class ModelReader {
           append(model.metadata, read_entry(field.message()));
           break;
         case 25:
-          append(model.functions, read_field_text(field.message(), 1));
+          append(model.functions, read_function(field.message()));
           break;
       }
     }
@@ -133,9 +133,46 @@ class ModelReader {
         case 7:
           node.domain = read_name(field);
           break;
+        case 8:
+          node.overload = read_name(field);
+          break;
       }
     }
     return node;
+  }
+
+  OnnxFunction read_function(const WireMessage& message) {
+    OnnxFunction function;
+    WireField field;
+    for (WireCursor cursor(message); cursor.next(field);) {
+      switch (field.number()) {
+        case 1:
+          function.name = read_name(field);
+          break;
+        case 4:
+          append(function.inputs, read_name(field));
+          break;
+        case 5:
+          append(function.outputs, read_name(field));
+          break;
+        case 7:
+          append(function.nodes, read_node(field.message()));
+          break;
+        case 9:
+          append(function.opsets, read_opset(field.message()));
+          break;
+        case 10:
+          function.domain = read_name(field);
+          break;
+        case 11:
+          append(function.defaults, {read_field_text(field.message(), 1), field.message()});
+          break;
+        case 13:
+          function.overload = read_name(field);
+          break;
+      }
+    }
+    return function;
   }
 
   // SparseTensorProto carries its name in the tensor of its values.

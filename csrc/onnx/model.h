@@ -17,7 +17,10 @@ namespace sanderling {
 struct OnnxLimits {
   static constexpr size_t kMaxModelBytes = size_t{1} << 31;  // protobuf's own limit
   static constexpr size_t kMaxTensorBytes = size_t{1} << 31;
+  static constexpr size_t kMaxSparseBytes = size_t{1} << 28;  // of a sparse tensor made dense
   static constexpr size_t kMaxNodes = size_t{1} << 20;
+  static constexpr size_t kMaxExpanded = size_t{1} << 17;  // nodes that come from local functions
+  static constexpr int kMaxCalls = 64;  // of local functions within each other
   static constexpr size_t kMaxItems =
       size_t{1} << 22;  // nodes, their inputs, outputs and attributes, tensors, dimensions, ...
   static constexpr size_t kMaxNameBytes = 4096;
@@ -46,6 +49,7 @@ struct OnnxNode {
   std::string_view name;
   std::string_view op_type;
   std::string_view domain;
+  std::string_view overload;
   std::vector<std::string_view> inputs;
   std::vector<std::string_view> outputs;
   std::vector<OnnxAttribute> attributes;
@@ -70,13 +74,25 @@ struct OnnxOpset {
   int64_t version = 0;
 };
 
+// A function that the model itself defines; nodes call it by domain and name.
+struct OnnxFunction {
+  std::string_view name;
+  std::string_view domain;
+  std::string_view overload;
+  std::vector<std::string_view> inputs;
+  std::vector<std::string_view> outputs;
+  std::vector<OnnxAttribute> defaults;  // attributes that a call may leave out
+  std::vector<OnnxNode> nodes;
+  std::vector<OnnxOpset> opsets;
+};
+
 struct OnnxModel {
   int64_t ir_version = 0;
   std::string_view producer_name;
   std::string_view producer_version;
   std::vector<OnnxOpset> opsets;
   std::vector<std::pair<std::string_view, std::string_view>> metadata;
-  std::vector<std::string_view> functions;  // names of the model's local functions
+  std::vector<OnnxFunction> functions;
   std::optional<OnnxGraph> graph;
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cstring>
 #include <limits>
 #include <optional>
@@ -100,14 +101,18 @@ struct Summary {
   std::vector<int64_t> dims;
   size_t rank = 0;
   int64_t data_type = 0;
-  uint32_t storage = 0;  // the one field that holds elements, 0 if none does
-  size_t count = 0;      // of elements there; bytes for raw_data
+  uint32_t storage = 0;   // the one field that holds elements, 0 if none does
+  size_t count = 0;       // of elements there; bytes for raw_data
+  bool external = false;  // the elements are in another file
+  std::string_view location;
+  int64_t offset = 0;
+  std::optional<int64_t> length{};
 };
 
 class TensorReader {
  public:
-  TensorReader(const WireMessage& message, std::string_view what)
-      : message_(message), what_(what) {}
+  TensorReader(const WireMessage& message, std::string_view what, const ExternalData& external)
+      : message_(message), what_(what), external_(external) {}
 
   Tensor read() {
     const Summary summary = summarize();
@@ -115,7 +120,10 @@ class TensorReader {
     const Shape shape = checked_shape(summary);
     check_count(summary, dtype, shape);
     Tensor tensor(dtype, shape);
-    if (summary.storage != 0) fill(summary.storage, tensor);
+    if (summary.external)
+      fill_external(summary, tensor);
+    else if (summary.storage != 0)
+      fill(summary.storage, tensor);
     return tensor;
   }
 
@@ -143,9 +151,10 @@ class TensorReader {
                " is one segment of a tensor in pieces. Save the model anew with a current version "
                "of onnx");
         case kExternalData:
-          refuse_external(field.message());
+          read_external_entry(field.message(), summary);
+          break;
         case kDataLocation:
-          if (field.integer() == 1) refuse_external({});
+          summary.external = field.integer() == 1;
           break;
         case kFloatData:
           add(summary, field, field.count_fixed(WireType::kFixed32));
@@ -179,7 +188,7 @@ class TensorReader {
     summary.count += count;
   }
 
-  [[noreturn]] void refuse_external(const WireMessage& entry) const {
+  void read_external_entry(const WireMessage& entry, Summary& summary) const {
     std::string_view key;
     std::string_view value;
     WireField field;
@@ -187,10 +196,28 @@ class TensorReader {
       if (field.number() == 1) key = read_name(field);
       if (field.number() == 2) value = read_name(field);
     }
-    const std::string place = key == "location" ? cat(" '", value, "'") : std::string();
-    fail(ErrorCode::kUnsupported, "[onnx] ", what_, " keeps its data in another file", place,
-         ", which this version does not read. Save the model as one file: onnx.save(model, path, "
-         "save_as_external_data=False)");
+    const auto number = [&] {
+      int64_t result = 0;
+      const auto [end, problem] =
+          std::from_chars(value.data(), value.data() + value.size(), result);
+      if (problem != std::errc() || end != value.data() + value.size() || result < 0)
+        error("has the ", key, " '", value, "' in another file, expected a number of bytes");
+      return result;
+    };
+    if (key == "location") summary.location = value;
+    if (key == "offset") summary.offset = number();
+    if (key == "length") summary.length = number();
+  }
+
+  void fill_external(const Summary& summary, Tensor& tensor) const {
+    const auto elements = static_cast<size_t>(tensor.shape().elements());
+    const size_t bytes = (elements * stored_bits(tensor.dtype()) + 7) / 8;
+    if (summary.length && static_cast<size_t>(*summary.length) != bytes)
+      error("of type ", tensor.type().to_string(), " needs ", bytes, " bytes, in '",
+            summary.location, "' it has ", *summary.length);
+    std::vector<std::byte> data(bytes);
+    external_.read(summary.location, summary.offset, data, what_);
+    if (bytes != 0) copy_raw(data, tensor);
   }
 
   Shape checked_shape(const Summary& summary) const {
@@ -212,6 +239,10 @@ class TensorReader {
         summary.storage != typed_field(dtype))
       error("is ", name_of(dtype), " but stores its elements in ", field_name(summary.storage),
             "; ", field_name(typed_field(dtype)), " or raw_data is expected");
+    if (summary.external) {
+      if (summary.storage != 0) error("has elements here and in another file");
+      return;
+    }
     const size_t items = stored_items(dtype, elements);
     const size_t bytes = (elements * stored_bits(dtype) + 7) / 8;
     if (summary.storage == kRawData && summary.count != bytes)
@@ -347,7 +378,29 @@ class TensorReader {
 
   const WireMessage message_;
   const std::string_view what_;
+  const ExternalData& external_;
 };
+
+// The dense index of an entry whose index is given by coordinates or flat.
+int64_t dense_index(const Tensor& indices, const Shape& shape, int64_t entry,
+                    std::string_view what) {
+  const auto values = indices.data<int64_t>();
+  int64_t at = 0;
+  if (indices.shape().rank() == 1) {
+    at = values[static_cast<size_t>(entry)];
+  } else {
+    for (int64_t axis = 0; axis < shape.rank(); ++axis) {
+      const int64_t coordinate = values[static_cast<size_t>(entry * shape.rank() + axis)];
+      if (coordinate < 0 || coordinate >= shape[axis])
+        fail(ErrorCode::kModel, "[onnx] ", what, " has an entry at ", coordinate, " of axis ", axis,
+             ", whose extent is ", shape[axis]);
+      at = at * shape[axis] + coordinate;
+    }
+  }
+  if (at < 0 || at >= shape.elements())
+    fail(ErrorCode::kModel, "[onnx] ", what, " has an entry at ", at, " of ", shape.elements());
+  return at;
+}
 
 }  // namespace
 
@@ -364,8 +417,53 @@ DType read_dtype(int64_t data_type, std::string_view what) {
        "backend='onnxruntime' or backend='auto'");
 }
 
-Tensor read_tensor(const WireMessage& message, std::string_view what) {
-  return TensorReader(message, what).read();
+Tensor read_tensor(const WireMessage& message, std::string_view what,
+                   const ExternalData& external) {
+  return TensorReader(message, what, external).read();
+}
+
+Tensor read_sparse_tensor(const WireMessage& message, std::string_view what,
+                          const ExternalData& external) {
+  Tensor values(DType::kFloat32, Shape{0}), indices(DType::kInt64, Shape{0});
+  std::vector<int64_t> dims;
+  WireField field;
+  for (WireCursor cursor(message); cursor.next(field);) {
+    if (field.number() == 1) values = read_tensor(field.message(), what, external);
+    if (field.number() == 2) indices = read_tensor(field.message(), what, external);
+    if (field.number() == 3)
+      field.each_integer([&](int64_t dim) {
+        if (dims.size() <= static_cast<size_t>(Shape::kMaxRank)) dims.push_back(dim);
+      });
+  }
+  const auto error = [&](const auto&... why) {
+    fail(ErrorCode::kModel, "[onnx] ", what, " is sparse and ", why...);
+  };
+  Shape shape;
+  try {
+    shape = Shape(std::move(dims));
+  } catch (const Error& problem) {
+    error("cannot be made: ", problem.what());
+  }
+  const int64_t entries = values.shape().elements();
+  const bool flat = indices.shape().rank() == 1;
+  const bool fits = indices.dtype() == DType::kInt64 && values.shape().rank() == 1 &&
+                    (flat || indices.shape().rank() == 2) && indices.shape()[0] == entries &&
+                    (flat || indices.shape()[1] == shape.rank());
+  if (!fits)
+    error("has values of type ", values.type().to_string(), ", indices of type ",
+          indices.type().to_string(), " and shape ", shape.to_string());
+  // A few bytes must not make us allocate gigabytes, as they may for a dense tensor by no means.
+  if (static_cast<size_t>(shape.elements()) * size_of(values.dtype()) > OnnxLimits::kMaxSparseBytes)
+    error("would have ", static_cast<size_t>(shape.elements()) * size_of(values.dtype()),
+          " bytes; the limit is ", OnnxLimits::kMaxSparseBytes);
+  Tensor dense(values.dtype(), shape);
+  const size_t bytes = size_of(values.dtype());
+  for (int64_t i = 0; i < entries; ++i)
+    std::memcpy(static_cast<std::byte*>(dense.mutable_raw()) +
+                    static_cast<size_t>(dense_index(indices, shape, i, what)) * bytes,
+                static_cast<const std::byte*>(values.raw()) + static_cast<size_t>(i) * bytes,
+                bytes);
+  return dense;
 }
 
 }  // namespace sanderling

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "core/tensor.h"
+#include "onnx/external_data.h"
 #include "onnx/wire.h"
 
 namespace sanderling {
@@ -14,8 +15,12 @@ namespace sanderling {
 DType read_dtype(int64_t data_type, std::string_view what);
 
 // Decodes a tensor in whichever storage form it has. Throws kModel if its elements do not match its
-// dimensions, its type or its storage form, kUnsupported for types that the engine lacks and for
-// data outside the file.
-Tensor read_tensor(const WireMessage& message, std::string_view what);
+// dimensions, its type or its storage form, kUnsupported for types that the engine lacks, and what
+// ExternalData throws.
+Tensor read_tensor(const WireMessage& message, std::string_view what,
+                   const ExternalData& external = {});
+// The same for a SparseTensorProto, which becomes dense.
+Tensor read_sparse_tensor(const WireMessage& message, std::string_view what,
+                          const ExternalData& external = {});
 
 }  // namespace sanderling

@@ -168,8 +168,8 @@ class Planner {
     const bool has_empty_input = std::any_of(node.inputs.begin(), node.inputs.end(),
                                              [&](auto id) { return id != kNoValue && empty(id); });
     if (op.plan && !model_.reference() && !has_empty_input) op.plan(context);
-    PlannedStep step{static_cast<int>(n), context.function(), context.parameters(),
-                     node.inputs,         node.outputs, context.kernel(), context.scratch_bytes()};
+    PlannedStep step{static_cast<int>(n), context.function(), context.parameters(),   node.inputs,
+                     node.outputs,        context.kernel(),   context.scratch_bytes()};
     if (!step.function) {
       step.function = op.compute ? run_compute : run_reference;
       step.kernel = op.compute ? "compute" : "reference";

@@ -59,7 +59,8 @@ class Model:
         """Parses `data`, the bytes of an ONNX file; `path` says where they are from."""
         self._bytes = bytes(data)
         self._path = path
-        self._core = _core.Model(self._bytes)
+        folder = "" if path is None else os.fspath(path.absolute().parent)
+        self._core = _core.Model(self._bytes, folder)
 
     @property
     def bytes(self) -> bytes:

@@ -396,20 +396,6 @@ def test_external_data() -> None:
     unsupported(make([relu()], initializers=[tensor]), "'w'", "'../weights.bin'", "save_as_external_data=False")
 
 
-def test_sparse_initializer() -> None:
-    model = make([relu()])
-    values = numpy_helper.from_array(np.ones(1, np.float32), "s")
-    indices = numpy_helper.from_array(np.zeros(1, np.int64))
-    model.graph.sparse_initializer.append(helper.make_sparse_tensor(values, indices, [4]))
-    unsupported(model, "'s'", "sparse")
-
-
-def test_local_functions() -> None:
-    model = make([relu()])
-    model.functions.append(helper.make_function("local", "F", ["a"], ["a"], [], [helper.make_opsetid("", OPSET)]))
-    unsupported(model, "'F'", "inline")
-
-
 def test_sequence_input() -> None:
     model = make([relu()])
     model.graph.input.append(helper.make_tensor_sequence_value_info("q", TensorProto.FLOAT, [1]))
