@@ -94,8 +94,11 @@ def test_inputs_that_are_left_out_and_outputs_that_are_not_wanted() -> None:
     nodes[1] = helper.make_node("Sub", ["a", "a"], ["c"])
     clip = function("C", ["a", "low", "high"], ["b", "c"], nodes)
     constant = helper.make_node("Constant", [], ["k"], value_float=0.5)
-    check(model_of([constant, call("C", ["x", "", "k"], ["y"])], [clip]), np.minimum(X, 0.5))
-    check(model_of([constant, call("C", ["x", "k"], ["y"])], [clip]), np.maximum(X, 0.5))
+    # ONNX Runtime wants every output of a function to be taken.
+    upper = model_of([constant, call("C", ["x", "", "k"], ["y"])], [clip])
+    check(upper, np.minimum(X, 0.5), with_onnxruntime=False)
+    lower = model_of([constant, call("C", ["x", "k"], ["y"])], [clip])
+    check(lower, np.maximum(X, 0.5), with_onnxruntime=False)
 
 
 def test_an_output_that_is_an_input() -> None:
@@ -150,13 +153,12 @@ def test_functions_that_multiply() -> None:
         nodes = [call(f"F{i + 1}", ["a"], ["t"]), call(f"F{i + 1}", ["t"], ["b"])]
         functions.append(function(f"F{i}", ["a"], ["b"], nodes))
     functions.append(function("F60", ["a"], ["b"], [relu("a", "b")]))
-    refused(model_of([call("F0", ["x"], ["y"])], functions), sanderling.ModelError, "more than 1048576 nodes")
+    refused(model_of([call("F0", ["x"], ["y"])], functions), sanderling.ModelError, "make more than 131072 nodes")
 
 
 def test_what_does_not_fit() -> None:
-    refused(
-        model_of([call("Square", ["x", "x"], ["y"])], [SQUARE]), sanderling.ModelError, "has 1 inputs and 1 outputs"
-    )
+    twice = model_of([call("Square", ["x", "x"], ["y"])], [SQUARE])
+    refused(twice, sanderling.ModelError, "has 1 inputs and 1 outputs")
     nothing = function("N", ["a"], ["b"], [relu("a", "c")])
     refused(model_of([call("N", ["x"], ["y"])], [nothing]), sanderling.ModelError, "does not make its output 'b'")
     unknown = function("U", ["a"], ["b"], [helper.make_node("Nonsense", ["a"], ["b"], "inner")])
