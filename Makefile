@@ -8,7 +8,7 @@ BUILD := build
 export PATH := $(abspath $(BIN)):$(PATH)
 export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
 
-.PHONY: help setup servers build demo tiny test test-all test-cpp test-isas fuzz lint fix types proto proto-image cross sanitize clean
+.PHONY: help setup servers build demo tiny test test-all test-cpp test-isas fuzz lint fix types docs conformance proto proto-image cross sanitize clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -95,6 +95,12 @@ fix: setup ## let the formatters rewrite
 
 types: build ## regenerate python/sanderling/_core.pyi from the built core
 	$(BIN)/python csrc/bind/generate_stub.py
+
+docs: build ## regenerate docs/operators.md from the built core
+	$(BIN)/python csrc/bind/generate_operators_page.py
+
+conformance: build ## count the cases of the onnx package that pass, ONNX Runtime's beside ours
+	$(BIN)/python -m tests.conformance
 
 proto: setup ## regenerate python/sanderling/api from proto/
 	proto/generate.sh $(BIN) python

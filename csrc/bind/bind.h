@@ -18,6 +18,7 @@ void bind_drift(pybind11::module_& m);
 void bind_input_check(pybind11::module_& m);
 void bind_model(pybind11::module_& m);
 void bind_quantize(pybind11::module_& m);
+void bind_registry(pybind11::module_& m);
 void bind_session(pybind11::module_& m);
 
 // Teaches pybind11 the classes of sanderling.errors.

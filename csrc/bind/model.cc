@@ -109,7 +109,6 @@ void bind_model(py::module_& m) {
           py::arg("shapes"),
           "The model's own nodes for these input shapes: a list of dicts with op, name, outputs, "
           "macs, weight_bytes.");
-  m.def("operator_names", &operator_names);
   m.def("built_isas", &built_isas);
   m.def("runnable_isas", [] {
     std::vector<std::string> names;

@@ -8,6 +8,7 @@ PYBIND11_MODULE(_core, m) {
   bind_input_check(m);
   bind_model(m);
   bind_quantize(m);
+  bind_registry(m);
   bind_session(m);
   bind_batcher(m);  // names Session
 }
