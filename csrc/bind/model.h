@@ -30,7 +30,8 @@ class BoundModel {
   mutable std::map<std::pair<std::string, bool>, std::shared_ptr<const CompiledModel>> compiled_;
 };
 
-std::shared_ptr<BoundModel> import_bytes(const pybind11::bytes& data, const std::string& folder = "");
+std::shared_ptr<BoundModel> import_bytes(const pybind11::bytes& data,
+                                         const std::string& folder = "");
 
 // The model's own nodes, inferred for these input shapes, as a list of dicts.
 pybind11::list describe_plan(const BoundModel& model,

@@ -164,7 +164,8 @@ py::list profile(Session& session, Arrays inputs) {
     const Node* const node =
         time.node < 0 ? nullptr : &session.model().graph().nodes[static_cast<size_t>(time.node)];
     list.append(py::make_tuple(node ? node->op : "", node ? node->name : "",
-                               std::string(time.kernel), time.nanoseconds));
+                               std::string(time.kernel), std::string(name_of(time.type.dtype)),
+                               time.type.shape.dims(), time.nanoseconds));
   }
   return list;
 }
@@ -227,8 +228,9 @@ void bind_session(py::module_& m) {
       .def("run_into", &run_into, py::arg("inputs"), py::arg("outputs"))
       .def("bind", &bind, py::arg("inputs"), py::arg("outputs"))
       .def("profile", &profile, py::arg("inputs"),
-           "Runs once: (operator, node, kernel, nanoseconds) of each step, in the order in which "
-           "they ran. An empty operator is a copy to an output.")
+           "Runs once: (operator, node, kernel, dtype, shape, nanoseconds) of each step, in the "
+           "order in which they ran; dtype and shape are those of its first output. An empty "
+           "operator is a copy to an output.")
       .def("info", &info);
 }
 

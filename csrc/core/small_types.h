@@ -77,8 +77,8 @@ using Float8E5M2FNUZ = SmallFloat<uint8_t, kE5M2FNUZ>;
 using Float8E8M0 = SmallFloat<uint8_t, kE8M0>;
 using Float4E2M1 = SmallFloat<uint8_t, kE2M1>;
 
-// An integer of 4 or 2 bits, in the low bits of a byte whose other bits say nothing (as in arrays of
-// ml_dtypes).
+// An integer of 4 or 2 bits, in the low bits of a byte whose other bits say nothing (as in arrays
+// of ml_dtypes).
 template <int kBits, bool kSigned>
 struct SmallInteger {
   static constexpr int bits = kBits;

@@ -204,7 +204,7 @@ void Runner::execute(Stage& stage, size_t depth, std::span<const TensorView> inp
     if (times) {
       const Stopwatch watch;
       step.function(step.parameters, args);
-      times->push_back({step.node, step.kernel, watch.nanoseconds()});
+      times->push_back({step.node, step.kernel, program.step_types[s], watch.nanoseconds()});
     } else {
       step.function(step.parameters, args);
     }
@@ -264,7 +264,10 @@ void Runner::compute_cut(Stage& stage, size_t depth, std::span<const TensorView>
   for (const Tensor& output : stage.node_outputs) live.push_back(output.view());
   if (given_.size() <= depth + 1) given_.resize(depth + 2);
   given_[depth + 1] = std::move(live);
-  if (times) times->push_back({static_cast<int>(cut.node), "compute", watch.nanoseconds()});
+  if (times)
+    times->push_back({static_cast<int>(cut.node), "compute",
+                      stage.node_outputs.empty() ? TensorType{} : stage.node_outputs[0].type(),
+                      watch.nanoseconds()});
 }
 
 std::span<const TensorView> Runner::run(std::span<const TensorView> inputs,

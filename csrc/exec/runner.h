@@ -20,6 +20,7 @@ class CodeTap;  // drift/watch.h
 struct StepTime {
   int node;  // index in the lowered graph; -1 for a copy at the end
   const char* kernel;
+  TensorType type;  // of its first output
   int64_t nanoseconds;
 };
 

@@ -20,7 +20,7 @@ struct OnnxLimits {
   static constexpr size_t kMaxSparseBytes = size_t{1} << 28;  // of a sparse tensor made dense
   static constexpr size_t kMaxNodes = size_t{1} << 20;
   static constexpr size_t kMaxExpanded = size_t{1} << 17;  // nodes that come from local functions
-  static constexpr int kMaxCalls = 64;  // of local functions within each other
+  static constexpr int kMaxCalls = 64;                     // of local functions within each other
   static constexpr size_t kMaxItems =
       size_t{1} << 22;  // nodes, their inputs, outputs and attributes, tensors, dimensions, ...
   static constexpr size_t kMaxNameBytes = 4096;

@@ -308,8 +308,7 @@ class Planner {
       return id == kNoValue ? Operand{} : home[index(root(id))];
     };
     for (size_t i : copied_inputs)
-      copy({Operand::Kind::kInput, i, nullptr}, operand(given_[i]),
-           program_->input_types[i].bytes());
+      copy({Operand::Kind::kInput, i, nullptr}, operand(given_[i]), program_->input_types[i]);
     for (PlannedStep& step : steps_) {
       const auto first_input = static_cast<uint32_t>(program_->operands.size());
       for (ValueId id : step.inputs) program_->operands.push_back(operand(id));
@@ -320,23 +319,29 @@ class Planner {
                                      program_->operands.size(), type(id).shape.elements(), id});
         program_->operands.push_back(operand(id));
       }
+      for (ValueId id : step.outputs) {
+        if (id == kNoValue) continue;
+        program_->step_types.push_back(type(id));
+        break;
+      }
       program_->steps.push_back({step.function, step.parameters.get(), step.node, first_input,
                                  first_output, step.kernel});
       program_->owned.push_back(std::move(step.parameters));
     }
     for (const auto& [output, id] : copies)
-      copy(operand(id), {Operand::Kind::kOutput, output, nullptr}, type(id).bytes());
+      copy(operand(id), {Operand::Kind::kOutput, output, nullptr}, type(id));
     if (program_->cut)
       for (ValueId id : results_) program_->cut->places.push_back(operand(id));
     else if (!program_->writes_outputs)
       for (ValueId id : results_) program_->outputs.push_back(operand(id));
   }
 
-  void copy(const Operand& from, const Operand& to, size_t bytes) {
+  void copy(const Operand& from, const Operand& to, const TensorType& type) {
     const auto first = static_cast<uint32_t>(program_->operands.size());
     program_->operands.push_back(from);
     program_->operands.push_back(to);
-    program_->owned.push_back(std::make_shared<const CopyStep>(CopyStep{bytes}));
+    program_->owned.push_back(std::make_shared<const CopyStep>(CopyStep{type.bytes()}));
+    program_->step_types.push_back(type);
     program_->steps.push_back(
         {CopyStep::run, program_->owned.back().get(), -1, first, first + 1, "copy"});
   }

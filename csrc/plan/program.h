@@ -30,7 +30,8 @@ struct Step {
   int node;              // index into Program::nodes, for profiles and messages
   uint32_t first_input;  // into Program::operands
   uint32_t first_output;
-  const char* kernel = "copy";  // what profiles call it: a kernel's name, "loops", "reference", "copy"
+  const char* kernel =
+      "copy";  // what profiles call it: a kernel's name, "loops", "reference", "copy"
 };
 
 // A tensor of codes that a watching session counts.
@@ -60,6 +61,7 @@ struct Program {
   std::vector<Operand> outputs;
   std::optional<Cut> cut;
   std::vector<Step> steps;
+  std::vector<TensorType> step_types;  // of the first output that each step writes
   std::vector<Operand> operands;
   std::vector<WatchedCodes> codes;
   size_t arena_bytes = 0;

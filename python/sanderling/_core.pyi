@@ -401,7 +401,7 @@ class Session:
         ...
     def profile(self, inputs: collections.abc.Sequence[numpy.typing.NDArray[typing.Any]]) -> list[typing.Any]:
         """
-        Runs once: (operator, node, kernel, nanoseconds) of each step, in the order in which they ran. An empty operator is a copy to an output.
+        Runs once: (operator, node, kernel, dtype, shape, nanoseconds) of each step, in the order in which they ran; dtype and shape are those of its first output. An empty operator is a copy to an output.
         """
     @typing.overload
     def run(self, inputs: collections.abc.Sequence[numpy.typing.NDArray[typing.Any]]) -> list[numpy.typing.NDArray[typing.Any]]:

@@ -35,14 +35,14 @@ class Layer:
     Attributes:
         op: ONNX operator type.
         name: Node name.
-        outputs: (tensor name, dtype, shape) of each output.
+        outputs: (tensor name, dtype, shape) of each output; dtype and shape are None where they depend on data.
         macs: Multiply-accumulates of one run.
         weight_bytes: Bytes of the constants that the node reads.
     """
 
     op: str
     name: str
-    outputs: tuple[tuple[str, str, tuple[int, ...]], ...]
+    outputs: tuple[tuple[str, str | None, tuple[int, ...] | None], ...]
     macs: int
     weight_bytes: int
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -77,6 +78,39 @@ def test_show(folder):
     parsed = json.loads(sanderling("model", "show", folder / "model.onnx", "--batch", 8, "-o", "json").stdout)
     assert parsed["layers"][0]["macs"] == 8 * 4 * 36 * 27
     assert parsed["operators"] == {"Conv": 1, "Flatten": 1, "GlobalAveragePool": 1, "Relu": 1}
+    (conv,) = [step for step in parsed["steps"] if step["op"] == "Conv"]
+    assert conv["kernel"] == "gemm_f32"
+    assert (conv["dtype"], conv["shape"]) == ("float32", [8, 6, 6, 4])
+    assert all(step["microseconds"] > 0 for step in parsed["steps"])
+
+
+def test_show_draws_the_time_of_each_step(folder):
+    result = sanderling("model", "show", folder / "model.onnx", "--shape", "x=3,3,6,6", "--plot", folder / "time.svg")
+    assert result.returncode == 0, result.stderr
+    assert "gemm_f32" in result.stdout
+    assert f"{3 * 4 * 36 * 27:,} MACs" in result.stdout
+    picture = ElementTree.parse(folder / "time.svg").getroot()
+    words = [text.text for text in picture.iter("{http://www.w3.org/2000/svg}text")]
+    assert "model.onnx" in words
+    assert "gemm_f32" in words, "the legend"
+    bars = list(picture.iter("{http://www.w3.org/2000/svg}title"))
+    assert len(bars) == result.stdout.count("%")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--plot", "time.png"], "does not end in .svg"),
+        (["--shape", "x"], "'x' is not NAME=EXTENT"),
+        (["--shape", "x=1,a"], "is not NAME=EXTENT"),
+        (["--shape", "z=1"], "no input 'z'"),
+        (["--shape", "x=1,4,6,6"], "does not fit input 'x'"),
+    ],
+)
+def test_show_refuses(folder, arguments, words):
+    result = sanderling("model", "show", folder / "model.onnx", *arguments)
+    assert result.returncode != 0
+    assert words in result.stderr
 
 
 def test_quantize_then_predict_and_bench(folder):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -144,22 +144,28 @@ def ls(client: OperatorClient, name: str, output: str) -> None:
 
 @model.command()
 @click.argument("what", metavar="FILE|NAME-VERSION")
-@click.option("--batch", default=1, show_default=True, type=click.IntRange(min=1), help="Of a FILE: rows per run.")
 @output_option
 @click.option("--address", envvar="SANDERLING_FLEET_ADDRESS", default="", help="host:port of the operator listener.")
 @click.option("--ca", envvar="SANDERLING_FLEET_CA", default="", help="Certificate of the fleet's CA, PEM.")
 @click.option("--token-file", envvar="SANDERLING_FLEET_TOKEN_FILE", default="", help="File with the bearer token.")
 @click.pass_context
-def show(context: click.Context, what: str, batch: int, output: str, address: str, ca: str, token_file: str) -> None:
+def show(
+    context: click.Context, /, what: str, output: str, address: str, ca: str, token_file: str, **of_file: Any
+) -> None:
     """Print a model file's inputs, operators, shapes and costs, or the manifest of a version in the fleet.
+
+    Of a file also how long each step of its plan takes here. Its first table is the model as the file has it; the
+    second is what runs: operators are folded, fused and turned into integer ones first. Dimensions chosen at run time
+    are 1 unless --batch or --shape says more.
 
     \b
     sanderling model show model.onnx
     sanderling model show model.onnx --batch 8 -o json
+    sanderling model show model.onnx --shape tokens=1,128 --plot time.svg
     sanderling model show digits-1.0
     """
     if what.endswith(".onnx") or Path(what).exists():
-        context.invoke(files.commands["show"], file=Path(what), batch=batch, output=output)
+        context.invoke(files.commands["show"], file=Path(what), output=output, **of_file)
         return
     with connect(FleetSettings(address, ca, token_file)) as client:
         from sanderling.api.registry.v1 import registry_pb2 as pb
@@ -182,3 +188,7 @@ def show(context: click.Context, what: str, batch: int, output: str, address: st
         *((f"from {name}", value) for name, value in manifest["lineage"].items() if value),
     ]
     click.echo(table(["", "value"], rows))
+
+
+_own = {parameter.name for parameter in show.params}
+show.params += [option for option in files.commands["show"].params if option.name not in {"file", *_own}]

@@ -9,10 +9,9 @@ from typing import Any
 
 import click
 import numpy as np
-import numpy.typing as npt
 
-from sanderling._model import TensorSpec
-from sanderling.commands.output import output_option, print_json, read_arrays, table
+from sanderling.commands.inputs import concrete_shapes, make_inputs
+from sanderling.commands.output import output_option, print_json, table
 from sanderling.errors import SanderlingError, UnsupportedError
 
 WARM_UP_RUNS = 10
@@ -53,7 +52,7 @@ def bench(
     for name in backends or installed():
         try:
             session = sanderling.Session(source, backend=name, threads=threads)
-            inputs = _inputs(session.inputs, data, batch)
+            inputs = make_inputs(session.inputs, data, concrete_shapes(session.inputs, batch))
             outputs = session.run(inputs)
             calls[name] = session.bind(inputs, outputs)
             infos[name] = session.info()
@@ -100,22 +99,6 @@ def bench(
     )
     for name, reason in failed.items():
         click.echo(f"{name} not run: {reason}", err=True)
-
-
-def _inputs(specs: tuple[TensorSpec, ...], data: Path | None, batch: int) -> dict[str, npt.NDArray[Any]]:
-    if data is not None:
-        arrays = read_arrays(data, [spec.name for spec in specs])
-        return {
-            name: np.ascontiguousarray(np.resize(array, (batch, *array.shape[1:]))) for name, array in arrays.items()
-        }
-    rng = np.random.default_rng(0)
-    inputs = {}
-    for spec in specs:
-        shape = [d if isinstance(d, int) else (batch if i == 0 else 1) for i, d in enumerate(spec.shape or ())]
-        dtype = np.dtype(spec.dtype or "float32")
-        values = rng.standard_normal(shape) if dtype.kind == "f" else rng.integers(0, 2, shape)
-        inputs[spec.name] = values.astype(dtype)
-    return inputs
 
 
 def _interleave(calls: dict[str, Callable[[], None]], seconds: float) -> dict[str, list[float]]:

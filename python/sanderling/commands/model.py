@@ -8,8 +8,15 @@ from typing import Any
 
 import click
 
+from sanderling._model import Layer
+from sanderling._profile import StepTime
+from sanderling.commands.inputs import concrete_shapes, make_inputs
 from sanderling.commands.output import human_bytes, output_option, print_json, read_arrays, table
+from sanderling.commands.picture import Bar, bar_chart
 from sanderling.errors import InputError
+
+SECONDS = 0.3
+"""How long the steps of a model are timed."""
 
 
 @click.group()
@@ -17,28 +24,75 @@ def model() -> None:
     """Look into ONNX models, make them small, and pack versions of them."""
 
 
+def _shape(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, list[int]]:
+    """NAME=1,3,224,224 as a mapping."""
+    shapes = {}
+    for value in values:
+        name, _equals, extents = value.rpartition("=")
+        try:
+            shapes[name] = [int(extent) for extent in extents.split(",") if extent]
+        except ValueError:
+            name = ""
+        if not name:
+            raise click.BadParameter(f"{value!r} is not NAME=EXTENT,EXTENT,..., such as x=1,3,224,224.")
+    return shapes
+
+
 @model.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
     "--batch", default=1, show_default=True, type=click.IntRange(min=1), help="Rows per run, for shapes and MACs."
 )
+@click.option(
+    "--shape", "shapes", multiple=True, callback=_shape, help="NAME=1,3,224,224: extents of one input. May be repeated."
+)
+@click.option(
+    "--data", type=click.Path(path_type=Path), help="Real rows (.npy, or .npz by input name) instead of random ones."
+)
+@click.option("--threads", default=1, show_default=True, type=click.IntRange(1, 256))
+@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Write a picture of time by step, SVG.")
 @output_option
-def show(file: Path, batch: int, output: str) -> None:
-    """Print a model's inputs, operators, shapes and costs.
+def show(
+    file: Path,
+    *,
+    batch: int,
+    shapes: dict[str, list[int]],
+    data: Path | None,
+    threads: int,
+    plot: Path | None,
+    output: str,
+) -> None:
+    """Print a model's inputs, operators, shapes and costs, and how long each step of its plan takes here.
+
+    The first table is the model as the file has it. The second is what runs: operators are folded, fused and turned
+    into integer ones first. Dimensions chosen at run time are 1 unless --batch or --shape says more.
 
     \b
     sanderling model show model.onnx
     sanderling model show model.onnx --batch 8 -o json
+    sanderling model show model.onnx --shape tokens=1,128 --plot time.svg
     """
     import sanderling
+    from sanderling import _core
+    from sanderling._profile import profile
 
+    if plot is not None and plot.suffix != ".svg":
+        raise click.BadParameter(f"{plot} does not end in .svg, the one format there is.", param_hint="--plot")
     loaded = sanderling.load(file)
-    shapes = {
-        spec.name: [d if isinstance(d, int) else (batch if i == 0 else 1) for i, d in enumerate(spec.shape or ())]
-        for spec in loaded.inputs
-    }
-    layers = loaded.layers(shapes)
-    session = sanderling.Session(loaded)
+    extents = concrete_shapes(loaded.inputs, batch, shapes)
+    arrays = make_inputs(loaded.inputs, data, extents)
+    layers = loaded.layers({name: array.shape for name, array in arrays.items()})
+    session = _core.Session(loaded.core, threads=threads)
+    steps = profile(session, arrays, SECONDS)
+    info = session.info()
+    total_us = sum(step.microseconds for step in steps)
+    if plot is not None:
+        bars = [
+            Bar(f"{step.node} ({step.op or 'copy'})", step.microseconds, f"{step.microseconds:.1f} us", step.kernel)
+            for step in steps
+        ]
+        subtitle = f"{total_us:,.1f} us in {len(steps)} steps, {threads} threads, {info['isa']}, batch {batch}"
+        plot.write_text(bar_chart(file.name, subtitle, bars), encoding="utf-8")
     if output == "json":
         print_json(
             {
@@ -49,33 +103,48 @@ def show(file: Path, batch: int, output: str) -> None:
                 "outputs": [vars(spec) for spec in loaded.outputs],
                 "operators": loaded.operators,
                 "layers": [vars(layer) for layer in layers],
-                "lowered": session.info()["operators"],
+                "isa": info["isa"],
+                "threads": threads,
+                "arena_bytes": info["arena_bytes"],
+                "steps": [vars(step) for step in steps],
+                "lowered": info["operators"],
             }
         )
         return
-    rows = [
-        (
-            layer.op,
-            layer.name,
-            " ".join(f"{dtype}{list(shape)}" for _, dtype, shape in layer.outputs),
-            f"{layer.macs:,}" if layer.macs else None,
-            f"{layer.weight_bytes:,}" if layer.weight_bytes else None,
-        )
-        for layer in layers
-    ]
     click.echo(f"{file}: {human_bytes(len(loaded.bytes))}, {loaded.info['producer']}, opset {loaded.info['opset']}")
     for kind, specs in (("input", loaded.inputs), ("output", loaded.outputs)):
         for spec in specs:
             shape = "?" if spec.shape is None else [("?" if d is None else d) for d in spec.shape]
             click.echo(f"{kind:7}{spec.name}: {spec.dtype or '?'} {shape}")
     click.echo()
-    click.echo(table(["operator", "node", "output", "MACs", "weight bytes"], rows))
+    click.echo(table(["operator", "node", "output", "MACs", "weight bytes"], [_layer_row(layer) for layer in layers]))
     click.echo()
     total = sum(layer.macs for layer in layers)
     weights = sum(layer.weight_bytes for layer in layers)
     click.echo(f"{len(layers)} nodes, {total:,} MACs for batch {batch}, {human_bytes(weights)} of weights")
-    lowered = ", ".join(f"{name} {count}" for name, count in sorted(session.info()["operators"].items()))
-    click.echo(f"runs as: {lowered}")
+    click.echo()
+    click.echo(
+        table(["runs as", "node", "output", "kernel", "us", "share"], [_step_row(step, total_us) for step in steps])
+    )
+    click.echo()
+    click.echo(
+        f"{len(steps)} steps, {total_us:,.1f} us, {human_bytes(info['arena_bytes'])} for activations, "
+        f"{threads} {'thread' if threads == 1 else 'threads'}, {info['isa']}"
+    )
+    if plot is not None:
+        click.echo(f"wrote {plot}")
+
+
+def _layer_row(layer: Layer) -> tuple[str | None, ...]:
+    outputs = " ".join("?" if shape is None else f"{dtype}{list(shape)}" for _, dtype, shape in layer.outputs)
+    macs = f"{layer.macs:,}" if layer.macs else None
+    return layer.op, layer.name, outputs, macs, f"{layer.weight_bytes:,}" if layer.weight_bytes else None
+
+
+def _step_row(step: StepTime, total_us: float) -> tuple[str, ...]:
+    share = f"{step.microseconds / total_us:.0%}" if total_us else "0%"
+    output = f"{step.dtype}{list(step.shape)}"
+    return step.op or "copy", step.node, output, step.kernel, f"{step.microseconds:.1f}", share
 
 
 @model.command()
