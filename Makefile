@@ -31,7 +31,7 @@ servers: ## install the servers that tests start themselves (Mosquitto), where t
 
 build: setup ## compile the core into .venv (editable)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . \
-	  -C build-dir=$(BUILD)/python -C cmake.define.SANDERLING_TESTS=ON -C build.targets=_core
+	  -C build-dir=$(BUILD)/python -C cmake.define.SANDERLING_TESTS=ON -C cmake.define.SANDERLING_C_API=ON -C build.targets=_core
 
 demo: ## a fleet of twelve devices: enrol, roll out, drift, retrain, a bad version taken back (in under five minutes)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -19,6 +19,7 @@ MAY_INCLUDE = {
     "plan": {"core", "graph", "kernels"},
     "exec": {"core", "graph", "kernels", "plan", "drift"},
     "batch": {"core", "graph", "plan", "exec"},
+    "capi": {"core", "graph", "kernels", "onnx", "plan", "exec"},
     "bind": {"core", "graph", "kernels", "drift", "onnx", "ops", "quantize", "plan", "exec", "batch"},
 }
 
