@@ -91,9 +91,8 @@ def test_it_says_what_is_wrong(gateway: Path, tmp_path: Path, content: bytes | N
 def test_a_c_program_gets_a_status_for_everything(installed: Path, model: Path, tmp_path: Path) -> None:
     library = next(installed.rglob("libsanderling.so")).parent
     flags = ["-std=c99", "-Wall", "-Wextra", "-Werror", f"-I{installed / 'include'}", f"-L{library}"]
-    compiled = run(
-        "cc", *flags, tmp_path / "probe.c", "-lsanderling", f"-Wl,-rpath,{library}", "-o", tmp_path / "probe"
-    )
+    source, program = ROOT / "tests/capi/probe.c", tmp_path / "probe"
+    compiled = run("cc", *flags, source, "-lsanderling", f"-Wl,-rpath,{library}", "-o", program)
     assert compiled.returncode == 0, compiled.stderr
     done = run(program, model)
     assert (done.returncode, done.stdout) == (0, "")
