@@ -39,7 +39,7 @@ bool can_hide_nan(const Graph& graph, const Uses& uses, ValueId id) {
       const Operator* const op = find_operator(node.op);
       SANDERLING_ASSERT(op != nullptr, node.op);
       const bool keeps = op->nan == NanRule::kKeeps || op->view || is_cast_to_float(node);
-      if (op->nan == NanRule::kMeans) continue;
+      if (op->nan == NanRule::kMeans || op->from_types) continue;
       if (!keeps) return true;
       for (ValueId output : node.outputs)
         if (output != kNoValue) left.push_back(output);

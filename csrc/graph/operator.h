@@ -241,7 +241,7 @@ class PlanContext : public InferContext {
 // What becomes of a NaN among an operator's inputs.
 enum class NanRule : uint8_t {
   kMayHide,  // it may become a number, an index or a code that looks like any other
-  kKeeps,    // it stays NaN in its place
+  kKeeps,    // it stays NaN, in its place or where it is moved to
   kMeans,    // it has a meaning of its own: IsNaN, a missing value in a tree
 };
 

@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "onnx/model.h"
+#include "onnx/sparse_tensor.h"
 #include "onnx/tensor_proto.h"
 
 namespace sanderling {

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "onnx/attribute_proto.h"
+#include "onnx/sparse_tensor.h"
 #include "onnx/tensor_proto.h"
 
 namespace sanderling {

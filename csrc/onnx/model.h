@@ -17,7 +17,6 @@ namespace sanderling {
 struct OnnxLimits {
   static constexpr size_t kMaxModelBytes = size_t{1} << 31;  // protobuf's own limit
   static constexpr size_t kMaxTensorBytes = size_t{1} << 31;
-  static constexpr size_t kMaxSparseBytes = size_t{1} << 28;  // of a sparse tensor made dense
   static constexpr size_t kMaxNodes = size_t{1} << 20;
   static constexpr size_t kMaxExpanded = size_t{1} << 17;  // nodes that come from local functions
   static constexpr int kMaxCalls = 64;                     // of local functions within each other

@@ -381,27 +381,6 @@ class TensorReader {
   const ExternalData& external_;
 };
 
-// The dense index of an entry whose index is given by coordinates or flat.
-int64_t dense_index(const Tensor& indices, const Shape& shape, int64_t entry,
-                    std::string_view what) {
-  const auto values = indices.data<int64_t>();
-  int64_t at = 0;
-  if (indices.shape().rank() == 1) {
-    at = values[static_cast<size_t>(entry)];
-  } else {
-    for (int64_t axis = 0; axis < shape.rank(); ++axis) {
-      const int64_t coordinate = values[static_cast<size_t>(entry * shape.rank() + axis)];
-      if (coordinate < 0 || coordinate >= shape[axis])
-        fail(ErrorCode::kModel, "[onnx] ", what, " has an entry at ", coordinate, " of axis ", axis,
-             ", whose extent is ", shape[axis]);
-      at = at * shape[axis] + coordinate;
-    }
-  }
-  if (at < 0 || at >= shape.elements())
-    fail(ErrorCode::kModel, "[onnx] ", what, " has an entry at ", at, " of ", shape.elements());
-  return at;
-}
-
 }  // namespace
 
 DType read_dtype(int64_t data_type, std::string_view what) {
@@ -420,50 +399,6 @@ DType read_dtype(int64_t data_type, std::string_view what) {
 Tensor read_tensor(const WireMessage& message, std::string_view what,
                    const ExternalData& external) {
   return TensorReader(message, what, external).read();
-}
-
-Tensor read_sparse_tensor(const WireMessage& message, std::string_view what,
-                          const ExternalData& external) {
-  Tensor values(DType::kFloat32, Shape{0}), indices(DType::kInt64, Shape{0});
-  std::vector<int64_t> dims;
-  WireField field;
-  for (WireCursor cursor(message); cursor.next(field);) {
-    if (field.number() == 1) values = read_tensor(field.message(), what, external);
-    if (field.number() == 2) indices = read_tensor(field.message(), what, external);
-    if (field.number() == 3)
-      field.each_integer([&](int64_t dim) {
-        if (dims.size() <= static_cast<size_t>(Shape::kMaxRank)) dims.push_back(dim);
-      });
-  }
-  const auto error = [&](const auto&... why) {
-    fail(ErrorCode::kModel, "[onnx] ", what, " is sparse and ", why...);
-  };
-  Shape shape;
-  try {
-    shape = Shape(std::move(dims));
-  } catch (const Error& problem) {
-    error("cannot be made: ", problem.what());
-  }
-  const int64_t entries = values.shape().elements();
-  const bool flat = indices.shape().rank() == 1;
-  const bool fits = indices.dtype() == DType::kInt64 && values.shape().rank() == 1 &&
-                    (flat || indices.shape().rank() == 2) && indices.shape()[0] == entries &&
-                    (flat || indices.shape()[1] == shape.rank());
-  if (!fits)
-    error("has values of type ", values.type().to_string(), ", indices of type ",
-          indices.type().to_string(), " and shape ", shape.to_string());
-  // A few bytes must not make us allocate gigabytes, as they may for a dense tensor by no means.
-  if (static_cast<size_t>(shape.elements()) * size_of(values.dtype()) > OnnxLimits::kMaxSparseBytes)
-    error("would have ", static_cast<size_t>(shape.elements()) * size_of(values.dtype()),
-          " bytes; the limit is ", OnnxLimits::kMaxSparseBytes);
-  Tensor dense(values.dtype(), shape);
-  const size_t bytes = size_of(values.dtype());
-  for (int64_t i = 0; i < entries; ++i)
-    std::memcpy(static_cast<std::byte*>(dense.mutable_raw()) +
-                    static_cast<size_t>(dense_index(indices, shape, i, what)) * bytes,
-                static_cast<const std::byte*>(values.raw()) + static_cast<size_t>(i) * bytes,
-                bytes);
-  return dense;
 }
 
 }  // namespace sanderling

@@ -19,8 +19,5 @@ DType read_dtype(int64_t data_type, std::string_view what);
 // ExternalData throws.
 Tensor read_tensor(const WireMessage& message, std::string_view what,
                    const ExternalData& external = {});
-// The same for a SparseTensorProto, which becomes dense.
-Tensor read_sparse_tensor(const WireMessage& message, std::string_view what,
-                          const ExternalData& external = {});
 
 }  // namespace sanderling

@@ -3,6 +3,7 @@
 
 #include "ops/axes.h"
 #include "ops/parallel.h"
+#include "ops/strided_copy.h"
 
 namespace sanderling {
 namespace {
@@ -75,6 +76,20 @@ void run(const Step& step, const StepArgs& args) {
   });
 }
 
+// Of rows that are longer, threads share each piece; there may be one row only.
+constexpr size_t kLongRow = 4 * kStreamGrain;
+
+struct LongPiece {
+  size_t input;
+  StridedCopy copy;
+};
+using LongStep = std::vector<LongPiece>;
+
+void run_long(const LongStep& pieces, const StepArgs& args) {
+  for (const LongPiece& piece : pieces)
+    piece.copy(args.inputs[piece.input], args.outputs[0], *args.workers);
+}
+
 void plan(PlanContext& context) {
   const int64_t axis = concat_axis(context);
   Step step{context.output(0).shape.elements(0, axis), 0, {}};
@@ -83,7 +98,17 @@ void plan(PlanContext& context) {
     if (bytes != 0) step.pieces.push_back({i, bytes, step.row_bytes});
     step.row_bytes += bytes;
   }
-  if (step.row_bytes != 0) context.emit(run, std::move(step));
+  if (step.row_bytes == 0) return;
+  if (step.row_bytes < kLongRow) return context.emit(run, std::move(step));
+  LongStep pieces;
+  const auto row = static_cast<int64_t>(step.row_bytes);
+  for (const Piece& piece : step.pieces) {
+    const auto bytes = static_cast<int64_t>(piece.bytes);
+    pieces.push_back(
+        {piece.input, StridedCopy(DType::kUInt8, {{step.outer, bytes, row}, {bytes, 1, 1}}, 0,
+                                  static_cast<int64_t>(piece.offset))});
+  }
+  context.emit(run_long, std::move(pieces));
 }
 
 SANDERLING_OPERATOR(concat)({.name = "Concat",
@@ -91,7 +116,8 @@ SANDERLING_OPERATOR(concat)({.name = "Concat",
                              .max_inputs = std::numeric_limits<size_t>::max(),
                              .infer = infer,
                              .reference = reference,
-                             .plan = plan});
+                             .plan = plan,
+                             .nan = NanRule::kKeeps});
 
 }  // namespace
 }  // namespace sanderling

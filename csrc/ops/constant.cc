@@ -13,8 +13,8 @@ Tensor list_of(const std::vector<T>& values) {
 // The one attribute that holds the value; value_float and the like exist since opset 12.
 Tensor value_of(const InferContext& context) {
   const Attributes& attributes = context.attributes();
-  if (const Tensor* value = attributes.tensor("value")) return *value;
-  if (const Tensor* value = attributes.tensor("sparse_value")) return *value;  // dense by now
+  for (const char* name : {"value", "sparse_value"})
+    if (const Tensor* value = attributes.tensor(name)) return *value;
   if (attributes.has("value_float")) return Tensor::scalar(attributes.number("value_float", 0.0f));
   if (attributes.has("value_int")) return Tensor::scalar(attributes.integer("value_int", 0));
   if (attributes.has("value_floats")) return list_of(attributes.numbers("value_floats", {}));

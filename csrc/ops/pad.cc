@@ -2,7 +2,7 @@
 #include <numeric>
 
 #include "ops/axes.h"
-#include "ops/element_types.h"
+#include "ops/convert.h"
 #include "ops/parallel.h"
 
 namespace sanderling {
@@ -110,12 +110,11 @@ template <typename T>
 T fill_value(const InferContext& context, const void* input) {
   if (input) return *static_cast<const T*>(input);
   T bits = 0;
-  const float value = context.attributes().number("value", 0.0f);
-  visit_number(context.input(0).dtype == DType::kBool ? DType::kUInt8 : context.input(0).dtype,
-               [&](auto zero) {
-                 const auto number = static_cast<decltype(zero)>(value);
-                 std::memcpy(&bits, &number, sizeof(number));
-               });
+  const double value = context.attributes().number("value", 0.0f);
+  visit_element(context.input(0).dtype, [&](auto zero) {
+    const auto element = convert_element<decltype(zero)>(value, true);
+    std::memcpy(&bits, &element, sizeof(element));
+  });
   return bits;
 }
 
@@ -254,7 +253,8 @@ SANDERLING_OPERATOR(pad)({.name = "Pad",
                           .max_inputs = 4,
                           .infer = infer,
                           .reference = reference,
-                          .plan = plan});
+                          .plan = plan,
+                          .nan = NanRule::kKeeps});
 
 }  // namespace
 }  // namespace sanderling

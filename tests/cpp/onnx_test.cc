@@ -145,7 +145,9 @@ void test_attributes() {
 
   CHECK_FAILS(kUnsupported, SAYING("attribute 'body' of node 'n' (TestOp)", "graph"),
               import_attribute(attribute("body", 5).message(6, Proto())));
-  CHECK_FAILS(kUnsupported, SAYING("sparse_tensor"), import_attribute(attribute("a", 11)));
+  CHECK_FAILS(kModel, SAYING("of type sparse tensor and has none"),
+              import_attribute(attribute("a", 11)));
+  CHECK_FAILS(kUnsupported, SAYING("sparse_tensors"), import_attribute(attribute("a", 12)));
   CHECK_FAILS(kUnsupported, SAYING("attribute 'a' of node 'n'", "float16"),
               import_attribute(attribute("a", 4).message(5, tensor({1}, 10))));
   CHECK_FAILS(kModel, SAYING("attribute type 0"),

@@ -157,12 +157,12 @@ def test_a_sparse_constant() -> None:
 @pytest.mark.parametrize(
     ("indices", "dims", "words"),
     [
-        ([[0, 32]], [64, 32], "an entry at 32 of axis 1, whose extent is 32"),
-        ([[-1, 0]], [64, 32], "an entry at -1 of axis 0"),
-        ([2048], [64, 32], "an entry at 2048 of 2048"),
-        ([[0]], [64, 32], "indices of type"),
-        ([0, 1], [64, 32], "indices of type"),
-        ([0], [1 << 16, 1 << 16], "the limit is"),
+        ([[0, 32]], [64, 32], "with the index 32, expected 0 to 31"),
+        ([[-1, 0]], [64, 32], "with the index -1, expected 0 to 63"),
+        ([2048], [64, 32], "with the index 2048, expected 0 to 2047"),
+        ([[0]], [64, 32], "and indices int64"),
+        ([0, 1], [64, 32], "and indices int64"),
+        ([0], [1 << 16, 1 << 16], "the limit for these is"),
         ([0], [-1, 3], "cannot be made"),
     ],
 )

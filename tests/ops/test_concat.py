@@ -1,16 +1,17 @@
 import numpy as np
 import pytest
 
+from move_cases import OTHER_DTYPES
 from onnx_models import Array, Codes, one_node, qdq_node
 from runner import Case, check, check_refused, qdq_case
 from samples import DTYPES, values
 from sanderling.errors import ModelError
 
 
-def concat(name: str, arrays: list[Array], axis: int, **settings: object) -> Case:
+def concat(name: str, arrays: list[Array], axis: int, *, known: bool = True, **settings: object) -> Case:
     inputs = {f"x{i}": array for i, array in enumerate(arrays)}
     model = one_node("Concat", inputs, output_dtype=arrays[0].dtype, axis=axis, **settings)  # type: ignore[arg-type]
-    return Case(name, model, inputs, {"y": np.concatenate(arrays, axis)}, exact=True)
+    return Case(name, model, inputs, {"y": np.concatenate(arrays, axis)}, exact=True, onnxruntime=known)
 
 
 def cases() -> list[Case]:
@@ -26,6 +27,12 @@ def cases() -> list[Case]:
     for dtype in DTYPES:
         parts = [values(rng, (3, extent, 5), dtype) for extent in (2, 1, 3)]
         made.append(concat(np.dtype(dtype).name, parts, 1))
+    for dtype in OTHER_DTYPES:
+        parts = [rng.integers(1, 3, (3, extent, 5)).astype(dtype) for extent in (2, 1, 3)]
+        made.append(concat(np.dtype(dtype).name, parts, 1, known=False))
+    for axis, shape in ((0, (7, 5000)), (0, (90_001,)), (1, (5, 90_001))):  # threads share a row
+        parts = [values(rng, shape), values(rng, shape)]
+        made.append(concat(f"long{axis}-{len(shape)}", parts, axis))
     made.append(concat("one", [values(rng, (3, 5))], 1))
     made.append(concat("many", [values(rng, (3, 1 + i % 3)) for i in range(40)], 1))
     made.append(concat("large", [values(rng, (300, 97)), values(rng, (300, 61))], 1))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from move_cases import in_every_dtype, move_case, on_codes
+from move_cases import in_every_dtype, in_other_dtypes, move_case, on_codes
 from onnx_models import one_node
 from runner import Case, check, check_refused
 from samples import values
@@ -20,6 +20,7 @@ def cases() -> list[Case]:
     for batch in (1, 3, 8):
         x = values(np.random.default_rng(batch), (batch, 3, 5))
         made.append(move_case(f"batch{batch}", "Flatten", x, x.reshape(batch, 15), symbolic_batch=True, opset=7))
+    made += in_other_dtypes("Flatten", (3, 5, 7), lambda a: a.reshape(3, 35), opset=25)
     made += in_every_dtype("Flatten", (3, 5, 7), lambda a: a.reshape(3, 35), onnxruntime=False)
     return made + on_codes("Flatten", (3, 5, 7), lambda a: a.reshape(3, 35))
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from move_cases import in_every_dtype
+from move_cases import in_every_dtype, in_other_dtypes
 from onnx import helper
 from onnx_models import Array, model_of
 from runner import Case, check
@@ -11,6 +11,7 @@ from samples import values
 def cases() -> list[Case]:
     return [
         *in_every_dtype("Identity", (3, 5), lambda a: a),
+        *in_other_dtypes("Identity", (3, 5), lambda a: a, opset=25),
         *in_every_dtype("Identity", (), lambda a: a),
     ]
 

@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from move_cases import in_every_dtype, move_case, on_codes
+from move_cases import in_every_dtype, in_other_dtypes, move_case, on_codes
 from onnx import helper, numpy_helper
 from onnx_models import Array, model_of, one_node
 from runner import Case, check, check_refused
@@ -38,6 +38,7 @@ def cases() -> list[Case]:
     scalar = values(np.random.default_rng(1), (1, 1))
     made.append(move_case("to-scalar", "Reshape", scalar, scalar.reshape(()), constants=wanted()))
     made += in_every_dtype("Reshape", (3, 5, 7), lambda a: a.reshape(15, 7), constants=wanted(-1, 7))
+    made += in_other_dtypes("Reshape", (3, 5, 7), lambda a: a.reshape(15, 7), constants=wanted(-1, 7), opset=25)
     return made + on_codes("Reshape", (3, 5, 7), lambda a: a.reshape(15, 7), plain=wanted(-1, 7))
 
 

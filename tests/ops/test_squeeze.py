@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from move_cases import in_every_dtype, move_case, on_codes
+from move_cases import in_every_dtype, in_other_dtypes, move_case, on_codes
 from onnx_models import Array, one_node
 from runner import Case, check, check_refused
 from samples import values
@@ -30,6 +30,7 @@ def cases() -> list[Case]:
         made.append(
             move_case(f"batch{batch}", "Squeeze", x, x.reshape(batch, 7), constants=axes(2), symbolic_batch=True)
         )
+    made += in_other_dtypes("Squeeze", (3, 1, 7), lambda a: a.reshape(3, 7), constants=axes(1), opset=25)
     made += in_every_dtype("Squeeze", (3, 1, 7), lambda a: a.reshape(3, 7), constants=axes(1))
     return made + on_codes("Squeeze", (3, 1, 7), lambda a: a.reshape(3, 7), plain=axes(1))
 

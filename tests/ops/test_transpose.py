@@ -3,7 +3,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from move_cases import in_every_dtype, move_case, on_codes
+from move_cases import in_every_dtype, in_other_dtypes, move_case, on_codes
 from onnx_models import one_node
 from runner import Case, check, check_refused
 from samples import values
@@ -39,6 +39,7 @@ def cases() -> list[Case]:
         made.append(
             move_case(f"batch{batch}", "Transpose", x, x.transpose(0, 2, 1), perm=(0, 2, 1), symbolic_batch=True)
         )
+    made += in_other_dtypes("Transpose", (3, 37, 41), lambda a: a.transpose(0, 2, 1), perm=(0, 2, 1), opset=25)
     made += in_every_dtype("Transpose", (3, 37, 41), lambda a: a.transpose(0, 2, 1), perm=(0, 2, 1))
     return made + on_codes("Transpose", (3, 5, 7), lambda a: a.transpose(1, 2, 0), perm=(1, 2, 0))
 
