@@ -185,7 +185,8 @@ using StepFunction = void (*)(const void* parameters, const StepArgs& args);
 
 // What an operator's plan function sees: concrete types, constants, and this host's kernels. It
 // emits one step, or none: then the reference runs. It is called once per node and set of input
-// shapes; steps must not allocate, throw or look at shapes.
+// shapes; steps must not allocate or look at shapes. Tasks that a step gives to workers must not
+// throw; the step itself may, about data that it cannot follow (an index that is not there).
 class PlanContext : public InferContext {
  public:
   PlanContext(const NodeView& view, const KernelTable& kernels, int threads)

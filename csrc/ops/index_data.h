@@ -60,35 +60,38 @@ struct IndexRanges {
   }
 
  private:
-  // Whether -extent <= index < extent; unsigned, so that no sum overflows.
-  static bool inside(int64_t index, int64_t extent) {
+  // Its sign bit says whether an index is outside [-extent, extent). Unsigned, so that no sum
+  // overflows, and without a comparison, which SSE2 has none of for 64 bits.
+  static uint64_t outside(int64_t index, int64_t extent) {
     const auto e = static_cast<uint64_t>(extent);
-    return static_cast<uint64_t>(index) + e < 2 * e;
+    const uint64_t from_lowest = static_cast<uint64_t>(index) + e;
+    return from_lowest | (2 * e - 1 - from_lowest);
   }
+  static bool is_outside(uint64_t bits) { return bits >> 63 != 0; }
 
   template <typename T>
   void check_typed(const T* indices, Workers& workers) const {
     const auto tuple = static_cast<int64_t>(extents.size());
     if (tuple == 0) return;
-    std::atomic<bool> outside{false};
+    std::atomic<bool> any{false};
     for_each_range(workers, count / tuple, std::max<int64_t>(1, kStreamGrain / tuple),
                    [&](int64_t begin, int64_t end) {
-                     bool all = true;
+                     uint64_t bits = 0;
                      for (int64_t j = 0; j < tuple; ++j) {
                        const int64_t extent = extents[static_cast<size_t>(j)];
                        for (int64_t i = begin; i < end; ++i)
-                         all &= inside(indices[i * tuple + j], extent);
+                         bits |= outside(indices[i * tuple + j], extent);
                      }
-                     if (!all) outside.store(true, std::memory_order_relaxed);
+                     if (is_outside(bits)) any.store(true, std::memory_order_relaxed);
                    });
-    if (outside.load(std::memory_order_relaxed)) refuse(indices);
+    if (any.load(std::memory_order_relaxed)) refuse(indices);
   }
 
   template <typename T>
   [[noreturn]] void refuse(const T* indices) const {
     for (int64_t i = 0; i < count; ++i) {
       const int64_t extent = extents[static_cast<size_t>(i) % extents.size()];
-      if (!inside(indices[i], extent))
+      if (is_outside(outside(indices[i], extent)))
         fail(ErrorCode::kModel, node, ": element ", i, " of input ", input, " is the index ",
              static_cast<int64_t>(indices[i]), ", which is outside [", -extent, ", ", extent,
              "). Check what the model is given");

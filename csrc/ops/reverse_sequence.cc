@@ -1,4 +1,5 @@
 #include "ops/coordinates.h"
+#include "ops/gather_blocks.h"
 #include "ops/node_checks.h"
 
 namespace sanderling {
@@ -27,13 +28,23 @@ void infer(InferContext& context) {
   context.set_output(0, x.dtype, x.shape);
 }
 
+void check_lengths(const std::string& node, const int64_t* lengths, int64_t sequences,
+                   int64_t longest) {
+  for (int64_t i = 0; i < sequences; ++i)
+    if (lengths[i] < 0 || lengths[i] > longest)
+      fail(ErrorCode::kModel, node, ": sequence_lens has the value ", lengths[i],
+           ", expected 0 to ", longest);
+}
+
+std::string name_of_node(const InferContext& context) {
+  return cat("[", context.node().op, "] node '", context.node().name, "'");
+}
+
 void reference(const ReferenceContext& context) {
   const Shape& shape = context.input(0).shape;
   const int64_t time = time_axis(context), batch = 1 - time;
   const auto* const lengths = context.in<int64_t>(1);
-  for (int64_t i = 0; i < shape[batch]; ++i)
-    if (lengths[i] < 0 || lengths[i] > shape[time])
-      context.error("sequence_lens has the value ", lengths[i], ", expected 0 to ", shape[time]);
+  check_lengths(name_of_node(context), lengths, shape[batch], shape[time]);
   const std::vector<int64_t> strides = shape.strides();
   move_elements(context, 0, [&](Coordinates at) {
     const int64_t length = lengths[at[batch]];
@@ -42,12 +53,47 @@ void reference(const ReferenceContext& context) {
   });
 }
 
+// What a sequence has at one time is a block of memory.
+struct Step {
+  std::string node;
+  int64_t times, sequences;
+  bool time_first;
+  size_t block_bytes;
+};
+
+void run(const Step& step, const StepArgs& args) {
+  const auto* const lengths = static_cast<const int64_t*>(args.inputs[1]);
+  check_lengths(step.node, lengths, step.sequences, step.times);
+  const auto* const x = static_cast<const std::byte*>(args.inputs[0]);
+  const int64_t inner = step.time_first ? step.sequences : step.times;
+  gather_blocks(*args.workers, step.times * step.sequences, step.block_bytes, args.outputs[0],
+                [&](int64_t i) {
+                  const int64_t time = step.time_first ? i / inner : i % inner;
+                  const int64_t length = lengths[step.time_first ? i % inner : i / inner];
+                  const int64_t mirrored = time < length ? length - 1 - time : time;
+                  const int64_t from = i + (mirrored - time) * (step.time_first ? inner : 1);
+                  return x + static_cast<size_t>(from) * step.block_bytes;
+                });
+}
+
+void plan(PlanContext& context) {
+  const TensorType& x = context.input(0);
+  const int64_t time = time_axis(context);
+  context.emit(run, Step{.node = name_of_node(context),
+                         .times = x.shape[time],
+                         .sequences = x.shape[1 - time],
+                         .time_first = time == 0,
+                         .block_bytes = static_cast<size_t>(x.shape.elements(2, x.shape.rank())) *
+                                        size_of(x.dtype)});
+}
+
 SANDERLING_OPERATOR(reverse_sequence)({.name = "ReverseSequence",
                                        .since_opset = 10,
                                        .min_inputs = 2,
                                        .max_inputs = 2,
                                        .infer = infer,
                                        .reference = reference,
+                                       .plan = plan,
                                        .nan = NanRule::kKeeps});
 
 }  // namespace

@@ -28,6 +28,8 @@ def cases() -> list[Case]:
         reversed_case("batch-first", x, (4, 1, 3, 2, 4), 1, opset=10),
         reversed_case("none", x, (0, 1, 0, 1), known=False),
         reversed_case("matrix", x[:, :, 0], (5, 5, 2, 3)),
+        reversed_case("large", values(rng, (60, 7, 300)), rng.integers(0, 61, 7), known=False),
+        reversed_case("large-batch-first", values(rng, (7, 60, 300)), rng.integers(0, 61, 7), 1, known=False),
         reversed_case("deep", values(rng, (3, 2, 2, 3, 2)), (3, 2)),
         reversed_case("newest", x, (1, 2, 5, 3), opset=28, known=False),
         reversed_case("empty", np.zeros((0, 2, 3), np.float32), (0, 0), known=False),
