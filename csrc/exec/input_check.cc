@@ -25,7 +25,8 @@ bool is_cast_to_float(const Node& node) {
 }
 
 // Whether a NaN of this value may end in an answer that looks like any other. It may not where all
-// that reads the value keeps the NaN in its place or is about it (Operator::nan).
+// that reads the value keeps the NaN in its place, is about it (Operator::nan) or reads its type
+// alone.
 bool can_hide_nan(const Graph& graph, const Uses& uses, ValueId id) {
   std::vector<ValueId> left{id};
   std::vector<bool> seen(graph.values.size(), false);

@@ -64,6 +64,9 @@ def cases() -> list[Case]:
     narrow = ranges((1, 1, 6, 2), dtype=np.int32)
     made.append(move_case("int32", "Slice", x, x[:, 1:6:2], constants=narrow))
     plain = {"starts": np.array([1, 2], np.int64), "ends": np.array([3, -1], np.int64)}
+    # Unlike Python's, a start before the first element is the first, also of what goes backwards.
+    before = ranges((1, -100, I64.min, -1))
+    made.append(move_case("backwards-from-before", "Slice", x, x[:, :1], constants=before))
     made.append(move_case("no-axes", "Slice", x, x[1:3, 2:-1], constants=plain))
     made.append(move_case("attributes", "Slice", x, x[1:3, 2:-1], opset=9, starts=[1, 2], ends=[3, -1]))
     made.append(
