@@ -7,7 +7,7 @@ namespace {
 
 bool is_global(const InferContext& context) {
   const std::string& op = context.node().op;
-  return op == "GlobalAveragePool" || op == "GlobalMaxPool" ||
+  return op == "GlobalAveragePool" || op == "GlobalMaxPool" || op == "GlobalLpPool" ||
          context.attributes().integer("global", 0) != 0;
 }
 

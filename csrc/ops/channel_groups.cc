@@ -1,0 +1,80 @@
+#include "ops/channel_groups.h"
+
+#include <array>
+#include <cmath>
+
+#include "ops/parallel.h"
+
+namespace sanderling {
+namespace {
+
+// The sum of term(i) in float64, in lanes that are added in one order, so that compilers may use
+// vectors.
+template <typename Term>
+double lane_sum(int64_t count, const Term& term) {
+  constexpr int64_t kLanes = 8;  // hides the latency of two vectors of four adds
+  std::array<double, kLanes> lanes{};
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes)
+    for (int64_t lane = 0; lane < kLanes; ++lane)
+      lanes[static_cast<size_t>(lane)] += term(i + lane);
+  for (; i < count; ++i) lanes[0] += term(i);
+  double sum = 0.0;
+  for (double lane : lanes) sum += lane;
+  return sum;
+}
+
+template <typename T>
+void normalise_group(const ChannelGroups& g, int64_t index, const T* x, const T* scale,
+                     const T* bias, T* y) {
+  const int64_t count = g.channels * g.inner, group = index % g.groups;
+  x += index * count;
+  y += index * count;
+  const auto size = static_cast<double>(count);
+  const double mean = lane_sum(count, [&](int64_t i) { return static_cast<double>(x[i]); }) / size;
+  const double variance = lane_sum(count,
+                                   [&](int64_t i) {
+                                     const double centred = static_cast<double>(x[i]) - mean;
+                                     return centred * centred;
+                                   }) /
+                          size;
+  const double factor = 1.0 / std::sqrt(variance + g.epsilon);
+  for (int64_t c = 0; c < g.channels; ++c) {
+    const int64_t part = g.scale_per_group ? group : group * g.channels + c;
+    const double slope = static_cast<double>(scale[part]) * factor;
+    const auto shift = static_cast<double>(bias[part]);
+    for (int64_t i = c * g.inner; i < (c + 1) * g.inner; ++i)
+      y[i] = static_cast<T>((static_cast<double>(x[i]) - mean) * slope + shift);
+  }
+}
+
+template <typename T>
+void normalise_all(const ReferenceContext& context, const ChannelGroups& g) {
+  for (int64_t i = 0; i < g.images * g.groups; ++i)
+    normalise_group(g, i, context.in<T>(0), context.in<T>(1), context.in<T>(2), context.out<T>(0));
+}
+
+void run(const ChannelGroups& g, const StepArgs& args) {
+  const auto part = [&](size_t i) { return static_cast<const float*>(args.inputs[i]); };
+  auto* y = static_cast<float*>(args.outputs[0]);
+  const int64_t grain = std::max<int64_t>(1, kStreamGrain / (g.channels * g.inner));
+  for_each_range(*args.workers, g.images * g.groups, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) normalise_group(g, i, part(0), part(1), part(2), y);
+  });
+}
+
+}  // namespace
+
+void reference_channel_groups(const ReferenceContext& context, const ChannelGroups& groups) {
+  if (context.input(0).dtype == DType::kFloat32)
+    normalise_all<float>(context, groups);
+  else
+    normalise_all<double>(context, groups);
+}
+
+void plan_channel_groups(PlanContext& context, const ChannelGroups& groups) {
+  if (context.input(0).dtype == DType::kFloat32 && context.input(0).shape.elements() > 0)
+    context.emit(run, groups);
+}
+
+}  // namespace sanderling
