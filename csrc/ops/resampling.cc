@@ -6,6 +6,7 @@
 
 #include "ops/element_types.h"
 #include "ops/node_checks.h"
+#include "ops/saturated.h"
 
 namespace sanderling {
 namespace {
@@ -220,20 +221,6 @@ class Walk {
   std::vector<ResampledTaps> taps_;
   std::vector<int64_t> strides_;
 };
-
-// Towards zero, within the type's range.
-template <typename T>
-T saturated(double x) {
-  if constexpr (std::is_floating_point_v<T>) {
-    return static_cast<T>(x);
-  } else {
-    using Limits = std::numeric_limits<T>;
-    if (std::isnan(x)) return T{0};
-    if (x <= static_cast<double>(Limits::min())) return Limits::min();
-    if (x >= static_cast<double>(Limits::max())) return Limits::max();
-    return static_cast<T>(x);
-  }
-}
 
 }  // namespace
 
