@@ -41,10 +41,14 @@ void normalise_group(const ChannelGroups& g, int64_t index, const T* x, const T*
   const double factor = 1.0 / std::sqrt(variance + g.epsilon);
   for (int64_t c = 0; c < g.channels; ++c) {
     const int64_t part = g.scale_per_group ? group : group * g.channels + c;
+    // In T, so that compilers use whole vectors of it; what rounding the mean to T leaves is in the
+    // shift.
     const double slope = static_cast<double>(scale[part]) * factor;
-    const auto shift = static_cast<double>(bias[part]);
+    const auto centre = static_cast<T>(mean), steep = static_cast<T>(slope);
+    const auto shift = static_cast<T>(static_cast<double>(bias[part]) +
+                                      (static_cast<double>(centre) - mean) * slope);
     for (int64_t i = c * g.inner; i < (c + 1) * g.inner; ++i)
-      y[i] = static_cast<T>((static_cast<double>(x[i]) - mean) * slope + shift);
+      y[i] = (x[i] - centre) * steep + shift;
   }
 }
 

@@ -53,6 +53,9 @@ Settings settings_of(const InferContext& context) {
   if (context.has_input(1))
     s.length = scalar_integer(context, 1, "dft_length", 1, kMaxSpatialNumber);
   if (s.length < 1) context.error("dft_length is ", s.length, ", expected 1 or more");
+  if (s.length > kMaxTransform)
+    context.unsupported("dft_length is ", s.length, "; the native engine takes up to ",
+                        kMaxTransform);
   return s;
 }
 

@@ -7,6 +7,9 @@
 
 namespace sanderling {
 
+// The longest transform: tables and work space of one are a gigabyte.
+constexpr int64_t kMaxTransform = int64_t{1} << 24;
+
 class Fourier {
  public:
   // `length` is 1 or more. The inverse is not divided by the length.

@@ -97,7 +97,9 @@ F position(F coordinate, int64_t extent, const Settings& s) {
   if (!(std::abs(x) < kFar)) x = std::isnan(x) || x < 0 ? -kFar : kFar;
   if (s.mode == Mode::kNearest) x = std::nearbyint(x);
   const F low = s.align_corners ? F{0} : F{-0.5}, high = low + (s.align_corners ? size - 1 : size);
-  if (s.padding == Padding::kZeros || (x >= low && x <= high)) return x;
+  // The neighbours of a cubic are padded one by one; its own position goes on moving outside.
+  const bool moves = s.mode == Mode::kCubic && s.padding == Padding::kBorder;
+  if (s.padding == Padding::kZeros || moves || (x >= low && x <= high)) return x;
   return s.padding == Padding::kBorder ? std::clamp(x, F{0}, size - 1) : reflect(x, low, high);
 }
 

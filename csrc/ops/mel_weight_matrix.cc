@@ -9,13 +9,16 @@
 namespace sanderling {
 namespace {
 
+// A thousand times what any model has.
+constexpr int64_t kMaxBins = 1 << 18;
+
 struct Sizes {
   int64_t bins, dft_length;
   int64_t rows() const { return dft_length / 2 + 1; }
 };
 
 Sizes sizes_of(const InferContext& context) {
-  return {scalar_integer(context, 0, "num_mel_bins", 0, kMaxSpatialNumber),
+  return {scalar_integer(context, 0, "num_mel_bins", 0, kMaxBins),
           scalar_integer(context, 1, "dft_length", 1, kMaxSpatialNumber)};
 }
 

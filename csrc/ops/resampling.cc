@@ -153,6 +153,9 @@ ResampledAxis sized_axis(const InferContext& context, int64_t input, int64_t out
   return {.input = input, .output = output, .scale = scale, .width = static_cast<double>(output)};
 }
 
+// So that the weights of one output element are some megabytes at most.
+constexpr double kLeastAntialiased = 0x1p-20;
+
 void infer_resampling(InferContext& context, const Resampling& resampling) {
   const TensorType& x = context.input(0);
   if (resampling.interpolation != Interpolation::kNearest ||
@@ -166,6 +169,10 @@ void infer_resampling(InferContext& context, const Resampling& resampling) {
     if (axis.input == 0 && axis.output != 0)
       context.error("cannot make ", axis.output, " elements of the empty axis ", dims.size(),
                     " of ", x.to_string());
+    if (resampling.antialias && axis.output > 0 && axis.scale < kLeastAntialiased)
+      context.unsupported("antialias is 1 where axis ", dims.size(), " shrinks by ",
+                          1.0 / axis.scale, "; the native engine takes up to ",
+                          1.0 / kLeastAntialiased);
     dims.push_back(axis.output);
   }
   context.set_output(0, x.dtype, checked_shape(context, std::move(dims)));

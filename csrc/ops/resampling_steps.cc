@@ -48,11 +48,16 @@ struct Step {
   int64_t images, rows_in, columns_in, rows_out, columns_out, inner;
   int64_t grain;  // output rows
   std::shared_ptr<const Table> rows, columns;
+  bool doubles = false;  // each column, of one element, is shown twice: what most models do
 };
 
 template <typename T>
 void pick_row(const Step& s, const T* x, T* y) {
   const int32_t* places = s.columns->places.data();
+  if (s.doubles) {
+    for (int64_t i = 0; i < s.columns_in; ++i) y[2 * i] = y[2 * i + 1] = x[i];
+    return;
+  }
   if (s.inner == 1) {
     for (int64_t i = 0; i < s.columns_out; ++i) y[i] = x[places[i]];
     return;
@@ -99,14 +104,25 @@ const float* blended_row(const Step& s, const float* image, int64_t i, float* bl
   return blend;
 }
 
+// kTaps, where it is not 0, is how many taps each column has: known to the compiler.
+template <int64_t kTaps>
+void blend_line(const Table& table, const float* x, int64_t count, float* y) {
+  const int64_t taps = kTaps != 0 ? kTaps : table.taps;
+  const int32_t* places = table.places.data();
+  const float* weights = table.weights.data();
+  for (int64_t i = 0; i < count; ++i) {
+    float sum = 0.0f;
+    for (int64_t t = 0; t < taps; ++t) sum += x[places[i * taps + t]] * weights[i * taps + t];
+    y[i] = sum;
+  }
+}
+
 void blend_columns(const Step& s, const float* x, float* y) {
   const Table& table = *s.columns;
-  if (s.inner == 1 && table.taps == 2) {
-    const int32_t* places = table.places.data();
-    const float* weights = table.weights.data();
-    for (int64_t i = 0; i < s.columns_out; ++i)
-      y[i] = x[places[2 * i]] * weights[2 * i] + x[places[2 * i + 1]] * weights[2 * i + 1];
-    return;
+  if (s.inner == 1) {
+    if (table.taps == 2) return blend_line<2>(table, x, s.columns_out, y);
+    if (table.taps == 4) return blend_line<4>(table, x, s.columns_out, y);
+    return blend_line<0>(table, x, s.columns_out, y);
   }
   for (int64_t i = 0; i < s.columns_out; ++i) {
     float* to = y + i * s.inner;
@@ -163,6 +179,9 @@ std::optional<Step> step_of(const Resampling& resampling) {
   if (!row_table || !column_table) return std::nullopt;
   step.rows = std::make_shared<const Table>(std::move(*row_table));
   step.columns = std::make_shared<const Table>(std::move(*column_table));
+  step.doubles = step.inner == 1 && step.columns_out == 2 * step.columns_in;
+  for (size_t i = 0; i < step.columns->places.size(); ++i)
+    step.doubles = step.doubles && step.columns->places[i] == static_cast<int32_t>(i / 2);
   return step;
 }
 

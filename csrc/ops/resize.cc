@@ -146,7 +146,7 @@ Resampling resampling_of(const InferContext& context) {
   const std::vector<int64_t> axes = axes_of(context);
   const bool has_roi = context.node().opset >= kRoiSince;
   const std::vector<float> scales = floats_of(context, has_roi ? 2 : 1);
-  const bool has_sizes = has_roi && context.has_input(3);
+  const bool has_sizes = has_roi && context.has_input(3) && context.input(3).shape.elements() > 0;
   // A scalar has no axes, so that an empty list is all that it needs.
   if (!scales.empty() && has_sizes)
     context.error("has both scales and sizes, expected one of them");

@@ -73,7 +73,7 @@ Side side_of(const InferContext& context, const Settings& s, double begin, doubl
   double length = end * s.scale - offset - start;
   if (!s.half_pixel) length = std::max(length, 1.0);
   const double bin = length / static_cast<double>(bins);
-  if (!(bin <= static_cast<double>(kMaxSamples)) || !std::isfinite(start))
+  if (!(bin <= static_cast<double>(kMaxSamples)) || !std::isfinite(start) || !std::isfinite(bin))
     context.error("a region from ", begin, " to ", end, " is not finite, or larger than ",
                   kMaxSamples, " pixels per bin");
   const int64_t samples =

@@ -37,6 +37,9 @@ Settings settings_of(const InferContext& context) {
              .length = frame_length(context)};
   if (s.length < 1 || s.length > s.signal)
     context.error("a frame of ", s.length, " elements is not within the signal of ", s.signal);
+  if (s.length > kMaxTransform)
+    context.unsupported("a frame has ", s.length, " elements; the native engine takes up to ",
+                        kMaxTransform);
   s.frames = (s.signal - s.length) / s.step + 1;
   const bool onesided = context.attributes().integer("onesided", 1) != 0;
   if (onesided && s.parts == 2)

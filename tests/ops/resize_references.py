@@ -56,6 +56,17 @@ class Axis:
         return np.zeros(self.outputs, dtype)
 
 
+def scaled(inputs: int, scale: float) -> Axis:
+    """An axis by a scale, whose product is float32 as in ONNX Runtime."""
+    width = np.float32(inputs) * np.float32(scale)
+    return Axis(inputs, int(width), float(np.float32(scale)), float(width))
+
+
+def sized(inputs: int, outputs: int) -> Axis:
+    """An axis to so many elements."""
+    return Axis(inputs, outputs, outputs / inputs)
+
+
 def rounded(x: Array, how: str) -> Array:
     """By a nearest_mode. What float32 leaves of a tie is one: ONNX Runtime allows it 1e-6."""
     below = np.floor(x)

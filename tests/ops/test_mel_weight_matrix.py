@@ -45,8 +45,7 @@ def test_mel_weight_matrix(given: Any, dtype: Any) -> None:
     model = one_node("MelWeightMatrix", inputs, output_dtype=dtype, output_datatype=number)
     y = matrix(*given)
     y = y if dtype is not np.int32 else y.astype(np.int32)
-    # ONNX Runtime rounds edges in float32.
-    check(Case("mel", model, inputs, {"y": y}, length=None, onnxruntime=False))
+    check(Case("mel", model, inputs, {"y": y}, length=None))
 
 
 def test_default_type() -> None:

@@ -55,7 +55,7 @@ def cases() -> Iterator[Case]:
     yield case((2, 128, 1), 8, window=16, length=16)
     yield case((2, 128, 1), 5, window=24, onesided=False)
     yield case((3, 100, 1), 7, length=25)
-    yield case((3, 100, 2), 7, length=25, onesided=False, onnxruntime=False)
+    yield case((3, 100, 2), 7, length=25, onesided=False)
     yield case((1, 1000, 1), 160, window=400)
     yield case((2, 16, 1), 8, onnxruntime=False)  # one frame of the whole signal
     yield case((2, 50, 1), 100, length=50)

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 from onnx_models import one_node
-from resize_references import resample, weights
+from resize_references import resample, scaled, weights
 from runner import Case, check, check_refused
 from samples import DTYPES, values
 from sanderling.errors import ModelError
-from test_resize import scaled
 
 
 def case(

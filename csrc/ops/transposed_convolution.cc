@@ -1,4 +1,4 @@
-#include "ops/transposed_window.h"
+#include "ops/transposed_convolution.h"
 
 #include <algorithm>
 
@@ -21,7 +21,8 @@ std::vector<int64_t> given_outputs(const InferContext& context, size_t count) {
 }
 
 // What the positions cover beyond the output is cut off. SAME_UPPER cuts the odd one at the end,
-// all else at the beginning: opset 1 said it the other way round, which no runtime ever did.
+// all else at the beginning: opset 1 says it the other way round, but ONNX Runtime does this in
+// every opset.
 void share_padding(WindowAxis& axis, int64_t covered, bool upper) {
   const int64_t total = std::max<int64_t>(covered - axis.input, 0);
   axis.pad_begin = upper ? total / 2 : total - total / 2;
@@ -70,6 +71,17 @@ Window transposed_window(const InferContext& context) {
     window.axes.push_back(axis);
   }
   return window;
+}
+
+TransposedConvolution transposed_convolution(const InferContext& context) {
+  const Shape& x = context.input(0).shape;
+  const Shape& weights = context.input(1).shape;
+  const int64_t groups = context.attributes().integer("group", 1);
+  return {.window = transposed_window(context),
+          .images = x[0],
+          .groups = groups,
+          .group_inputs = x[1] / groups,
+          .group_outputs = weights[1]};
 }
 
 }  // namespace sanderling
