@@ -2,7 +2,7 @@
 
 #include "ops/copy.h"
 #include "ops/index_tuples.h"
-#include "ops/reduction.h"
+#include "ops/scatter_reduction.h"
 
 namespace sanderling {
 namespace {
@@ -10,7 +10,7 @@ namespace {
 void infer(InferContext& context) {
   const TensorType& data = context.input(0);
   const IndexTuples tuples(context, 0);
-  reduction_of(context);
+  scatter_reduction_of(context);
   require_same_dtype(context, 0, 2);
   const Shape& indices = context.input(1).shape;
   std::vector<int64_t> dims(indices.dims().begin(), indices.dims().end() - 1);
@@ -25,12 +25,12 @@ void infer(InferContext& context) {
 // The updates [begin, end) of each slice, in the order of the tuples: of several for one element
 // the last counts, or each is added.
 template <typename T, typename Index>
-void scatter(const IndexTuples& tuples, Reduction reduction, const Index* indices, const T* updates,
+void scatter(const IndexTuples& tuples, ScatterReduction reduction, const Index* indices, const T* updates,
              T* y, int64_t begin, int64_t end) {
   for (int64_t tuple = 0; tuple < tuples.per_batch; ++tuple) {
     T* const to = y + tuples.offset(indices, tuple);
     const T* const from = updates + tuple * tuples.slice;
-    if (reduction == Reduction::kNone)
+    if (reduction == ScatterReduction::kNone)
       std::copy(from + begin, from + end, to + begin);
     else
       for (int64_t i = begin; i < end; ++i) to[i] = reduce(reduction, to[i], from[i]);
@@ -39,7 +39,7 @@ void scatter(const IndexTuples& tuples, Reduction reduction, const Index* indice
 
 void reference(const ReferenceContext& context) {
   const IndexTuples tuples(context, 0);
-  const Reduction reduction = reduction_of(context);
+  const ScatterReduction reduction = scatter_reduction_of(context);
   copy_input(context);
   if (context.output(0).shape.elements() == 0) return;
   visit_reduced(context.input(0).dtype, reduction, [&](auto zero) {
@@ -53,7 +53,7 @@ void reference(const ReferenceContext& context) {
 
 struct Step {
   IndexTuples tuples;
-  Reduction reduction;
+  ScatterReduction reduction;
   size_t bytes;
 };
 
@@ -76,7 +76,7 @@ void run(const Step& step, const StepArgs& args) {
 }
 
 void plan(PlanContext& context) {
-  const Reduction reduction = reduction_of(context);
+  const ScatterReduction reduction = scatter_reduction_of(context);
   Step step{IndexTuples(context, 0), reduction, context.input(0).bytes()};
   visit_reduced(context.input(0).dtype, reduction, [&](auto zero) {
     visit_indices(context.input(1).dtype, nullptr, [&](const auto* type) {

@@ -4,7 +4,7 @@
 #include "ops/coordinates.h"
 #include "ops/copy.h"
 #include "ops/index_data.h"
-#include "ops/reduction.h"
+#include "ops/scatter_reduction.h"
 
 namespace sanderling {
 namespace {
@@ -25,7 +25,7 @@ void infer_scattered_elements(InferContext& context) {
   const Shape& indices = context.input(1).shape;
   require_index_dtype(context, 1);
   require_same_dtype(context, 0, 2);
-  reduction_of(context);
+  scatter_reduction_of(context);
   const int64_t axis = scatter_axis(context);
   bool fits = data.shape.rank() == indices.rank();
   for (int64_t i = 0; fits && i < indices.rank(); ++i)
@@ -44,7 +44,7 @@ void infer_scattered_elements(InferContext& context) {
 void scatter_elements(const ReferenceContext& context) {
   ranges_of(context).check_known(context);
   copy_input(context);
-  const Reduction reduction = reduction_of(context);
+  const ScatterReduction reduction = scatter_reduction_of(context);
   const int64_t axis = scatter_axis(context), extent = context.input(0).shape[axis];
   const Shape& shape = context.input(1).shape;
   const std::vector<int64_t> strides = context.input(0).shape.strides();
