@@ -75,6 +75,7 @@ class InferContext {
  public:
   explicit InferContext(const NodeView& view) : view_(view) {}
 
+  const Graph& graph() const { return view_.graph; }
   const Node& node() const { return view_.node; }
   const Attributes& attributes() const { return view_.node.attributes; }
   size_t inputs() const { return view_.inputs.size(); }

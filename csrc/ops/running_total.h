@@ -55,6 +55,7 @@ void run_along(const RunningStep& step, const T* x, T* y) {
 template <typename Combine>
 void reference_running_total(const ReferenceContext& context) {
   const RunningStep step = running_step(context);
+  if (context.input(0).shape.elements() == 0) return;
   visit_number(context.input(0).dtype, [&](auto zero) {
     using T = decltype(zero);
     for (int64_t lane = 0; lane < step.lanes.count(); ++lane) {

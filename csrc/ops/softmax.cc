@@ -10,6 +10,7 @@ namespace {
 // Subtracting the largest keeps exp from overflowing. As in IEEE arithmetic, -inf has probability
 // 0, and a NaN, a +inf or nothing but -inf make the whole distribution NaN.
 void reference(const ReferenceContext& context) {
+  if (context.input(0).shape.elements() == 0) return;
   const AxisLanes lanes = softmax_lanes(context);
   visit_float(context.input(0).dtype, [&](auto zero) {
     using T = decltype(zero);

@@ -63,6 +63,7 @@ struct Before {
 
 // `sorted` = 0 leaves the order open: it is sorted all the same.
 void reference(const ReferenceContext& context) {
+  if (context.input(0).shape.elements() == 0) return;
   const Selection selection = selection_of(context);
   const AxisLanes lanes = lanes_along(context.input(0).shape, selection.axis);
   visit_number(context.input(0).dtype, [&](auto zero) {
