@@ -67,7 +67,8 @@ float extremum_of(const float* x, int64_t count) {
   float best[kLanes];
   std::fill_n(best, kLanes, x[0]);
   const auto take = [](float& to, float from) {
-    to = (kLargest ? from > to : from < to) || from != from ? from : to;
+    const float better = (kLargest ? from > to : from < to) ? from : to;  // one instruction
+    to = from != from ? from : better;
   };
   int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes)
@@ -111,8 +112,8 @@ void arg_of_columns(const float* x, int64_t* y, const ArgStep& step, int64_t cou
     const auto index = static_cast<int32_t>(i);
     for (int64_t c = 0; c < count; ++c) {
       const float a = row[c], b = best[c];
-      const bool better = (kLargest ? a > b : a < b) || (a != a && b == b);
-      const bool takes = better || (step.last && (a == b || (a != a && b != b)));
+      const bool better = (kLargest ? a > b : a < b) | ((a != a) & (b == b));
+      const bool takes = better | (step.last & ((a == b) | ((a != a) & (b != b))));
       best[c] = takes ? a : b;
       found[c] = takes ? index : found[c];
     }

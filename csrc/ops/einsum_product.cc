@@ -14,7 +14,7 @@ namespace {
 // Fewer multiplications than that in one matrix product are not worth packing it for.
 constexpr int64_t kLeastProduct = 512;
 // Rows (and columns) that one packed operand should serve.
-constexpr int64_t kLeastRows = 8;
+constexpr int64_t kLeastRows = 32;
 constexpr int64_t kMaxProducts = int64_t{1} << 20;  // starts that a plan holds, 16 MiB
 
 bool contains(const EinsumIndices& indices, int index) {
@@ -106,6 +106,9 @@ std::optional<Matrices> matrices_of(const EinsumEquation& equation) {
     m.left = in_first ? 1 : 0;  // b is the operand that has the last free index
     m.right = 1 - m.left;
   }
+  // A vector is b, as it is packed for every product.
+  const auto is_free = [&](int index) { return !contains(equation.operands[m.right], index); };
+  if (std::none_of(order.begin(), order.end(), is_free)) std::swap(m.left, m.right);
   const EinsumIndices& a = equation.operands[m.left];
   const EinsumIndices& b = equation.operands[m.right];
   for (int index : equation.summed)

@@ -92,18 +92,22 @@ int64_t select_boxes(const Settings& settings, const float* boxes, const float* 
   for (int64_t i = 0; i < settings.boxes; ++i)
     if (settings.has_least_score ? scores[i] > settings.least_score : !std::isnan(scores[i]))
       *end++ = {scores[i], static_cast<int32_t>(i)};
-  std::sort(begin, end, [](const Candidate& a, const Candidate& b) {
-    return a.score > b.score || (a.score == b.score && a.box < b.box);
-  });
+  // A heap, as most candidates are never looked at.
+  const auto after = [](const Candidate& a, const Candidate& b) {
+    return a.score < b.score || (a.score == b.score && a.box > b.box);
+  };
+  std::make_heap(begin, end, after);
   int64_t count = 0;
-  for (const Candidate* next = begin; next != end && count < settings.most; ++next) {
-    const Box box = box_of(boxes + next->box * kCoordinates, settings.center_point);
+  for (; end != begin && count < settings.most; --end) {
+    const int32_t next = begin->box;
+    std::pop_heap(begin, end, after);
+    const Box box = box_of(boxes + next * kCoordinates, settings.center_point);
     bool stands = true;
     for (int64_t i = 0; i < count && stands; ++i)
       stands = !overlap(box, workspace.selected[static_cast<size_t>(i)], settings.threshold);
     if (!stands) continue;
     workspace.selected[static_cast<size_t>(count)] = box;
-    selected[count++] = next->box;
+    selected[count++] = next;
   }
   return count;
 }

@@ -13,7 +13,11 @@ struct Largest {
     return std::numeric_limits<T>::has_infinity ? -std::numeric_limits<T>::infinity()
                                                 : std::numeric_limits<T>::lowest();
   }
-  static Total add(Total total, T x) { return x > total || x != x ? x : total; }
+  // In two selections, the first of which is one instruction: elements are unpredictable, NaN rare.
+  static Total add(Total total, T x) {
+    const T better = x > total ? x : total;
+    return x != x ? x : better;
+  }
   static Total join(Total a, Total b) { return add(a, b); }
   static T result(Total total, int64_t /*count*/) { return total; }
 };

@@ -134,6 +134,13 @@ constexpr int64_t kReductionLanes = 16;
 
 template <typename R, typename T>
 T reduce_runs(const ReductionWalk& walk, const T* x) {
+  if (walk.run < kReductionLanes) {
+    typename R::Total total = R::nothing();
+    walk.for_each_run([&](int64_t offset) {
+      for (int64_t i = 0; i < walk.run; ++i) total = R::add(total, x[offset + i]);
+    });
+    return R::result(total, walk.count);
+  }
   typename R::Total totals[kReductionLanes];
   std::fill_n(totals, kReductionLanes, R::nothing());
   walk.for_each_run([&](int64_t offset) {

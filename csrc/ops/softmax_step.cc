@@ -13,12 +13,11 @@ namespace {
 // |r| <= ln(2) / 2, the polynomial is Cephes' (expf.c), the error 2 ulp. What float32 has no normal
 // number for is 0.
 inline float power_of(float x) {
-  constexpr float kLeast = -87.3f;                // e^-87.3 > 2^-126
-  constexpr float kRounder = 12582912.0f;         // 1.5 * 2^23: the sum's low bits are an integer
-  const float bounded = x < kLeast ? kLeast : x;  // NaN stays
-  const float shifted = bounded * 1.44269504f + kRounder;
+  constexpr float kLeast = -87.3f;         // e^-87.3 > 2^-126
+  constexpr float kRounder = 12582912.0f;  // 1.5 * 2^23: the sum's low bits are an integer
+  const float shifted = x * 1.44269504f + kRounder;
   const float n = shifted - kRounder;
-  const float r = (bounded - n * 0.693359375f) + n * 2.12194440e-4f;  // ln(2) in two parts
+  const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;  // ln(2) in two parts
   float p = 1.9875691500e-4f;
   p = p * r + 1.3981999507e-3f;
   p = p * r + 8.3334519073e-3f;
@@ -27,8 +26,10 @@ inline float power_of(float x) {
   p = p * r + 5.0000001201e-1f;
   p = p * (r * r) + r + 1.0f;
   const uint32_t exponent = std::bit_cast<uint32_t>(shifted) - std::bit_cast<uint32_t>(kRounder);
-  const float scale = std::bit_cast<float>((exponent + 127u) << 23);
-  return x < kLeast ? 0.0f : p * scale;
+  const float power = p * std::bit_cast<float>((exponent + 127u) << 23);
+  // Below kLeast it is anything, and dropped as bits: GCC makes no vectors where a float is
+  // selected before or after arithmetic.
+  return std::bit_cast<float>(std::bit_cast<uint32_t>(power) & (x < kLeast ? 0u : ~0u));
 }
 
 // Independent maxima and sums hide the latency of their operations.

@@ -6,9 +6,21 @@ import pytest
 
 from onnx import helper
 from onnx_models import Array, Codes, model_of, one_node, qdq_node
+from reduction_cases import Reduction, check_long_sums, reduction_cases
 from runner import Case, check, check_pooled, check_refused, qdq_case
 from samples import name_of, values
 from sanderling.errors import ModelError, UnsupportedError
+
+
+def mean(x: Array, axes: tuple[int, ...] | None, keep: bool) -> Array:
+    """Integer means truncate toward zero."""
+    if np.issubdtype(x.dtype, np.floating):
+        return np.asarray(x.mean(axis=axes, keepdims=keep))
+    sums = np.asarray(x.sum(axis=axes, keepdims=keep, dtype=np.int64))
+    return np.asarray(np.sign(sums) * (np.abs(sums) // (x.size // max(sums.size, 1))))
+
+
+REDUCTION = Reduction("ReduceMean", mean, magnitude=lambda x, axes: np.abs(x).max(axis=axes))
 
 
 def mean_case(name: str, x: Array, axes: tuple[int, ...] | None, keep: bool, opset: int, **settings: Any) -> Case:
@@ -63,6 +75,15 @@ def cases() -> list[Case]:
 @pytest.mark.parametrize("case", cases(), ids=str)
 def test_reduce_mean(case: Case) -> None:
     check(case)
+
+
+@pytest.mark.parametrize("case", reduction_cases(REDUCTION), ids=str)
+def test_as_other_reductions(case: Case) -> None:
+    check(case)
+
+
+def test_long_sums() -> None:
+    check_long_sums(REDUCTION)
 
 
 def test_no_axes_may_mean_none() -> None:
