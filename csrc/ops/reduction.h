@@ -128,9 +128,9 @@ struct ReductionStep {
 
 // Totals of one tile stay in the first-level cache: 8 KiB for double.
 constexpr int64_t kReductionTile = 1024;
-// Independent totals of a run hide the latency of addition (4 cycles at 2 a cycle) in vectors of
-// two doubles or more.
-constexpr int64_t kReductionLanes = 16;
+// Independent totals of a run hide the latency of addition and of going through memory; more than
+// GCC unrolls before it looks for vectors (16), which it then often misses.
+constexpr int64_t kReductionLanes = 32;
 
 template <typename R, typename T>
 T reduce_runs(const ReductionWalk& walk, const T* x) {

@@ -10,7 +10,7 @@ namespace sanderling {
 namespace {
 
 // exp(x) of x <= 0 (or NaN) in arithmetic that compilers make vectors of: 2^n * e^r with
-// |r| <= ln(2) / 2, the polynomial is Cephes' (expf.c), the error 2 ulp. What float32 has no normal
+// |r| <= ln(2) / 2, the polynomial is Cephes' (expf.c), the error 1 ulp. What float32 has no normal
 // number for is 0.
 inline float power_of(float x) {
   constexpr float kLeast = -87.3f;         // e^-87.3 > 2^-126

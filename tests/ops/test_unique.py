@@ -88,6 +88,8 @@ def test_refused() -> None:
     x: dict[str, Any] = {"x": np.zeros((2, 3), np.float32)}
     check_refused(one_node("Unique", x, axis=2), x, ModelError, "axis 2 is outside", "Unique")
     check_refused(one_node("Unique", x, axis="up"), x, ModelError, "axis", "Unique")
+    x = {"x": np.zeros((1 << 30, 0), np.float32)}  # takes no memory
+    check_refused(one_node("Unique", x, axis=0), x, ModelError, "more than the limit", "Unique")
     x = {"x": np.zeros((2, 3), ml_dtypes.float8_e5m2)}
     dtype = ml_dtypes.float8_e5m2
     check_refused(one_node("Unique", x, output_dtype=dtype), x, UnsupportedError, "float8_e5m2", "Unique")
