@@ -1,0 +1,50 @@
+// exp, sigmoid and tanh in float32 without branches or calls, so that the compiler makes vectors of
+// loops over them: four to eight times as fast as the C library's, which take one number at a time.
+#pragma once
+
+#include <bit>
+#include <cmath>
+#include <cstdint>
+
+namespace sanderling {
+
+// exp(x) within 2 ulp for x in [-87, 88]; 0 below, the value at 88 (1.65e38) above; NaN stays NaN.
+inline float exp_in_vectors(float x) {
+  const float bounded = x < -87.0f ? -87.0f : x > 88.0f ? 88.0f : x;
+  // Adding 1.5 * 2^23 rounds x / ln 2 to an integer n, which is then in the low bits of the sum.
+  constexpr float kRounder = 12582912.0f;
+  const float shifted = bounded * 1.44269504f + kRounder;
+  const float n = shifted - kRounder;
+  // ln 2 in two parts, the first of 9 bits, so that n times it is exact.
+  const float r = (bounded - n * 0.693359375f) - n * -2.12194440e-4f;
+  // Minimax polynomial of exp on [-ln 2 / 2, ln 2 / 2] (Cephes, expf).
+  float p = 1.9875691500e-4f;
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * (r * r) + r + 1.0f;
+  const float power = std::bit_cast<float>((std::bit_cast<uint32_t>(shifted) << 23) + 0x3f800000u);
+  return x < -87.0f ? 0.0f : p * power;
+}
+
+// Within 4 * 2^-24 of the exact value.
+inline float sigmoid_in_vectors(float x) { return 1.0f / (1.0f + exp_in_vectors(-x)); }
+
+// Within 4 ulp of the exact value.
+inline float tanh_in_vectors(float x) {
+  const float size = std::fabs(x);
+  // Near 0 the quotient below would cancel (Cephes, tanhf).
+  const float z = x * x;
+  float p = -5.70498872745e-3f;
+  p = p * z + 2.06390887954e-2f;
+  p = p * z - 5.37397155531e-2f;
+  p = p * z + 1.33314422036e-1f;
+  p = p * z - 3.33332819422e-1f;
+  const float near = p * z * x + x;
+  const float far = std::copysign(1.0f - 2.0f / (exp_in_vectors(size + size) + 1.0f), x);
+  return size < 0.625f ? near : far;
+}
+
+}  // namespace sanderling
