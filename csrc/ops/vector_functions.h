@@ -8,9 +8,17 @@
 
 namespace sanderling {
 
+// condition ? yes : no by bits: a conditional expression of floats may trap in one branch only, which
+// keeps compilers from making vectors of it.
+inline float select(bool condition, float yes, float no) {
+  const uint32_t mask = 0u - static_cast<uint32_t>(condition);
+  return std::bit_cast<float>((std::bit_cast<uint32_t>(yes) & mask) |
+                              (std::bit_cast<uint32_t>(no) & ~mask));
+}
+
 // exp(x) within 2 ulp for x in [-87, 88]; 0 below, the value at 88 (1.65e38) above; NaN stays NaN.
 inline float exp_in_vectors(float x) {
-  const float bounded = x < -87.0f ? -87.0f : x > 88.0f ? 88.0f : x;
+  const float bounded = select(x > 88.0f, 88.0f, select(x < -87.0f, -87.0f, x));
   // Adding 1.5 * 2^23 rounds x / ln 2 to an integer n, which is then in the low bits of the sum.
   constexpr float kRounder = 12582912.0f;
   const float shifted = bounded * 1.44269504f + kRounder;
@@ -26,7 +34,7 @@ inline float exp_in_vectors(float x) {
   p = p * r + 5.0000001201e-1f;
   p = p * (r * r) + r + 1.0f;
   const float power = std::bit_cast<float>((std::bit_cast<uint32_t>(shifted) << 23) + 0x3f800000u);
-  return x < -87.0f ? 0.0f : p * power;
+  return select(x < -87.0f, 0.0f, p * power);
 }
 
 // Within 4 * 2^-24 of the exact value.
@@ -44,7 +52,7 @@ inline float tanh_in_vectors(float x) {
   p = p * z - 3.33332819422e-1f;
   const float near = p * z * x + x;
   const float far = std::copysign(1.0f - 2.0f / (exp_in_vectors(size + size) + 1.0f), x);
-  return size < 0.625f ? near : far;
+  return select(size < 0.625f, near, far);
 }
 
 }  // namespace sanderling
