@@ -1,15 +1,17 @@
-// exp, sigmoid and tanh in float32 without branches or calls, so that the compiler makes vectors of
-// loops over them: four to eight times as fast as the C library's, which take one number at a time.
+// exp, sigmoid, tanh and sums in float32 without branches or calls, so that the compiler makes
+// vectors of loops over them: four to eight times as fast as the C library's functions, which take
+// one number at a time.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdint>
 
 namespace sanderling {
 
-// condition ? yes : no by bits: a conditional expression of floats may trap in one branch only, which
-// keeps compilers from making vectors of it.
+// condition ? yes : no by bits: a conditional expression of floats may trap in one branch only,
+// which keeps compilers from making vectors of it.
 inline float select(bool condition, float yes, float no) {
   const uint32_t mask = 0u - static_cast<uint32_t>(condition);
   return std::bit_cast<float>((std::bit_cast<uint32_t>(yes) & mask) |
@@ -53,6 +55,24 @@ inline float tanh_in_vectors(float x) {
   const float near = p * z * x + x;
   const float far = std::copysign(1.0f - 2.0f / (exp_in_vectors(size + size) + 1.0f), x);
   return select(size < 0.625f, near, far);
+}
+
+// The sum of term(i), a float, for i in [0, count). A float32 sum of so many terms would err by too
+// much: here one has 256 terms at most.
+template <typename Term>
+double sum_in_vectors(int64_t count, const Term& term) {
+  constexpr int64_t kLanes = 16, kTerms = kLanes * 256;
+  double total = 0.0;
+  for (int64_t begin = 0; begin < count; begin += kTerms) {
+    const int64_t end = std::min(count, begin + kTerms);
+    float lanes[kLanes] = {};
+    int64_t i = begin;
+    for (; i + kLanes <= end; i += kLanes)
+      for (int64_t lane = 0; lane < kLanes; ++lane) lanes[lane] += term(i + lane);
+    for (; i < end; ++i) lanes[0] += term(i);
+    for (float lane : lanes) total += static_cast<double>(lane);
+  }
+  return total;
 }
 
 }  // namespace sanderling

@@ -1,0 +1,27 @@
+#include "ops/row_normalization.h"
+
+namespace sanderling {
+namespace {
+
+void infer(InferContext& context) {
+  infer_skip_normalization(context, skip_normalization(context, false));
+}
+
+void reference(const ReferenceContext& context) {
+  reference_normalization(context, skip_normalization(context, false));
+}
+
+void plan(PlanContext& context) { plan_normalization(context, skip_normalization(context, false)); }
+
+SANDERLING_OPERATOR(skip_simplified_layer_normalization)(
+    {.name = "com.microsoft.SkipSimplifiedLayerNormalization",
+     .since_opset = 1,
+     .min_inputs = 3,
+     .max_inputs = 4,
+     .max_outputs = 4,
+     .infer = infer,
+     .reference = reference,
+     .plan = plan});
+
+}  // namespace
+}  // namespace sanderling
