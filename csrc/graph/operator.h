@@ -262,6 +262,8 @@ struct Operator {
   // throws NeedsValue then.
   void (*compute)(ComputeContext&) = nullptr;
   void (*plan)(PlanContext&) = nullptr;  // optional
+  // Plans although inputs may be empty, such as a past of no length; else the reference runs then.
+  bool plans_empty_inputs = false;
   // Output 0 is input 0's bytes under another shape: no step runs, the memory is shared.
   bool view = false;
   bool (*view_if)(const InferContext&) = nullptr;  // the same, where it depends on the shapes

@@ -5,6 +5,7 @@
 #include "ops/axes.h"
 #include "ops/broadcast.h"
 #include "ops/parallel.h"
+#include "ops/real_numbers.h"
 #include "ops/vector_functions.h"
 
 namespace sanderling {
@@ -14,33 +15,6 @@ float epsilon_of(const InferContext& context, float otherwise) {
   const float epsilon = context.attributes().number("epsilon", otherwise);
   if (!(epsilon >= 0.0f)) context.error("epsilon is ", epsilon, ", expected 0 or more");
   return epsilon;
-}
-
-// An input as doubles, whatever its dtype; nothing gives zeros.
-class Numbers {
- public:
-  Numbers(const ReferenceContext& context, size_t input) {
-    if (input == kNone || !context.has_input(input)) return;
-    if (context.input(input).dtype == DType::kFloat32)
-      floats_ = context.in<float>(input);
-    else
-      doubles_ = context.in<double>(input);
-  }
-  double operator[](int64_t i) const {
-    return floats_ ? static_cast<double>(floats_[i]) : doubles_ ? doubles_[i] : 0.0;
-  }
-
- private:
-  const float* floats_ = nullptr;
-  const double* doubles_ = nullptr;
-};
-
-void write(const ReferenceContext& context, size_t output, int64_t i, double value) {
-  if (output == kNone || !context.has_output(output)) return;
-  if (context.output(output).dtype == DType::kFloat32)
-    context.out<float>(output)[i] = static_cast<float>(value);
-  else
-    context.out<double>(output)[i] = value;
 }
 
 // Elements of an input that repeats; 1 where there is none, so that % is defined.
@@ -235,7 +209,7 @@ void infer_skip_normalization(InferContext& context, const RowNormalization& n) 
 }
 
 void reference_normalization(const ReferenceContext& context, const RowNormalization& n) {
-  const Numbers x(context, 0), scale(context, n.scale), shift(context, n.shift),
+  const RealNumbers x(context, 0), scale(context, n.scale), shift(context, n.shift),
       skip(context, n.skip), addend(context, n.addend);
   const Shape& shape = context.input(0).shape;
   const int64_t skip_period = period(context, n.skip), addend_period = period(context, n.addend);
@@ -255,12 +229,12 @@ void reference_normalization(const ReferenceContext& context, const RowNormaliza
     for (int64_t i = begin; i < end; ++i) square += (value(i) - mean) * (value(i) - mean) / count;
     const double inverse = 1.0 / std::sqrt(square + static_cast<double>(n.epsilon));
     for (int64_t i = begin; i < end; ++i) {
-      write(context, 0, i,
-            (value(i) - mean) * inverse * scale[at(n.scale, i)] + shift[at(n.shift, i)]);
-      write(context, n.sum, i, value(i));
+      write_real(context, 0, i,
+                 (value(i) - mean) * inverse * scale[at(n.scale, i)] + shift[at(n.shift, i)]);
+      write_real(context, n.sum, i, value(i));
     }
-    write(context, n.mean, row, mean);
-    write(context, n.inverse, row, inverse);
+    write_real(context, n.mean, row, mean);
+    write_real(context, n.inverse, row, inverse);
   }
 }
 

@@ -7,6 +7,7 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 
 namespace sanderling {
 
@@ -73,6 +74,27 @@ double sum_in_vectors(int64_t count, const Term& term) {
     for (float lane : lanes) total += static_cast<double>(lane);
   }
   return total;
+}
+
+inline float largest_in_vectors(const float* x, int64_t count, float least) {
+  constexpr int64_t kLanes = 16;
+  float lanes[kLanes];
+  std::fill_n(lanes, kLanes, least);
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes)
+    for (int64_t lane = 0; lane < kLanes; ++lane)
+      lanes[lane] = select(x[i + lane] > lanes[lane], x[i + lane], lanes[lane]);
+  for (; i < count; ++i) lanes[0] = x[i] > lanes[0] ? x[i] : lanes[0];
+  return *std::max_element(lanes, lanes + kLanes);
+}
+
+// x to its exponentials over their sum, in place; all -inf gives NaN, and so does a NaN or +inf.
+inline void softmax_in_vectors(float* x, int64_t count) {
+  const float largest = largest_in_vectors(x, count, -std::numeric_limits<float>::infinity());
+  for (int64_t i = 0; i < count; ++i) x[i] = exp_in_vectors(x[i] - largest);
+  const auto factor =
+      static_cast<float>(1.0 / sum_in_vectors(count, [&](int64_t i) { return x[i]; }));
+  for (int64_t i = 0; i < count; ++i) x[i] *= factor;
 }
 
 }  // namespace sanderling

@@ -167,7 +167,8 @@ class Planner {
     // Kernels are for tensors that have elements.
     const bool has_empty_input = std::any_of(node.inputs.begin(), node.inputs.end(),
                                              [&](auto id) { return id != kNoValue && empty(id); });
-    if (op.plan && !model_.reference() && !has_empty_input) op.plan(context);
+    if (op.plan && !model_.reference() && (!has_empty_input || op.plans_empty_inputs))
+      op.plan(context);
     PlannedStep step{static_cast<int>(n), context.function(), context.parameters(),   node.inputs,
                      node.outputs,        context.kernel(),   context.scratch_bytes()};
     if (!step.function) {

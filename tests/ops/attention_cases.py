@@ -1,0 +1,45 @@
+"""Attention in float64, for the tests of ONNX's and ONNX Runtime's operators."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from onnx_models import Array
+
+
+def heads_of(x: Array, heads: int) -> Array:
+    """[batch, rows, heads * size] as [batch, heads, rows, size], in float64."""
+    return np.asarray(x.reshape(*x.shape[:2], heads, -1).transpose(0, 2, 1, 3), np.float64)
+
+
+def rows_of(x: Array) -> Array:
+    """The other way round."""
+    return np.asarray(x.transpose(0, 2, 1, 3).reshape(x.shape[0], x.shape[2], -1))
+
+
+def attended(
+    q: Array, k: Array, v: Array, bias: Array | float = 0.0, scale: float | None = None, softcap: float = 0.0
+) -> tuple[Array, list[Array]]:
+    """The result of [batch, heads, rows, size], and ONNX's four stages of scores; k and v may have fewer heads."""
+    q, k, v = (x.astype(np.float64) for x in (q, k, v))
+    k, v = (np.repeat(x, q.shape[1] // x.shape[1], 1) for x in (k, v))
+    factor = 1 / np.sqrt(q.shape[-1]) if scale is None else np.float64(np.float32(scale))
+    raw = factor * (q @ k.swapaxes(2, 3))
+    capped = softcap * np.tanh(raw / softcap) if softcap else raw
+    biased = capped + bias
+    largest = biased.max(-1, keepdims=True, initial=-np.inf)
+    powers = np.exp(biased - np.where(np.isneginf(largest), 0.0, largest))
+    sums = powers.sum(-1, keepdims=True)
+    share = powers / np.where(sums == 0, 1.0, sums)
+    return share @ v, [raw, capped, biased, share]
+
+
+def window(queries: int, keys: int, offset: int = 0, left: int = -1, right: int = -1) -> Array:
+    """0 for the keys that a query sees, -inf elsewhere: [queries, keys]."""
+    place, key = offset + np.arange(queries)[:, None], np.arange(keys)[None, :]
+    seen = np.ones((queries, keys), np.bool_)
+    if left >= 0:
+        seen &= key >= place - left
+    if right >= 0:
+        seen &= key <= place + right
+    return np.where(seen, 0.0, -np.inf)
