@@ -77,9 +77,8 @@ void fill_bias(const AttentionShape& s, void* const* inputs, int64_t b, int64_t 
   std::fill_n(bias, total, T{0});
   for (const AttentionMask& mask : s.masks) add_mask(s, mask, inputs, b, h, i, bias);
   const auto [first, last] = visible_keys(s, inputs, b, i);
-  const T filter = static_cast<T>(s.filter);
-  for (int64_t t = 0; t < first; ++t) bias[t] += filter;
-  for (int64_t t = last; t < total; ++t) bias[t] += filter;
+  std::fill(bias, bias + first, -std::numeric_limits<T>::infinity());
+  std::fill(bias + last, bias + total, -std::numeric_limits<T>::infinity());
 }
 
 }  // namespace sanderling

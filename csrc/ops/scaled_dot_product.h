@@ -46,8 +46,8 @@ struct AttentionShape {
   int64_t left = -1, right = -1;  // keys that are seen beside a query's own place; -1: all
   std::vector<AttentionMask> masks{};
   size_t lengths = static_cast<size_t>(-1);  // int64 input: keys of each sequence; none: all
-  // What masks and causality add where they forbid. ONNX: -inf, and a query that may see no key
-  // gives zeros. ONNX Runtime's operators have a finite one, which a large score may outweigh.
+  // What masks add where they forbid. ONNX: -inf, and a query that may see no key gives zeros. ONNX
+  // Runtime's operators have a finite one, which a large score may outweigh.
   float filter;
   int64_t scores_mode = 0;  // ONNX's qk_matmul_output_mode
 

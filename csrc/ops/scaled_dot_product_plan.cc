@@ -134,7 +134,7 @@ struct Task {
   // How many keys at most the queries of these rows see.
   int64_t visible(int64_t begin, int64_t rows) const {
     const bool all_scores = p.scores && s().scores_mode < 3;
-    if (s().filter != -kInfinity || all_scores) return s().total();
+    if (all_scores) return s().total();
     int64_t last = 0;
     for (int64_t r = begin; r < begin + rows; ++r)
       last = std::max(last, visible_keys(s(), p.inputs, b, query(r)).second);
@@ -155,23 +155,44 @@ struct Task {
     if (s().softcap > 0.0f)
       for (int64_t t = 0; t < count; ++t) x[t] = s().softcap * tanh_in_vectors(x[t] / s().softcap);
     write_scores(1, row, x);
-    float largest = 0.0f;
+    if (s().masks.empty() && !(p.scores && s().scores_mode == 2))
+      keep_visible(row, x, count);
+    else
+      add_bias(row, x, count);
+    write_scores(3, row, x);
+  }
+
+  // Where nothing is added but -inf to keys at both ends.
+  void keep_visible(int64_t row, float* x, int64_t count) const {
+    const auto [first, last] = visible_keys(s(), p.inputs, b, query(row));
+    std::fill(x, x + first, 0.0f);
+    std::fill(x + last, x + count, 0.0f);
+    soften(x + first, last - first);
+  }
+
+  // Probabilities of scores, as the reference has them: zeros where all are -inf. A row of NaN has
+  // no largest number either.
+  static void soften(float* x, int64_t count) {
+    const float largest = largest_in_vectors(x, count, -kInfinity);
+    if (largest == -kInfinity && std::none_of(x, x + count, [](float v) { return v != v; }))
+      std::fill_n(x, count, 0.0f);
+    else
+      softmax_in_vectors(x, count, largest);
+  }
+
+  void add_bias(int64_t row, float* x, int64_t count) const {
+    float most_bias = 0.0f;
     if (s().has_bias()) {
       float* const bias = floats(plan.bias);
       fill_bias(s(), p.inputs, b, head(row), query(row), bias);
-      largest = largest_in_vectors(bias, s().total(), -kInfinity);
+      most_bias = largest_in_vectors(bias, s().total(), -kInfinity);
       for (int64_t t = 0; t < count; ++t) x[t] += bias[t];
     }
     write_scores(2, row, x);
-    const bool sees_none =
-        largest == -kInfinity || largest_in_vectors(x, count, -kInfinity) == -kInfinity;
-    // A row of NaN has no largest number either.
-    if (sees_none &&
-        !(largest != -kInfinity && std::any_of(x, x + count, [](float v) { return v != v; })))
+    if (most_bias == -kInfinity)
       std::fill_n(x, count, 0.0f);
     else
-      softmax_in_vectors(x, count);
-    write_scores(3, row, x);
+      soften(x, count);
   }
 
   void run_rows(int64_t begin, int64_t rows) const {

@@ -88,12 +88,13 @@ inline float largest_in_vectors(const float* x, int64_t count, float least) {
   return *std::max_element(lanes, lanes + kLanes);
 }
 
-// x to its exponentials over their sum, in place; all -inf gives NaN, and so does a NaN or +inf.
-inline void softmax_in_vectors(float* x, int64_t count) {
-  const float largest = largest_in_vectors(x, count, -std::numeric_limits<float>::infinity());
-  for (int64_t i = 0; i < count; ++i) x[i] = exp_in_vectors(x[i] - largest);
-  const auto factor =
-      static_cast<float>(1.0 / sum_in_vectors(count, [&](int64_t i) { return x[i]; }));
+// x to its exponentials over their sum, in place; `largest` is the largest of x. Where that is
+// infinite or one is NaN, all are NaN.
+inline void softmax_in_vectors(float* x, int64_t count, float largest) {
+  const auto factor = static_cast<float>(1.0 / sum_in_vectors(count, [&](int64_t i) {
+                                           x[i] = exp_in_vectors(x[i] - largest);
+                                           return x[i];
+                                         }));
   for (int64_t i = 0; i < count; ++i) x[i] *= factor;
 }
 
