@@ -47,7 +47,7 @@ Product product_of(const InferContext& context) {
 }
 
 void infer(InferContext& context) {
-  require_dtype(context, 0, {DType::kFloat32, DType::kFloat64});
+  require_product_dtype(context);
   require_same_dtype(context, 0, 1);
   if (context.has_input(2)) require_same_dtype(context, 0, 2);
   const Product product = product_of(context);

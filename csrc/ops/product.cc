@@ -2,8 +2,12 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
+#include <type_traits>
 
 #include "kernels/table.h"
+#include "ops/convert.h"
+#include "ops/node_checks.h"
 #include "ops/packed_blocks.h"
 
 namespace sanderling {
@@ -16,23 +20,46 @@ constexpr int64_t kTaskRows = 96;  // a multiple of every kernel's rows
 // panel.
 constexpr int64_t kRunTimeColumns = 64;
 
+// alpha * sum + beta * c, clamped.
+template <typename T>
+T finished(const Product& p, double sum, const T* c) {
+  sum *= static_cast<double>(p.alpha);
+  if (c) sum += static_cast<double>(p.beta) * static_cast<double>(*c);
+  return p.range.clamp(static_cast<T>(sum));
+}
+
+// The same for integers: exact, but for factors that are not 1; those round towards zero.
+template <typename T>
+T finished(const Product& p, uint64_t sum, const T* c) {
+  const auto scaled = [](T x, float factor) {
+    if (factor == 1.0f) return x;
+    return convert_element<T>(static_cast<double>(x) * static_cast<double>(factor), true);
+  };
+  T result = scaled(static_cast<T>(sum), p.alpha);
+  if (c) result = wrapping(result, scaled(*c, p.beta), std::plus<>());
+  if (static_cast<double>(result) < static_cast<double>(p.range.low))
+    return convert_element<T>(static_cast<double>(p.range.low), true);
+  if (static_cast<double>(result) > static_cast<double>(p.range.high))
+    return convert_element<T>(static_cast<double>(p.range.high), true);
+  return result;
+}
+
 template <typename T>
 void multiply(const ReferenceContext& context, const Product& p) {
+  using Sum = std::conditional_t<std::is_integral_v<T>, uint64_t, double>;
   T* y = context.out<T>(0);
   for (size_t i = 0; i < p.a.size(); ++i) {
     const T* a = context.in<T>(0) + p.a[i];
     const T* b = context.in<T>(1) + p.b[i];
     for (int64_t m = 0; m < p.rows; ++m) {
       for (int64_t n = 0; n < p.columns; ++n) {
-        double sum = 0.0;
+        Sum sum{};
         for (int64_t k = 0; k < p.depth; ++k)
-          sum += static_cast<double>(p.a_transposed ? a[k * p.rows + m] : a[m * p.depth + k]) *
-                 static_cast<double>(p.b_transposed ? b[n * p.depth + k] : b[k * p.columns + n]);
-        sum *= static_cast<double>(p.alpha);
-        if (p.has_c)
-          sum += static_cast<double>(p.beta) *
-                 static_cast<double>(context.in<T>(2)[m * p.c_row_stride + n * p.c_column_stride]);
-        *y++ = p.range.clamp(static_cast<T>(sum));
+          sum += static_cast<Sum>(p.a_transposed ? a[k * p.rows + m] : a[m * p.depth + k]) *
+                 static_cast<Sum>(p.b_transposed ? b[n * p.depth + k] : b[k * p.columns + n]);
+        *y++ = finished<T>(
+            p, sum,
+            p.has_c ? context.in<T>(2) + m * p.c_row_stride + n * p.c_column_stride : nullptr);
       }
     }
   }
@@ -160,11 +187,15 @@ void plan_c(PlanContext& context, Parameters& s) {
 
 }  // namespace
 
+void require_product_dtype(const InferContext& context) {
+  require_dtype(context, 0,
+                {DType::kFloat32, DType::kFloat64, DType::kInt32, DType::kInt64, DType::kUInt32,
+                 DType::kUInt64});
+}
+
 void reference_product(const ReferenceContext& context, const Product& product) {
-  if (context.input(0).dtype == DType::kFloat32)
-    multiply<float>(context, product);
-  else
-    multiply<double>(context, product);
+  visit_number(context.input(0).dtype,
+               [&](auto zero) { multiply<decltype(zero)>(context, product); });
 }
 
 void plan_product(PlanContext& context, const Product& product) {

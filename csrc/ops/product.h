@@ -1,4 +1,4 @@
-// Float matrix products, what Gemm and MatMul share: y[i] = clamp(alpha * a[i] * b[i] + beta * c)
+// Matrix products, what Gemm and MatMul share: y[i] = clamp(alpha * a[i] * b[i] + beta * c)
 // for one or many matrices i.
 #pragma once
 
@@ -22,6 +22,8 @@ struct Product {
   ActivationRange range{};
 };
 
+// Floats and the integers of 32 and 64 bits, which wrap around as NumPy's do.
+void require_product_dtype(const InferContext& context);
 void reference_product(const ReferenceContext& context, const Product& product);
 // float32 only; otherwise the reference runs.
 void plan_product(PlanContext& context, const Product& product);

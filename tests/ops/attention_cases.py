@@ -43,3 +43,15 @@ def window(queries: int, keys: int, offset: int = 0, left: int = -1, right: int 
     if right >= 0:
         seen &= key <= place + right
     return np.where(seen, 0.0, -np.inf)
+
+
+def rotated(x: Array, cosines: Array, sines: Array, interleaved: bool) -> Array:
+    """Rotary embedding of [batch, heads, rows, size] by angles of [batch, rows, pairs], in float64."""
+    y = x.astype(np.float64)
+    pairs = cosines.shape[-1]
+    one, two = (
+        (slice(0, 2 * pairs, 2), slice(1, 2 * pairs, 2)) if interleaved else (slice(pairs), slice(pairs, 2 * pairs))
+    )
+    c, s = cosines[:, None].astype(np.float64), sines[:, None].astype(np.float64)
+    y[..., one], y[..., two] = c * x[..., one] - s * x[..., two], s * x[..., one] + c * x[..., two]
+    return y

@@ -89,6 +89,23 @@ def test_gemm(case: Case) -> None:
     check(case)
 
 
+@pytest.mark.parametrize("dtype", [np.int32, np.int64, np.uint32, np.uint64])
+@pytest.mark.parametrize("opset", [9, 11, 13])
+def test_integers(dtype: type[np.integer[Any]], opset: int) -> None:
+    rng = np.random.default_rng(0)
+    a, b, c = values(rng, (5, 3), dtype), values(rng, (7, 5), dtype), values(rng, (7,), dtype)
+    order = {"a": a, "b": b, "c": c}
+    model = one_node("Gemm", order, output_dtype=dtype, opset=opset, transA=1, transB=1)
+    check(Case("integers", model, order, {"y": a.T @ b.T + c}, onnxruntime=False))
+
+
+def test_factors_of_integers_round_towards_zero() -> None:
+    a, b, c = np.array([[3, -3]], np.int32), np.array([[1], [2]], np.int32), np.array([[5]], np.int32)
+    model = one_node("Gemm", {"a": a, "b": b, "c": c}, output_dtype=np.int32, alpha=0.5, beta=-0.5)
+    y = np.array([[-1 - 2]], np.int32)
+    check(Case("factors", model, {"a": a, "b": b, "c": c}, {"y": y}, onnxruntime=False))
+
+
 @pytest.mark.parametrize("c_shape", [(9,), (6, 1)], ids=str)
 def test_a_clamp_after_it_is_part_of_it(c_shape: tuple[int, ...]) -> None:
     rng = np.random.default_rng(0)

@@ -69,6 +69,16 @@ def test_mat_mul(case: Case) -> None:
     check(case)
 
 
+@pytest.mark.parametrize("dtype", [np.int32, np.int64, np.uint32, np.uint64])
+@pytest.mark.parametrize("shapes", [((3, 5), (5, 7)), ((2, 3, 5), (5,)), ((2, 0), (0, 3))], ids=str)
+def test_integers_wrap_around(shapes: tuple[tuple[int, ...], tuple[int, ...]], dtype: type[np.integer[Any]]) -> None:
+    rng = np.random.default_rng(0)
+    a, b = (values(rng, shape, dtype) for shape in shapes)
+    model = one_node("MatMul", {"a": a, "b": b}, output_dtype=dtype)
+    # ONNX Runtime's sums of int32 overflow, which C++ leaves undefined.
+    check(Case("integers", model, {"a": a, "b": b}, {"y": np.matmul(a, b)}, onnxruntime=False))
+
+
 def test_a_clamp_after_it_is_part_of_it() -> None:
     rng = np.random.default_rng(0)
     a, b = values(rng, (3, 6, 5)), values(rng, (5, 9))
