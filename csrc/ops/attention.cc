@@ -15,7 +15,7 @@ int64_t heads_of(const InferContext& context, size_t input, const char* attribut
   const Shape& shape = context.input(input).shape;
   if (shape.rank() == 4) return shape[1];
   const int64_t heads = context.attributes().integer(attribute, 0);
-  if (heads < 1 || shape[2] % heads != 0)
+  if (heads < 1 || heads > kMostHeads || shape[2] % heads != 0)
     context.error(attribute, " is ", heads, ", input ", input, " has shape ", shape.to_string(),
                   "; it must be a divisor of the last axis");
   return heads;

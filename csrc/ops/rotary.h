@@ -30,7 +30,7 @@ inline Rotary rotary_of(const InferContext& context, int64_t heads) {
             .at = heads_first(x[1], x[2], x[3]),
             .cosines = 0,
             .sines = 0};
-  if (x.rank() != 3 || heads < 1 || x[2] % heads != 0)
+  if (x.rank() != 3 || heads < 1 || heads > kMostHeads || x[2] % heads != 0)
     context.error("x has shape ", x.to_string(),
                   ", expected rank 4, or rank 3 with a multiple of "
                   "num_heads, here ",

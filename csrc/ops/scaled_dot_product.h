@@ -10,6 +10,10 @@
 
 namespace sanderling {
 
+// Heads that an attribute may ask for: far above any model's, and so few that no product of them and
+// of extents overflows.
+constexpr int64_t kMostHeads = 65536;
+
 // Where the vector of one head at one place of a sequence starts, in elements.
 struct HeadRows {
   int64_t offset = 0, batch = 0, head = 0, row = 0;
@@ -78,6 +82,7 @@ struct AttentionPlan {
   const KernelTable* kernels;
   int64_t pieces, piece_rows;  // of the rows of all queries that share keys; one task each
   int64_t row_block;           // rows whose scores are computed at once
+  bool direct;                 // so few rows that packing keys and values would cost more
   // In the scratch of a task, which is `bytes` large.
   size_t packed_k, packed_v, gathered, q, scores, bias, y, bytes;
   size_t k_block, v_block;  // bytes of one packed block of columns

@@ -17,6 +17,11 @@ constexpr int64_t kScores = 65536;
 // Rows of a kernel's product that make packing the keys cheap beside it, and that are the most at
 // once.
 constexpr int64_t kFewRows = 32, kMostRows = 64;
+// Rows up to which plain loops over keys and values as they lie are faster: about what packing
+// costs (measured with 1,000 keys of 64 numbers).
+constexpr int64_t kDirectRows = 8;
+// Keys whose values are added up before they join the sum of all, so that it stays accurate.
+constexpr int64_t kSummedKeys = 256;
 // Tasks per thread, so that late ones leave no thread waiting for long.
 constexpr int64_t kTasksPerThread = 3;
 
@@ -195,14 +200,63 @@ struct Task {
       soften(x, count);
   }
 
+  // Scores of the first `count` keys without packing.
+  void score_directly(int64_t rows, int64_t count) const {
+    const int64_t size = s().size, total = s().total();
+    const float* const q = floats(plan.q);
+    const float* const bias = p.k_bias ? p.k_bias + kv_head * size : nullptr;
+    float* const scores = floats(plan.scores);
+    for (int64_t t = 0; t < count; ++t)
+      for (int64_t r = 0; r < rows; ++r)
+        scores[r * total + t] = dot_in_vectors(q + r * size, k_row(t), size);
+    for (int64_t r = 0; bias && r < rows; ++r) {
+      const float more = dot_in_vectors(q + r * size, bias, size);
+      for (int64_t t = s().past; t < count; ++t) scores[r * total + t] += more;
+    }
+  }
+
+  // Sums of the values of the first `count` keys by probabilities, without packing.
+  void sum_directly(int64_t rows, int64_t count) const {
+    const int64_t size = s().v_size, total = s().total();
+    const float* const bias = p.v_bias ? p.v_bias + kv_head * size : nullptr;
+    const float* const share = floats(plan.scores);
+    float* const y = floats(plan.y);
+    float* const part = y + rows * size;
+    std::fill_n(y, rows * size, 0.0f);
+    for (int64_t first = 0; first < count; first += kSummedKeys) {
+      const int64_t last = std::min(count, first + kSummedKeys);
+      std::fill_n(part, rows * size, 0.0f);
+      for (int64_t t = first; t < last; ++t) {
+        const float* const v = v_row(t);
+        for (int64_t r = 0; r < rows; ++r) {
+          const float factor = share[r * total + t];
+          for (int64_t d = 0; d < size; ++d) part[r * size + d] += factor * v[d];
+        }
+      }
+      for (int64_t i = 0; i < rows * size; ++i) y[i] += part[i];
+    }
+    for (int64_t r = 0; bias && r < rows; ++r) {
+      const float* const new_share = share + r * total + s().past;
+      const auto factor =
+          static_cast<float>(sum_in_vectors(s().keys, [&](int64_t t) { return new_share[t]; }));
+      for (int64_t d = 0; d < size; ++d) y[r * size + d] += factor * bias[d];
+    }
+  }
+
   void run_rows(int64_t begin, int64_t rows) const {
     const int64_t total = s().total(), count = visible(begin, rows);
     gather_queries(begin, rows);
     float* const scores = floats(plan.scores);
-    multiply(floats(plan.q), rows, s().size, plan.packed_k, plan.k_block, count, scores, total);
+    if (plan.direct)
+      score_directly(rows, count);
+    else
+      multiply(floats(plan.q), rows, s().size, plan.packed_k, plan.k_block, count, scores, total);
     for (int64_t r = 0; r < rows; ++r) normalise(begin + r, scores + r * total, count);
     float* const y = floats(plan.y);
-    multiply(scores, rows, total, plan.packed_v, plan.v_block, s().v_size, y, s().v_size);
+    if (plan.direct)
+      sum_directly(rows, count);
+    else
+      multiply(scores, rows, total, plan.packed_v, plan.v_block, s().v_size, y, s().v_size);
     for (int64_t r = 0; r < rows; ++r)
       std::copy_n(y + r * s().v_size, s().v_size,
                   p.y + s().y.at(b, head(begin + r), query(begin + r)));
@@ -236,13 +290,16 @@ AttentionPlan plan_attention(const KernelTable& kernels, int threads, AttentionS
   const int64_t keys = std::min(kColumns, total), columns = std::min(kColumns, shape.v_size);
   plan.k_block = aligned(kernels.packed_bytes_f32(keys, shape.size));
   plan.v_block = aligned(kernels.packed_bytes_f32(columns, total));
-  plan.packed_k = reserve(plan.k_block * static_cast<size_t>(blocks(total)));
-  plan.packed_v = reserve(plan.v_block * static_cast<size_t>(blocks(shape.v_size)));
-  plan.gathered = reserve(floats(std::max(keys * shape.size, columns * total)));
+  plan.direct = rows <= kDirectRows;
+  if (!plan.direct) {
+    plan.packed_k = reserve(plan.k_block * static_cast<size_t>(blocks(total)));
+    plan.packed_v = reserve(plan.v_block * static_cast<size_t>(blocks(shape.v_size)));
+    plan.gathered = reserve(floats(std::max(keys * shape.size, columns * total)));
+  }
   plan.q = reserve(floats(plan.row_block * shape.size));
   plan.scores = reserve(floats(plan.row_block * total));
   plan.bias = reserve(floats(total));
-  plan.y = reserve(floats(plan.row_block * shape.v_size));
+  plan.y = reserve(floats(2 * plan.row_block * shape.v_size));  // and the part of a direct sum
   plan.bytes = end;
   plan.shape = std::move(shape);
   return plan;
@@ -257,8 +314,10 @@ void run_attention(const AttentionPlan& plan, const AttentionPointers& pointers,
     const Task task{plan, pointers, scratch + static_cast<size_t>(thread) * stride,
                     head / s.kv_heads, head % s.kv_heads};
     if (piece == 0) task.write_present();
-    task.pack_keys();
-    task.pack_values();
+    if (!plan.direct) {
+      task.pack_keys();
+      task.pack_values();
+    }
     const int64_t begin = piece * plan.piece_rows, end = std::min(rows, begin + plan.piece_rows);
     for (int64_t row = begin; row < end; row += plan.row_block)
       task.run_rows(row, std::min(plan.row_block, end - row));

@@ -76,6 +76,19 @@ double sum_in_vectors(int64_t count, const Term& term) {
   return total;
 }
 
+// The sum of a[i] * b[i].
+inline float dot_in_vectors(const float* a, const float* b, int64_t count) {
+  constexpr int64_t kLanes = 16;
+  float lanes[kLanes] = {};
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes)
+    for (int64_t lane = 0; lane < kLanes; ++lane) lanes[lane] += a[i + lane] * b[i + lane];
+  for (; i < count; ++i) lanes[0] += a[i] * b[i];
+  for (int64_t width = kLanes / 2; width > 0; width /= 2)
+    for (int64_t lane = 0; lane < width; ++lane) lanes[lane] += lanes[lane + width];
+  return lanes[0];
+}
+
 inline float largest_in_vectors(const float* x, int64_t count, float least) {
   constexpr int64_t kLanes = 16;
   float lanes[kLanes];

@@ -10,7 +10,8 @@ namespace sanderling {
 
 inline int64_t heads_of_microsoft(const InferContext& context) {
   const int64_t heads = context.attributes().integer("num_heads", 0);
-  if (heads < 1) context.error("num_heads is ", heads, ", expected 1 or more");
+  if (heads < 1 || heads > kMostHeads)
+    context.error("num_heads is ", heads, ", expected 1 to ", kMostHeads);
   return heads;
 }
 

@@ -113,6 +113,7 @@ def cases() -> Iterator[Case]:
     yield multi_head("present", outputs=three, has_bias=True)
     yield multi_head("past", past=5, outputs=three, queries=1, keys=1)
     yield multi_head("past-bias", past=5, outputs=three, queries=3, keys=3, has_bias=True)
+    yield multi_head("past-bias-9", past=5, outputs=three, queries=9, keys=9, has_bias=True)
     yield multi_head("empty-past", past=0, outputs=three, queries=3, keys=3)
     yield multi_head("past-causal", past=5, outputs=three, queries=3, keys=3, unidirectional=1)
     for length in (4, 6):
