@@ -2,9 +2,8 @@
 // each head are rotated by angles that depend on the place in the sequence.
 #pragma once
 
-#include <functional>
+#include <algorithm>
 
-#include "ops/real_numbers.h"
 #include "ops/scaled_dot_product.h"
 
 namespace sanderling {
@@ -55,26 +54,39 @@ inline void set_rotated(const InferContext& context, Rotary& rotary) {
                   " numbers of a head, expected an even number that is not more");
 }
 
-// `place` is the row of the caches for row s of sequence b; fails if there is none.
+// One head of one row.
+template <typename T>
+void rotate_head(const Rotary& r, const T* x, const T* cosines, const T* sines, T* y) {
+  const int64_t half = r.rotated / 2, step = r.interleaved ? 2 : 1;
+  const int64_t second = r.interleaved ? 1 : half;
+  for (int64_t i = 0; i < half; ++i) {
+    const auto one = static_cast<double>(x[i * step]);
+    const auto two = static_cast<double>(x[i * step + second]);
+    const auto c = static_cast<double>(cosines[i]), s = static_cast<double>(sines[i]);
+    y[i * step] = static_cast<T>(c * one - s * two);
+    y[i * step + second] = static_cast<T>(s * one + c * two);
+  }
+  std::copy(x + r.rotated, x + r.size, y + r.rotated);
+}
+
+// `place` is the row of the caches for row s of sequence b; fails if there is none. There is no
+// step of a plan: it could not fail, and this is bound by memory too.
 template <typename Place>
 void reference_rotary(const ReferenceContext& context, const Rotary& r, const Place& place) {
-  const RealNumbers x(context, 0), cosines(context, r.cosines), sines(context, r.sines);
-  const int64_t half = r.rotated / 2;
-  for (int64_t b = 0; b < r.batch; ++b)
-    for (int64_t s = 0; s < r.rows; ++s) {
-      const int64_t angles = place(b, s) * half;
-      for (int64_t h = 0; h < r.heads; ++h) {
-        const int64_t at = r.at.at(b, h, s);
-        for (int64_t i = 0; i < half; ++i) {
-          const int64_t one = at + (r.interleaved ? 2 * i : i);
-          const int64_t two = at + (r.interleaved ? 2 * i + 1 : i + half);
-          const double c = cosines[angles + i], d = sines[angles + i];
-          write_real(context, 0, one, c * x[one] - d * x[two]);
-          write_real(context, 0, two, d * x[one] + c * x[two]);
-        }
-        for (int64_t i = at + r.rotated; i < at + r.size; ++i) write_real(context, 0, i, x[i]);
+  const auto rotate_all = [&](auto zero) {
+    using T = decltype(zero);
+    for (int64_t b = 0; b < r.batch; ++b)
+      for (int64_t s = 0; s < r.rows; ++s) {
+        const int64_t angles = place(b, s) * (r.rotated / 2);
+        for (int64_t h = 0; h < r.heads; ++h)
+          rotate_head(r, context.in<T>(0) + r.at.at(b, h, s), context.in<T>(r.cosines) + angles,
+                      context.in<T>(r.sines) + angles, context.out<T>(0) + r.at.at(b, h, s));
       }
-    }
+  };
+  if (context.input(0).dtype == DType::kFloat32)
+    rotate_all(float{});
+  else
+    rotate_all(double{});
 }
 
 // A place that comes as data.
