@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <optional>
 #include <string_view>
 
 #include "graph/operator.h"
@@ -19,9 +20,22 @@ bool fits(const InputSpec& spec, const TensorType& type) {
   return true;
 }
 
-bool is_cast_to_float(const Node& node) {
-  const auto to = dtype_of_onnx_number(node.attributes.integer("to", 0));
-  return node.op == "Cast" && to && is_float(*to);
+// The element type of a value where the file says it.
+std::optional<DType> stated_type(const Graph& graph, const Uses& uses, ValueId id) {
+  if (const Tensor* constant = graph.constant(id)) return constant->dtype();
+  for (const GraphInput& input : graph.inputs)
+    if (input.value == id) return input.dtype;
+  const int producer = uses.producer(id);
+  if (producer < 0 || graph.nodes[static_cast<size_t>(producer)].op != "Cast") return std::nullopt;
+  return dtype_of_onnx_number(
+      graph.nodes[static_cast<size_t>(producer)].attributes.integer("to", 0));
+}
+
+bool is_cast_to_float(const Graph& graph, const Uses& uses, const Node& node) {
+  std::optional<DType> to;
+  if (node.op == "Cast") to = stated_type(graph, uses, node.outputs[0]);
+  if (node.op == "CastLike") to = stated_type(graph, uses, node.inputs[1]);
+  return to && is_float(*to);
 }
 
 // Whether a NaN of this value may end in an answer that looks like any other. It may not where all
@@ -39,7 +53,8 @@ bool can_hide_nan(const Graph& graph, const Uses& uses, ValueId id) {
       const Node& node = graph.nodes[static_cast<size_t>(reader)];
       const Operator* const op = find_operator(node.op);
       SANDERLING_ASSERT(op != nullptr, node.op);
-      const bool keeps = op->nan == NanRule::kKeeps || op->view || is_cast_to_float(node);
+      const bool keeps =
+          op->nan == NanRule::kKeeps || op->view || is_cast_to_float(graph, uses, node);
       if (op->nan == NanRule::kMeans || op->from_types) continue;
       if (!keeps) return true;
       for (ValueId output : node.outputs)

@@ -8,10 +8,8 @@
 
 namespace sanderling {
 
-// The shape of input 0 and input 1 broadcast together.
-inline Shape broadcast_inputs(const InferContext& context) {
-  const Shape& a = context.input(0).shape;
-  const Shape& b = context.input(1).shape;
+// The shape of two operands broadcast together.
+inline Shape broadcast_shapes(const InferContext& context, const Shape& a, const Shape& b) {
   for (int64_t i = 1; i <= std::min(a.rank(), b.rank()); ++i) {
     const int64_t da = a[a.rank() - i], db = b[b.rank() - i];
     if (da != db && da != 1 && db != 1)
@@ -20,6 +18,14 @@ inline Shape broadcast_inputs(const InferContext& context) {
                     ". Each pair of extents must be equal or have a 1");
   }
   return checked_shape(context, [&] { return broadcast(a, b, "broadcast"); });
+}
+
+// The shape of inputs 0 and 1, or of the first `count` inputs, broadcast together.
+inline Shape broadcast_inputs(const InferContext& context, size_t count = 2) {
+  Shape shape = context.input(0).shape;
+  for (size_t i = 1; i < count; ++i)
+    shape = broadcast_shapes(context, shape, context.input(i).shape);
+  return shape;
 }
 
 // Where element `index` of `to` is found in an operand of shape `from` that was broadcast to it.
@@ -34,78 +40,110 @@ inline int64_t broadcast_offset(const Shape& to, const Shape& from, int64_t inde
   return offset;
 }
 
-// Walks a broadcast in runs along which each operand either advances with the output (step 1) or
-// stands still (step 0). Neighbouring dimensions that behave alike are one, so equal shapes are a
-// single run. Holds no memory: plans copy it.
-class BroadcastWalk {
+// Walks a broadcast of operands in runs along which each either advances with the output (step 1)
+// or stands still (step 0). Neighbouring dimensions that behave alike are one, so equal shapes are
+// a single run. Holds no memory: plans copy it.
+template <size_t kOperands>
+class BroadcastRuns {
  public:
+  using Offsets = std::array<int64_t, kOperands>;
+
   // The shapes must be broadcastable.
-  BroadcastWalk(const Shape& a, const Shape& b) {
-    const int64_t rank = std::max(a.rank(), b.rank());
+  explicit BroadcastRuns(const std::array<const Shape*, kOperands>& shapes) {
+    int64_t rank = 0;
+    for (const Shape* shape : shapes) rank = std::max(rank, shape->rank());
+    Offsets elements;  // of each operand, in the dimensions so far
+    elements.fill(1);
     for (int64_t i = 1; i <= rank; ++i) {  // innermost first
-      const int64_t da = i <= a.rank() ? a[a.rank() - i] : 1;
-      const int64_t db = i <= b.rank() ? b[b.rank() - i] : 1;
-      if (da != 1 || db != 1) add(da == 1 ? db : da, da != 1, db != 1);
+      int64_t extent = 1;
+      Offsets strides{};
+      for (size_t k = 0; k < kOperands; ++k) {
+        const Shape& shape = *shapes[k];
+        const int64_t own = i <= shape.rank() ? shape[shape.rank() - i] : 1;
+        if (own == 1) continue;
+        extent = own;
+        strides[k] = elements[k];
+        elements[k] *= own;
+      }
+      if (extent != 1) add(extent, strides);
     }
-    for (int i = 0; i < groups_; ++i) elements_ *= extents_[index(i)];
+    for (size_t i = 0; i < groups_; ++i) elements_ *= extents_[i];
   }
 
   int64_t elements() const { return elements_; }
-  int64_t a_step() const { return groups_ == 0 || a_strides_[0] != 0 ? 1 : 0; }
-  int64_t b_step() const { return groups_ == 0 || b_strides_[0] != 0 ? 1 : 0; }
+  int64_t step(size_t operand) const { return groups_ == 0 || strides_[0][operand] != 0 ? 1 : 0; }
 
-  // Calls run(y, a, b, count) with element offsets for the runs of output elements [begin, end).
+  // Calls run(y, offsets, count) with element offsets for the runs of output elements [begin, end).
   template <typename Run>
   void operator()(int64_t begin, int64_t end, const Run& run) const {
     std::array<int64_t, Shape::kMaxRank> at{};
-    int64_t a = 0, b = 0, rest = begin;
-    for (int i = 0; i < groups_; ++i) {
-      at[index(i)] = rest % extents_[index(i)];
-      rest /= extents_[index(i)];
-      a += at[index(i)] * a_strides_[index(i)];
-      b += at[index(i)] * b_strides_[index(i)];
+    Offsets offsets{};
+    int64_t rest = begin;
+    for (size_t i = 0; i < groups_; ++i) {
+      at[i] = rest % extents_[i];
+      rest /= extents_[i];
+      for (size_t k = 0; k < kOperands; ++k) offsets[k] += at[i] * strides_[i][k];
     }
     while (begin < end) {
       const int64_t count = std::min(end - begin, groups_ == 0 ? 1 : extents_[0] - at[0]);
-      run(begin, a, b, count);
+      run(begin, offsets, count);
       begin += count;
-      if (begin < end) advance(count, at, a, b);
+      if (begin < end) advance(count, at, offsets);
     }
   }
 
  private:
-  static size_t index(int i) { return static_cast<size_t>(i); }
-
-  void add(int64_t extent, bool a_moves, bool b_moves) {
-    const size_t last = index(groups_ - 1);
-    if (groups_ > 0 && (a_strides_[last] != 0) == a_moves && (b_strides_[last] != 0) == b_moves) {
-      extents_[last] *= extent;
+  void add(int64_t extent, const Offsets& strides) {
+    const auto alike = [&](const Offsets& last) {
+      for (size_t k = 0; k < kOperands; ++k)
+        if ((last[k] != 0) != (strides[k] != 0)) return false;
+      return true;
+    };
+    if (groups_ > 0 && alike(strides_[groups_ - 1])) {
+      extents_[groups_ - 1] *= extent;
     } else {
-      extents_[index(groups_)] = extent;
-      a_strides_[index(groups_)] = a_moves ? a_elements_ : 0;
-      b_strides_[index(groups_)] = b_moves ? b_elements_ : 0;
+      extents_[groups_] = extent;
+      strides_[groups_] = strides;
       ++groups_;
     }
-    if (a_moves) a_elements_ *= extent;
-    if (b_moves) b_elements_ *= extent;
   }
 
-  void advance(int64_t count, std::array<int64_t, Shape::kMaxRank>& at, int64_t& a,
-               int64_t& b) const {
-    a += count * a_strides_[0];
-    b += count * b_strides_[0];
+  void advance(int64_t count, std::array<int64_t, Shape::kMaxRank>& at, Offsets& offsets) const {
+    for (size_t k = 0; k < kOperands; ++k) offsets[k] += count * strides_[0][k];
     at[0] += count;
-    for (int i = 0; at[index(i)] == extents_[index(i)]; ++i) {
-      a += a_strides_[index(i + 1)] - extents_[index(i)] * a_strides_[index(i)];
-      b += b_strides_[index(i + 1)] - extents_[index(i)] * b_strides_[index(i)];
-      at[index(i)] = 0;
-      ++at[index(i + 1)];
+    for (size_t i = 0; at[i] == extents_[i]; ++i) {
+      for (size_t k = 0; k < kOperands; ++k)
+        offsets[k] += strides_[i + 1][k] - extents_[i] * strides_[i][k];
+      at[i] = 0;
+      ++at[i + 1];
     }
   }
 
-  int groups_ = 0;  // innermost first
-  int64_t elements_ = 1, a_elements_ = 1, b_elements_ = 1;
-  std::array<int64_t, Shape::kMaxRank> extents_{}, a_strides_{}, b_strides_{};
+  size_t groups_ = 0;  // innermost first
+  int64_t elements_ = 1;
+  std::array<int64_t, Shape::kMaxRank> extents_{};
+  std::array<Offsets, Shape::kMaxRank> strides_{};
+};
+
+// The same for two operands.
+class BroadcastWalk {
+ public:
+  BroadcastWalk(const Shape& a, const Shape& b) : runs_({&a, &b}) {}
+
+  int64_t elements() const { return runs_.elements(); }
+  int64_t a_step() const { return runs_.step(0); }
+  int64_t b_step() const { return runs_.step(1); }
+
+  // Calls run(y, a, b, count) with element offsets for the runs of output elements [begin, end).
+  template <typename Run>
+  void operator()(int64_t begin, int64_t end, const Run& run) const {
+    runs_(begin, end, [&](int64_t y, const std::array<int64_t, 2>& offsets, int64_t count) {
+      run(y, offsets[0], offsets[1], count);
+    });
+  }
+
+ private:
+  BroadcastRuns<2> runs_;
 };
 
 }  // namespace sanderling

@@ -19,9 +19,13 @@ inline void require_dtype(const InferContext& context, size_t input,
                       " here. Cast it in the model, or use the onnxruntime backend");
 }
 
+// A type that visit_number takes.
 inline void require_number(const InferContext& context, size_t input) {
   if (context.input(input).dtype == DType::kBool)
     context.error("input ", input, " is bool, expected numbers");
+  require_dtype(context, input,
+                {DType::kFloat32, DType::kFloat64, DType::kUInt8, DType::kInt8, DType::kUInt16,
+                 DType::kInt16, DType::kUInt32, DType::kInt32, DType::kUInt64, DType::kInt64});
 }
 
 inline void require_same_dtype(const InferContext& context, size_t a, size_t b) {

@@ -1,8 +1,11 @@
 // What operators share that apply one function to each float element.
 #pragma once
 
+#include <cmath>
+
+#include "ops/float_functions.h"
+#include "ops/map_elements.h"
 #include "ops/node_checks.h"
-#include "ops/parallel.h"
 
 namespace sanderling {
 
@@ -26,24 +29,29 @@ void reference_unary_function(const ReferenceContext& context, Function function
   }
 }
 
-struct UnaryFunctionStep {
-  int64_t count;
-};
-
-template <float (*kFunction)(float)>
-void run_unary_function(const UnaryFunctionStep& step, const StepArgs& args) {
-  const auto* x = static_cast<const float*>(args.inputs[0]);
-  auto* y = static_cast<float*>(args.outputs[0]);
-  for_each_range(*args.workers, step.count, kFunctionGrain, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) y[i] = kFunction(x[i]);
-  });
-}
-
 template <float (*kFunction)(float)>
 void plan_unary_function(PlanContext& context) {
   if (context.input(0).dtype == DType::kFloat32)
-    context.emit(run_unary_function<kFunction>,
-                 UnaryFunctionStep{context.input(0).shape.elements()});
+    emit_map<float>(context, [](float x) { return kFunction(x); });
+}
+
+// The same three for a function with attributes. A Function is made of a node, whose attributes it
+// reads and checks, and has an operator() of double for the reference and one of float for plans.
+template <typename Function>
+void infer_function(InferContext& context) {
+  infer_unary_function(context);
+  Function{context};
+}
+
+template <typename Function>
+void reference_function(const ReferenceContext& context) {
+  reference_unary_function(context,
+                           [function = Function(context)](double x) { return function(x); });
+}
+
+template <typename Function>
+void plan_function(PlanContext& context) {
+  if (context.input(0).dtype == DType::kFloat32) emit_map<float>(context, Function(context));
 }
 
 }  // namespace sanderling

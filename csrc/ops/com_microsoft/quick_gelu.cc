@@ -1,0 +1,25 @@
+#include "ops/gelu.h"
+#include "ops/unary_function.h"
+
+namespace sanderling {
+namespace {
+
+struct QuickGelu {
+  explicit QuickGelu(const InferContext& context)
+      : alpha(context.attributes().number("alpha", 1.702f)) {}
+  double operator()(double x) const { return swish(x, alpha); }
+  float operator()(float x) const { return swish(x, alpha); }
+
+  float alpha;
+};
+
+SANDERLING_OPERATOR(quick_gelu)({.name = "com.microsoft.QuickGelu",
+                                 .since_opset = 1,
+                                 .infer = infer_function<QuickGelu>,
+                                 .reference = reference_function<QuickGelu>,
+                                 .plan = plan_function<QuickGelu>,
+                                 .elementwise = true,
+                                 .nan = NanRule::kKeeps});
+
+}  // namespace
+}  // namespace sanderling

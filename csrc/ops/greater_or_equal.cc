@@ -1,0 +1,18 @@
+#include <functional>
+
+#include "ops/comparison.h"
+
+namespace sanderling {
+namespace {
+
+SANDERLING_OPERATOR(greater_or_equal)({.name = "GreaterOrEqual",
+                                       .since_opset = 12,
+                                       .min_inputs = 2,
+                                       .max_inputs = 2,
+                                       .infer = infer_comparison,
+                                       .reference = reference_comparison<std::greater_equal<>>,
+                                       .plan = plan_comparison<std::greater_equal<>>,
+                                       .elementwise = true});
+
+}  // namespace
+}  // namespace sanderling
