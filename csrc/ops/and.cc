@@ -5,7 +5,7 @@
 namespace sanderling {
 namespace {
 
-SANDERLING_OPERATOR (and)({.name = "And",
+SANDERLING_OPERATOR(and_)({.name = "And",
                            .since_opset = 7,
                            .min_inputs = 2,
                            .max_inputs = 2,

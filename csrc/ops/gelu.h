@@ -14,7 +14,9 @@ constexpr double kSqrtHalf = std::numbers::sqrt2 / 2;
 // 0.5 x (1 + erf(x / sqrt(2))), without cancellation where erf is near -1.
 inline double gelu(double x) { return 0.5 * x * std::erfc(-x * kSqrtHalf); }
 inline float gelu(float x) {
-  const float tail = erfc_above_zero(std::fabs(x) * static_cast<float>(kSqrtHalf));
+  const float size = std::fabs(x);
+  const float tail = exp_of_negative_square(size, 0.5f) *
+                     scaled_erfc(size * static_cast<float>(kSqrtHalf));  // 1 - erf(size / sqrt(2))
   return 0.5f * x * choose(x > 0.0f, 2.0f - tail, tail);
 }
 

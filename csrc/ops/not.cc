@@ -20,12 +20,12 @@ void plan(PlanContext& context) {
   emit_map<bool>(context, [](bool x) { return !x; }, kStreamGrain);
 }
 
-SANDERLING_OPERATOR(not)({.name = "Not",
-                          .since_opset = 7,
-                          .infer = infer,
-                          .reference = reference,
-                          .plan = plan,
-                          .elementwise = true});
+SANDERLING_OPERATOR(not_)({.name = "Not",
+                           .since_opset = 7,
+                           .infer = infer,
+                           .reference = reference,
+                           .plan = plan,
+                           .elementwise = true});
 
 }  // namespace
 }  // namespace sanderling

@@ -5,14 +5,14 @@
 namespace sanderling {
 namespace {
 
-SANDERLING_OPERATOR(or)({.name = "Or",
-                         .since_opset = 7,
-                         .min_inputs = 2,
-                         .max_inputs = 2,
-                         .infer = infer_logical,
-                         .reference = reference_logical<std::bit_or<>>,
-                         .plan = plan_logical<std::bit_or<>>,
-                         .elementwise = true});
+SANDERLING_OPERATOR(or_)({.name = "Or",
+                          .since_opset = 7,
+                          .min_inputs = 2,
+                          .max_inputs = 2,
+                          .infer = infer_logical,
+                          .reference = reference_logical<std::bit_or<>>,
+                          .plan = plan_logical<std::bit_or<>>,
+                          .elementwise = true});
 
 }  // namespace
 }  // namespace sanderling

@@ -14,10 +14,10 @@ struct Shrink {
   template <typename T>
   T operator()(T x) const {
     const auto wide = static_cast<double>(x);
-    if (wide >= -lambd && wide <= lambd) return T{0};
-    if (bias == 0) return wide < -lambd || wide > lambd ? x : T{0};
-    if (wide < -lambd) return convert_element<T>(wide + bias, false);
-    return wide > lambd ? convert_element<T>(wide - bias, false) : T{0};
+    const bool below = wide < -lambd;
+    if (!below && !(wide > lambd)) return T{0};
+    if (bias == 0) return x;  // a double may not hold it
+    return convert_element<T>(below ? wide + bias : wide - bias, false);
   }
 
   double bias, lambd;

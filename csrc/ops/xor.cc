@@ -5,7 +5,7 @@
 namespace sanderling {
 namespace {
 
-SANDERLING_OPERATOR (xor)({.name = "Xor",
+SANDERLING_OPERATOR(xor_)({.name = "Xor",
                            .since_opset = 7,
                            .min_inputs = 2,
                            .max_inputs = 2,

@@ -1,0 +1,43 @@
+import math
+
+import numpy as np
+import pytest
+
+from elementwise_cases import FLOATS, in_microsoft
+from onnx_models import Array, one_node
+from runner import Case, check, check_refused
+from samples import values
+from sanderling.errors import ModelError
+
+
+def reference(x: Array) -> Array:
+    return np.asarray(0.5 * x * np.vectorize(math.erfc, otypes=[np.float64])(-x * math.sqrt(0.5)))
+
+
+def biased(shape: tuple[int, ...], dtype: type, symbolic: bool = False) -> Case:
+    rng = np.random.default_rng(len(shape))
+    inputs = {"x": values(rng, shape, dtype), "bias": values(rng, shape[-1:], dtype)}
+    wanted = reference(inputs["x"].astype(np.float64) + inputs["bias"].astype(np.float64))
+    model = in_microsoft(one_node("BiasGelu", inputs, output_dtype=dtype, opset=17))
+    if symbolic:
+        model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "N"
+    label = f"{np.dtype(dtype).name}-{'x'.join(map(str, shape))}{'-batch' if symbolic else ''}"
+    return Case(label, model, inputs, {"y": wanted}, length=4, onnxruntime=dtype is np.float32, optimized="never")
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        *(biased(s, d) for s in ((7,), (3, 5, 7), (0, 4), (3, 32771)) for d in FLOATS),  # ONNX Runtime: float32
+        *(biased((batch, 13), np.float32, True) for batch in (1, 3)),
+    ],
+    ids=str,
+)
+def test_bias_gelu(case: Case) -> None:
+    check(case)
+
+
+def test_refused() -> None:
+    inputs = {"x": np.zeros((2, 3), np.float32), "bias": np.zeros(2, np.float32)}
+    model = in_microsoft(one_node("BiasGelu", inputs))
+    check_refused(model, inputs, ModelError, r"bias has shape \[2\].*\[2, 3\]", "com.microsoft.BiasGelu")
