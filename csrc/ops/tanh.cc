@@ -5,8 +5,6 @@
 namespace sanderling {
 namespace {
 
-float tanh_float(float x) { return std::tanh(x); }  // glibc: within 2 ulp
-
 void reference(const ReferenceContext& context) {
   reference_unary_function(context, [](double x) { return std::tanh(x); });
 }

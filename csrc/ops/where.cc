@@ -28,13 +28,13 @@ void reference(const ReferenceContext& context) {
   });
 }
 
-// One run in which the condition moves. The steps are known to the compiler, and both sides are
-// read whatever the condition says, so that the loop has no branch.
+// One run in which the condition moves. The steps are known to the compiler, both sides are read
+// whatever the condition says, and bits are chosen by a mask, so that the loop has no branch.
 template <typename T, int64_t kStepA, int64_t kStepB>
 void choose_run(const bool* condition, const T* a, const T* b, T* y, int64_t count) {
   for (int64_t i = 0; i < count; ++i) {
-    const T yes = a[i * kStepA], no = b[i * kStepB];
-    y[i] = condition[i] ? yes : no;
+    const T mask = static_cast<T>(T{0} - static_cast<T>(condition[i]));
+    y[i] = static_cast<T>((a[i * kStepA] & mask) | (b[i * kStepB] & ~mask));
   }
 }
 
