@@ -4,8 +4,8 @@ namespace sanderling {
 namespace {
 
 // Weights are [O, C/group, spatial...] in either layout.
-std::vector<int64_t> kernel_extents(const InferContext& context) {
-  const Shape& weights = context.input(1).shape;
+std::vector<int64_t> kernel_extents(const InferContext& context, size_t weights_input) {
+  const Shape& weights = context.input(weights_input).shape;
   return {weights.dims().begin() + 2, weights.dims().end()};
 }
 
@@ -24,9 +24,9 @@ bool ConvGeometry::pointwise() const {
   return true;
 }
 
-void infer_convolution(InferContext& context, DType dtype) {
+void infer_convolution(InferContext& context, DType dtype, size_t weights_input, size_t bias) {
   const Shape& x = context.input(0).shape;
-  const Shape& weights = context.input(1).shape;
+  const Shape& weights = context.input(weights_input).shape;
   const int64_t groups = context.attributes().integer("group", 1);
   if (x.rank() < 3 || weights.rank() != x.rank())
     context.error("the weight has shape ", weights.to_string(), ", the input ",
@@ -40,17 +40,18 @@ void infer_convolution(InferContext& context, DType dtype) {
                   " input channels in each of ", groups, " groups, the input ",
                   given_shape(context), " has ", channels_of(context),
                   " channels. Check that the layout is NCHW");
-  const std::vector<int64_t> kernel = kernel_extents(context);
+  const std::vector<int64_t> kernel = kernel_extents(context, weights_input);
   if (const auto given = context.attributes().integers("kernel_shape", kernel); given != kernel)
     context.error("kernel_shape is ", list(given), ", the weight has ", list(kernel));
-  if (context.has_input(2) && context.input(2).shape != Shape{weights[0]})
-    context.error("the bias has shape ", context.input(2).shape.to_string(), ", expected [",
+  if (context.has_input(bias) && context.input(bias).shape != Shape{weights[0]})
+    context.error("the bias has shape ", context.input(bias).shape.to_string(), ", expected [",
                   weights[0], "]");
-  context.set_output(0, dtype, image_shape(context, weights[0], convolution_window(context)));
+  context.set_output(0, dtype,
+                     image_shape(context, weights[0], convolution_window(context, weights_input)));
 }
 
-Window convolution_window(const InferContext& context) {
-  return window_of(context, spatial_extents(context), kernel_extents(context));
+Window convolution_window(const InferContext& context, size_t weights) {
+  return window_of(context, spatial_extents(context), kernel_extents(context, weights));
 }
 
 int64_t convolution_macs(const InferContext& context, const TensorType& output) {

@@ -11,9 +11,9 @@
 namespace sanderling {
 
 // The shape rule of a convolution, for any number of spatial axes; sets output 0's shape with
-// `dtype`.
-void infer_convolution(InferContext& context, DType dtype);
-Window convolution_window(const InferContext& context);
+// `dtype`. `weights` and `bias` are inputs; the latter may be absent.
+void infer_convolution(InferContext& context, DType dtype, size_t weights = 1, size_t bias = 2);
+Window convolution_window(const InferContext& context, size_t weights = 1);
 int64_t convolution_macs(const InferContext& context, const TensorType& output);
 
 // A convolution over [N, H, W, C] or [N, W, C].

@@ -81,7 +81,7 @@ class ScaleLayout {
     inner_ = shape.elements(axis + 1, shape.rank());
     extent_ = shape[axis];
     block_ = std::max<int64_t>(block, 1);
-    scales_ = (extent_ + block_ - 1) / block_;
+    scales_ = extent_ == 0 ? 0 : (extent_ - 1) / block_ + 1;
     std::vector<int64_t> expected{scales_};
     if (block > 0) {
       expected = shape.dims();

@@ -1,9 +1,11 @@
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
-from onnx_models import Array, one_node
+from onnx import helper
+from onnx_models import Array, model_of, one_node
 from runner import Case, check, check_refused
 from samples import SHAPES, name_of, values
 from sanderling.errors import ModelError, UnsupportedError
@@ -84,6 +86,46 @@ def test_int32_with_a_zero_point() -> None:
     check(Case("int32-zero", model, {"x": x}, expected, exact=True, onnxruntime=False))
 
 
+SMALL = (
+    np.uint16, np.int16, ml_dtypes.uint4, ml_dtypes.int4, ml_dtypes.uint2, ml_dtypes.int2, ml_dtypes.float8_e4m3fn,
+    ml_dtypes.float8_e4m3fnuz, ml_dtypes.float8_e5m2, ml_dtypes.float8_e5m2fnuz, ml_dtypes.float4_e2m1fn,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", SMALL, ids=lambda d: np.dtype(d).name)
+def test_other_types(dtype: Any) -> None:
+    rng = np.random.default_rng(0)
+    kind = np.dtype(dtype)
+    for shape, along, settings in [
+        ((), (), {}),
+        ((3, 41), (), {}),
+        ((3, 5, 40), (1, 5, 1), {"axis": 1}),
+        ((3, 5), (3, 2), {"axis": -1, "block_size": 3}),
+        ((0, 4), (), {}),
+    ]:
+        x = np.asarray(rng.normal(0, 3, shape)).astype(kind)
+        zero = np.asarray(rng.integers(0, 2, along)).astype(kind)
+        scale = np.asarray(np.exp2(rng.uniform(-6, 0, along)), np.float32)
+        block = settings.get("block_size")
+        wide = [np.repeat(a, block, -1)[..., : shape[-1]] if block else a for a in (scale, zero)]
+        steps = x.astype(np.float32) - wide[1].astype(np.float32)
+        expected = {"y": np.asarray(steps * wide[0], np.float32)}
+        flat = scale.shape if block or not along else (-1,)
+        constants = {"scale": scale.reshape(flat), "zero": zero.reshape(flat)}
+        model = one_node("DequantizeLinear", {"x": x}, constants=constants, opset=25, **settings)
+        check(Case(f"{shape}", model, {"x": x}, expected, exact=True, onnxruntime=False))
+        known = model_of([*model.graph.node], {}, {"y": np.float32}, {"x": x, **constants}, 25)
+        check(Case(f"{shape}-constant", known, {}, expected, exact=True, onnxruntime=False))
+
+
+def test_a_scale_that_is_a_power_of_two() -> None:
+    x = np.arange(12, dtype=np.uint8)
+    scale = {"scale": np.array([0.25]).astype(ml_dtypes.float8_e8m0fnu).reshape(())}
+    model = one_node("DequantizeLinear", {"x": x}, constants=scale, opset=24, output_dtype=np.float32)
+    model.graph.node[0].attribute.append(helper.make_attribute("output_dtype", 1))
+    check(Case("e8m0", model, {"x": x}, {"y": x.astype(np.float64) / 4}, exact=True, onnxruntime=False))
+
+
 def test_bad_parameters() -> None:
     x = {"x": np.zeros((2, 3, 4), np.uint8)}
 
@@ -98,4 +140,7 @@ def test_bad_parameters() -> None:
     refused(r"zero point has shape \[2\], scale has shape \[3\]", ones(3, np.float32), zeros(2, np.uint8))
     refused("input 2 is int8, input 0 is uint8", np.float32(1), np.int8(0))
     x = {"x": np.zeros((2, 3), np.int64)}
-    refused("input 0 is int64", np.float32(1), np.int64(0), UnsupportedError)
+    refused("input 0 is int64", np.float32(1), np.int64(0))
+    x = {"x": np.zeros((2, 3), np.uint8)}
+    refused("input 1 is float64", np.float64(1), np.uint8(0), UnsupportedError)
+    refused("Set output_dtype", np.ones((), ml_dtypes.float8_e8m0fnu), np.uint8(0), opset=24)

@@ -1,5 +1,6 @@
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -10,6 +11,11 @@ from samples import SHAPES, name_of, values
 from sanderling.errors import ModelError, UnsupportedError
 
 CODES = (np.uint8, np.int8)
+INTEGERS = (ml_dtypes.uint4, ml_dtypes.int4, ml_dtypes.uint2, ml_dtypes.int2)
+FLOATS = (
+    ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e4m3fnuz, ml_dtypes.float8_e5m2, ml_dtypes.float8_e5m2fnuz,
+    ml_dtypes.float4_e2m1fn,
+)  # fmt: skip
 
 
 def quantized(x: Array, scale: Array, zero_point: Array) -> Array:
@@ -99,6 +105,75 @@ def test_nan_is_the_lowest_code(dtype: Any) -> None:
     check(Case(f"nan-{dtype.__name__}", model, {"x": x}, expected, onnxruntime=False))
 
 
+@pytest.mark.parametrize("dtype", [np.uint16, np.int16, *INTEGERS], ids=lambda d: np.dtype(d).name)
+def test_integers_of_other_sizes(dtype: Any) -> None:
+    rng = np.random.default_rng(0)
+    info = ml_dtypes.iinfo(dtype)
+    for shape, along, settings in [
+        ((), (), {}),
+        ((3, 41), (), {}),
+        ((3, 5, 40), (1, 5, 1), {"axis": 1}),
+        ((3, 5), (3, 2), {"axis": -1, "block_size": 3}),
+        ((0, 4), (), {}),
+    ]:
+        x = values(rng, shape) * np.float32(info.max)
+        x = np.asarray(x / 2, np.float32)
+        scale = np.asarray(np.exp2(rng.uniform(-2, 0, along)), np.float32)
+        zero = rng.integers(int(info.min), int(info.max), along, endpoint=True)
+        block = settings.get("block_size")
+        wide = [np.repeat(a, block, -1)[..., : shape[-1]] if block else a for a in (scale, zero)]
+        steps = np.rint(x / wide[0]).astype(np.float64) + wide[1]
+        expected = {"y": np.clip(steps, int(info.min), int(info.max)).astype(dtype)}
+        flat = scale.shape if block or not along else (-1,)
+        constants = {"scale": scale.reshape(flat), "zero": np.asarray(zero, dtype).reshape(flat)}
+        model = one_node("QuantizeLinear", {"x": x}, constants=constants, output_dtype=dtype, opset=25, **settings)
+        check(Case(f"{shape}", model, {"x": x}, expected, onnxruntime=False))
+        if info.bits == 16 and not block:
+            model = one_node("QuantizeLinear", {"x": x}, constants=constants, output_dtype=dtype, **settings)
+            check(Case(f"{shape}-ort", model, {"x": x}, expected))
+
+
+@pytest.mark.parametrize("saturate", [0, 1])
+@pytest.mark.parametrize("dtype", FLOATS, ids=lambda d: np.dtype(d).name)
+def test_small_floats(dtype: Any, saturate: int) -> None:
+    rng = np.random.default_rng(0)
+    x = np.asarray(rng.normal(0, 1, (4, 500)) * np.exp2(rng.integers(-8, 12, (4, 1))), np.float32)
+    scale = np.float32(0.75)
+    largest = float(ml_dtypes.finfo(dtype).max)
+    steps = x / scale
+    if saturate or dtype is ml_dtypes.float4_e2m1fn:
+        steps = np.clip(steps, -largest, largest)
+    expected = {"y": steps.astype(dtype).astype(np.float64)}
+    number = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    for zero, attributes in ((np.zeros((), dtype), {}), (None, {"output_dtype": number})):
+        constants = {"scale": np.asarray(scale)} | ({} if zero is None else {"zero": zero})
+        nodes = [
+            helper.make_node("QuantizeLinear", ["x", *constants], ["q"], saturate=saturate, **attributes),
+            helper.make_node("Cast", ["q"], ["y"], to=1),
+        ]
+        model = model_of(nodes, {"x": (np.float32, x.shape)}, {"y": np.float32}, constants, 25)
+        check(Case(f"{len(constants)}", model, {"x": x}, expected, exact=True, onnxruntime=False))
+
+
+def test_types_of_the_scale_and_precision() -> None:
+    x = np.arange(-50, 50, dtype=np.int32)
+    scale = {"scale": np.array(7, np.int32)}
+    expected = {"y": np.clip(np.rint(x / 7), 0, 255).astype(np.uint8)}
+    model = one_node("QuantizeLinear", {"x": x}, constants=scale, output_dtype=np.uint8, opset=23)
+    check(Case("int32", model, {"x": x}, expected, onnxruntime=False))
+    power = {"scale": np.array([0.5], ml_dtypes.float8_e8m0fnu).reshape(())}
+    floats = {"x": np.linspace(0, 100, 77, dtype=np.float32)}
+    expected = {"y": np.clip(np.rint(floats["x"] / 0.5), 0, 255).astype(np.uint8)}
+    model = one_node("QuantizeLinear", floats, constants=power, output_dtype=np.uint8, opset=24)
+    check(Case("e8m0", model, floats, expected, onnxruntime=False))
+    third = {"scale": np.array(1 / 3, np.float32)}
+    for precision, divide in ((1, np.float32), (11, np.float64), (0, np.float32)):
+        steps = floats["x"].astype(divide) / third["scale"].astype(divide)
+        expected = {"y": np.clip(np.rint(steps), 0, 255).astype(np.uint8)}
+        made = {"constants": third, "output_dtype": np.uint8, "opset": 23, "precision": precision}
+        check(Case(f"{precision}", one_node("QuantizeLinear", floats, **made), floats, expected, onnxruntime=False))
+
+
 def test_without_a_zero_point() -> None:
     x = values(np.random.default_rng(0), (3, 5))
     scale = {"scale": np.array(0.02, np.float32)}
@@ -142,7 +217,9 @@ def test_bad_parameters() -> None:
     refused(r"expected \[2, 2, 4\]", ones((2, 1, 4), np.float32), zeros((2, 1, 4), np.uint8), **blocked)
     refused("block_size is -1", np.float32(1), np.uint8(0), axis=1, block_size=-1)
     refused("output_dtype says int8", np.float32(1), np.uint8(0), more={"output_dtype": 3})
-    refused("output_dtype is 21", np.float32(1), np.uint8(0), UnsupportedError, more={"output_dtype": 21})
-    refused("precision is 10", np.float32(1), np.uint8(0), UnsupportedError, opset=23, precision=10)
-    refused("input 2 is int32", np.float32(1), np.int32(0), UnsupportedError)
+    refused("output_dtype is 8", np.float32(1), np.uint8(0), UnsupportedError, more={"output_dtype": 8})
+    refused("output_dtype is int64", np.float32(1), np.uint8(0), more={"output_dtype": 7})
+    refused("precision is int32", np.float32(1), np.uint8(0), opset=23, precision=6)
+    refused("zero point is int32", np.float32(1), np.int32(0))
+    refused(r"expected \[2, 1, 4\]", ones(3, np.float32), zeros(3, np.uint8), axis=1, block_size=2**62)
     refused("input 1 is float64", np.float64(1), np.uint8(0), UnsupportedError)

@@ -1,0 +1,15 @@
+#include "ops/linear_quantization.h"
+
+namespace sanderling {
+namespace {
+
+SANDERLING_OPERATOR(dequantize_linear)({.name = "com.microsoft.DequantizeLinear",
+                                        .since_opset = 1,
+                                        .min_inputs = 2,
+                                        .max_inputs = 3,
+                                        .infer = infer_dequantize_linear,
+                                        .reference = reference_dequantize_linear,
+                                        .plan = plan_dequantize_linear});
+
+}  // namespace
+}  // namespace sanderling

@@ -1,0 +1,15 @@
+#include "ops/linear_quantization.h"
+
+namespace sanderling {
+namespace {
+
+SANDERLING_OPERATOR(quantize_linear)({.name = "com.microsoft.QuantizeLinear",
+                                      .since_opset = 1,
+                                      .min_inputs = 2,
+                                      .max_inputs = 3,
+                                      .infer = infer_quantize_linear,
+                                      .reference = reference_quantize_linear,
+                                      .plan = plan_quantize_linear});
+
+}  // namespace
+}  // namespace sanderling
