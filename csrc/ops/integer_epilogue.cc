@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "ops/packed_codes.h"
+
 namespace sanderling {
 namespace {
 
@@ -24,8 +26,9 @@ ScaledBias split(double bias, double step) {
 struct Sums {
   int64_t all = 0, lowest = 0, highest = 0;
 
-  explicit Sums(std::span<const int8_t> weights) {
-    for (int8_t w : weights) {
+  Sums(std::span<const int8_t> weights, int32_t zero_point) {
+    for (const int8_t code : weights) {
+      const int32_t w = code - zero_point;
       all += w;
       lowest += 255 * std::min<int64_t>(w, 0);
       highest += 255 * std::max<int64_t>(w, 0);
@@ -53,6 +56,16 @@ float IntegerEpilogue::real(int32_t acc, int64_t o) const {
   float y = static_cast<float>(acc + bias[i]) * scale[i];
   if (!offset.empty()) y = y + offset[i];
   return range.clamp(y);
+}
+
+// In the low 32 bits: a product may leave int32 where the difference does not.
+void IntegerEpilogue::centre(int32_t* acc, int64_t columns, int64_t channel,
+                             int32_t row_sum) const {
+  const int32_t* zero = weight_zero.data() + channel;
+  const auto sum = static_cast<uint32_t>(row_sum);
+  for (int64_t c = 0; c < columns; ++c)
+    acc[c] =
+        static_cast<int32_t>(static_cast<uint32_t>(acc[c]) - static_cast<uint32_t>(zero[c]) * sum);
 }
 
 void IntegerEpilogue::finish(const KernelTable& kernels, const int32_t* acc, int64_t rows,
@@ -97,9 +110,13 @@ void check_integer_weights(const InferContext& context) {
                   ", expected rank 2 or more");
   const int64_t channels = weights.shape()[0];
   const int64_t depth = weights.shape().elements(1, weights.shape().rank());
-  if (depth > kMaxDepthU8S8)
-    context.unsupported("sums of ", depth, " products could overflow int32, the limit is ",
-                        kMaxDepthU8S8, ". Leave this layer out of quantization");
+  const auto zeros = static_cast<int64_t>(context.attributes().integers("weight_zero", {}).size());
+  const int64_t limit = zeros == 0 ? kMaxDepthU8S8 : kMaxCentredDepth;
+  if (depth > limit)
+    context.unsupported("sums of ", depth, " products could overflow int32, the limit is ", limit,
+                        ". Leave this layer out of quantization");
+  if (zeros != 0 && zeros != channels)
+    context.error("weight_zero has ", zeros, " numbers, expected ", channels);
   const auto scales = static_cast<int64_t>(context.attributes().numbers("weight_scale", {}).size());
   if (scales != 1 && scales != channels)
     context.error("weight_scale has ", scales, " numbers, expected 1 or ", channels);
@@ -126,6 +143,8 @@ IntegerEpilogue integer_epilogue(const InferContext& context) {
   const std::optional<Quantization>& y = context.quantization_of_output(0);
 
   IntegerEpilogue epilogue;
+  for (int64_t zero : context.attributes().integers("weight_zero", {}))
+    epilogue.weight_zero.push_back(static_cast<int32_t>(zero));
   epilogue.range = activation_range(context);
   epilogue.codes = y.has_value();
   if (y) {
@@ -134,7 +153,8 @@ IntegerEpilogue integer_epilogue(const InferContext& context) {
   }
   const double y_scale = y ? static_cast<double>(y->scale) : 1.0;
   for (size_t o = 0; o < channels; ++o) {
-    const Sums sums(weights.subspan(o * depth, depth));
+    const Sums sums(weights.subspan(o * depth, depth),
+                    epilogue.weight_zero_of(static_cast<int64_t>(o)));
     const double step =
         static_cast<double>(x.scale) * weight_scale[weight_scale.size() == 1 ? 0 : o];
     const auto zero = static_cast<double>(-sums.all * x.zero_point);

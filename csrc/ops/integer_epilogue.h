@@ -11,16 +11,19 @@
 
 namespace sanderling {
 
-// With acc = sum of x_code * w, the output of channel o is
+// With acc = sum of x_code * (w - weight_zero[o]), the output of channel o is
 //   codes: round_half_even(clamp(float(acc + bias[o]) * scale[o] + offset[o], low, high)) +
 //   zero_point, scale in output steps, real:  clamp(float(acc + bias[o]) * scale[o] + offset[o],
 //   low, high).
 // bias holds the model's bias, as far as it is a whole number of x_scale * weight_scale[o], less
-// x_zero * sum of w: so the input's zero point costs nothing at run time. offset holds the rest.
+// x_zero * sum of w - weight_zero: so the input's zero point costs nothing at run time. offset
+// holds the rest.
 struct IntegerEpilogue {
   std::vector<int32_t> bias;
   std::vector<float> scale;
   std::vector<float> offset;  // empty: nothing is left anywhere
+  // Of weights that int8 has no room for once their zero point is 0; empty: 0 in all channels.
+  std::vector<int32_t> weight_zero;
   bool codes = false;
   int32_t zero_point = 0;
   CodeRange code_range{0, 255};
@@ -30,18 +33,25 @@ struct IntegerEpilogue {
   uint8_t code(int32_t acc, int64_t o) const;
   float real(int32_t acc, int64_t o) const;
 
+  int32_t weight_zero_of(int64_t o) const {
+    return weight_zero.empty() ? 0 : weight_zero[static_cast<size_t>(o)];
+  }
+  // Brings sums of x_code * w of one row, which belong to the channels from `channel` on, to
+  // w - weight_zero. `row_sum` is the sum of the row's codes.
+  void centre(int32_t* acc, int64_t columns, int64_t channel, int32_t row_sum) const;
+
   // Finishes a tile of sums [rows, columns] that belongs to the channels from `channel` on.
   void finish(const KernelTable& kernels, const int32_t* acc, int64_t rows, int64_t columns,
               int64_t channel, void* y, int64_t y_offset, int64_t y_stride) const;
 };
 
-// Checks the weights (int8, constant, output channels first), bias and weight_scale of a QConv or
-// QGemm node; throws kUnsupported where the sums could overflow int32.
+// Checks the weights (int8, constant, output channels first), bias, weight_scale and weight_zero of
+// a QConv or QGemm node; throws kUnsupported where the sums could overflow int32.
 void check_integer_weights(const InferContext& context);
 // codes where the lowering pass gave the output a quantization, else float32.
 DType integer_output_dtype(const InferContext& context);
 // Reads it from the node: input 0 codes, input 1 weights, input 2 bias, attributes weight_scale,
-// low, high.
+// weight_zero, low, high.
 IntegerEpilogue integer_epilogue(const InferContext& context);
 
 }  // namespace sanderling

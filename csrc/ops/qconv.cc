@@ -1,8 +1,8 @@
 #include <algorithm>
-#include <numeric>
 
 #include "ops/convolution.h"
 #include "ops/integer_epilogue.h"
+#include "ops/packed_codes.h"
 
 namespace sanderling {
 namespace {
@@ -38,7 +38,9 @@ void reference(const ReferenceContext& context) {
                 context.in<uint8_t>(0)[x.at(n, o / group_outputs * group_inputs + c, pixel)];
         });
         const int8_t* filter = context.in<int8_t>(1) + o * group_inputs * taps;
-        const int32_t acc = std::inner_product(codes.begin(), codes.end(), filter, int32_t{0});
+        const int32_t zero = epilogue.weight_zero_of(o);
+        int32_t acc = 0;
+        for (size_t i = 0; i < codes.size(); ++i) acc += codes[i] * (filter[i] - zero);
         if (epilogue.codes)
           context.out<uint8_t>(0)[y.at(n, o, p)] = epilogue.code(acc, o);
         else
@@ -86,10 +88,21 @@ void run_tiles(const Parameters& p, const StepArgs& args) {
       }
       p.kernels->gemm_u8s8s32(gemm);
       const int64_t channel = group * g.group_outputs();
+      if (!p.epilogue->weight_zero.empty())
+        for (int64_t row = 0; row < gemm.rows; ++row)
+          p.epilogue->centre(acc + row * gemm.columns, gemm.columns, channel,
+                             sum_of_codes(gemm.a + row * gemm.a_stride, gemm.depth));
       p.epilogue->finish(*p.kernels, acc, end - begin, g.group_outputs(), channel, args.outputs[0],
                          begin * g.out_channels + channel, g.out_channels);
     }
   });
+}
+
+// IntegerEpilogue::centre, where each channel sees codes of its own.
+void centre_taps(const Parameters& p, const uint8_t* const* taps, int32_t* acc) {
+  const int32_t* zero = p.epilogue->weight_zero.data();
+  for (int64_t t = 0; t < p.geometry.taps(); ++t)
+    for (int64_t c = 0; c < p.geometry.channels(); ++c) acc[c] -= zero[c] * taps[t][c];
 }
 
 void run_depthwise(const Parameters& p, const StepArgs& args) {
@@ -106,6 +119,8 @@ void run_depthwise(const Parameters& p, const StepArgs& args) {
                                     .taps = taps,
                                     .weights = p.weights->data<int8_t>().data(),
                                     .out = acc + (pixel - begin) * g.channels()});
+      if (!p.epilogue->weight_zero.empty())
+        centre_taps(p, taps, acc + (pixel - begin) * g.channels());
     }
     p.epilogue->finish(*p.kernels, acc, end - begin, g.channels(), 0, args.outputs[0],
                        begin * g.out_channels, g.out_channels);

@@ -2,7 +2,7 @@
 
 #include "ops/integer_epilogue.h"
 #include "ops/node_checks.h"
-#include "ops/packed_blocks.h"
+#include "ops/packed_codes.h"
 
 namespace sanderling {
 namespace {
@@ -41,7 +41,7 @@ void reference(const ReferenceContext& context) {
       int32_t acc = 0;
       for (int64_t k = 0; k < depth; ++k)
         acc += static_cast<int32_t>(context.in<uint8_t>(0)[m * depth + k]) *
-               context.in<int8_t>(1)[n * depth + k];
+               (context.in<int8_t>(1)[n * depth + k] - epilogue.weight_zero_of(n));
       if (epilogue.codes)
         context.out<uint8_t>(0)[m * columns + n] = epilogue.code(acc, n);
       else
@@ -76,6 +76,10 @@ void run(const Parameters& p, const StepArgs& args) {
                                  .b = p.weights->block(0, task % blocks),
                                  .c = acc,
                                  .c_stride = count});
+        if (!p.epilogue->weight_zero.empty())
+          for (int64_t row = begin; row < end; ++row)
+            p.epilogue->centre(acc + (row - begin) * count, count, first,
+                               sum_of_codes(x + row * depth, depth));
         p.epilogue->finish(*p.kernels, acc, end - begin, count, first, args.outputs[0],
                            begin * columns + first, columns);
       });

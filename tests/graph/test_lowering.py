@@ -1,5 +1,7 @@
 """The passes as a whole: QDQ models of another quantizer run in integers and give what literal QDQ gives."""
 
+from pathlib import Path
+
 import numpy as np
 import onnxruntime as ort
 import pytest
@@ -85,9 +87,13 @@ class Rows(CalibrationDataReader):
         return next(self.batches, None)
 
 
-@pytest.fixture(scope="module", params=["u8s8", "u8u8", "s8s8"])
+KINDS = ["u8s8", "u8s8-channels", "u8u8", "u8u8-channels", "s8s8", "s8s8-channels"]
+
+
+@pytest.fixture(scope="module", params=[f"{form}-{kind}" for form in ("QDQ", "QOperator") for kind in KINDS])
 def quantized(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
+    form, kind, *channels = request.param.split("-")
     kinds = {"u8": QuantType.QUInt8, "s8": QuantType.QInt8}
     rows = np.random.default_rng(1).standard_normal((32, 3, 16, 16)).astype(np.float32)
     onnx.save(network(normalized=False), folder / "float.onnx")
@@ -95,12 +101,18 @@ def quantized(request, tmp_path_factory):
         folder / "float.onnx",
         folder / "int8.onnx",
         Rows(rows),
-        quant_format=QuantFormat.QDQ,
-        per_channel=request.param != "u8u8",
-        activation_type=kinds[request.param[:2]],
-        weight_type=kinds[request.param[2:]],
+        quant_format=QuantFormat[form],
+        per_channel=bool(channels),
+        activation_type=kinds[kind[:2]],
+        weight_type=kinds[kind[2:]],
     )
     return request.param, (folder / "int8.onnx").read_bytes()
+
+
+def saturates(kind):
+    """ONNX Runtime's integer kernels of uint8 by int8 add pairs in int16 on a host without VNNI."""
+    cpus = Path("/proc/cpuinfo")
+    return kind.startswith("QOperator") and "u8u8" not in kind and "avx512_vnni" not in cpus.read_text()
 
 
 def literal(data, x):
@@ -112,20 +124,9 @@ def literal(data, x):
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_quantized_network_runs_in_integers(quantized):
-    kind, data = quantized
-    operators = sanderling.Session(data).info()["operators"]
-    if kind == "u8u8":  # weights with a zero point stay in float: right, and no integer kernel has them
-        assert operators["Conv"] == 4
-        return
-    assert set(operators) <= INTEGER | {
-        "Quantize",
-        "Dequantize",
-        "MaxPool",
-        "Concat",
-        "Flatten",
-        "Softmax",
-        "Transpose",
-    }
+    operators = sanderling.Session(quantized[1]).info()["operators"]
+    moves = {"MaxPool", "Concat", "Flatten", "Transpose"}
+    assert set(operators) <= INTEGER | moves | {"Quantize", "Dequantize", "Softmax"}
     assert operators["QConv"] == 4
     assert operators["QGemm"] == 1
     assert operators["Quantize"] == 2  # the image, and the probabilities that this quantizer brings to codes and back
@@ -135,6 +136,8 @@ def test_a_quantized_network_runs_in_integers(quantized):
 @pytest.mark.parametrize("batch", [1, 3, 8])
 def test_it_gives_what_literal_qdq_gives(quantized, batch):
     x = np.random.default_rng(batch).standard_normal((batch, 3, 16, 16)).astype(np.float32)
+    if saturates(quantized[0]):
+        pytest.skip("ONNX Runtime saturates here")
     ours, theirs = sanderling.Session(quantized[1]).run(x), literal(quantized[1], x)
     # One step of the logits' scale moves a probability by about its share; layers differ in rare ties only.
     assert np.abs(ours - theirs).max() < 0.02

@@ -19,8 +19,9 @@ namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr size_t kMaxTableChain = 16;  // unary operators merged into one table
-constexpr int64_t kMaxIntegerDepth =
-    65536;  // kernels/params.h kMaxDepthU8S8; deeper sums stay in float
+// kernels/params.h kMaxDepthU8S8, and ops/packed_codes.h kMaxCentredDepth for weights with zero
+// points; deeper sums stay in float.
+constexpr int64_t kMaxIntegerDepth = 65536, kMaxCentredDepth = 32768;
 
 bool is_one_of(const std::string& op, std::initializer_list<const char*> names) {
   return std::any_of(names.begin(), names.end(), [&](const char* name) { return op == name; });
@@ -42,9 +43,13 @@ class Lowering {
 
   void run() {
     const size_t originals = graph_.nodes.size();
-    for (const GraphInput& input : graph_.inputs)
+    const std::vector<GraphInput> inputs = graph_.inputs;
+    for (const GraphInput& input : inputs) {
       if (input.dtype == DType::kUInt8)
         quantized_[index(input.value)] = {input.value, DType::kUInt8};
+      if (input.dtype == DType::kInt8)
+        quantized_[index(input.value)] = {raised(input.value), DType::kInt8};
+    }
     for (size_t n = 0; n < originals; ++n) {
       const Node node = graph_.nodes[n];  // a copy: adding nodes moves the originals
       if (node.op == "DequantizeLinear")
@@ -55,6 +60,7 @@ class Lowering {
         move_codes(node);
     }
     replace_dequantize(originals);
+    replace_quantize(originals);
     sort_and_prune(graph_);
     uses_ = Uses(graph_);
     lower_float_outputs();
@@ -71,6 +77,9 @@ class Lowering {
   // Vectors indexed by value cover the originals; values added here have no entry.
   ValueId codes_of(ValueId id) const {
     return id != kNoValue && index(id) < codes_.size() ? codes_[index(id)] : kNoValue;
+  }
+  Codes quantized_of(ValueId id) const {
+    return id != kNoValue && index(id) < quantized_.size() ? quantized_[index(id)] : Codes{};
   }
   const Node* producer(ValueId id) const {
     const int n = id == kNoValue ? -1 : uses_.producer(id);
@@ -121,14 +130,31 @@ class Lowering {
     if (*attached == *quantization) codes_[index(output)] = known.value;
   }
 
-  // Operators that only move elements (or choose among them) work on codes as they are.
+  // Operators that only move elements, or choose among them: they work on codes as they are.
+  static bool moves_elements(const Node& node) {
+    if (is_one_of(node.op,
+                  {"Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "MaxPool",
+                   "GlobalMaxPool", "Concat", "Pad", "Slice", "Gather", "GatherElements",
+                   "GatherND", "Expand", "Tile", "DepthToSpace", "SpaceToDepth", "Identity"}))
+      return node.outputs.size() == 1;
+    if (node.op == "Resize" || node.op == "Upsample")
+      return node.attributes.text("mode", "nearest") == "nearest" &&
+             node.attributes.text("coordinate_transformation_mode", "") != "tf_crop_and_resize";
+    if (node.op == "ReduceMax" || node.op == "ReduceMin") return node.opset >= 12;  // uint8 since
+    return node.op == "Split";
+  }
+
   void move_codes(const Node& node) {
-    if (!is_one_of(node.op, {"Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "MaxPool",
-                             "GlobalMaxPool", "Concat", "Pad"}))
-      return;
-    if (node.outputs.size() != 1) return;
+    if (!moves_elements(node) || node.inputs.empty()) return;
+    if (codes_of(node.inputs[0]) != kNoValue)
+      move_real(node);
+    else if (quantized_of(node.inputs[0]).value != kNoValue)
+      move_quantized(node);
+  }
+
+  // What lies between a DequantizeLinear and a QuantizeLinear.
+  void move_real(const Node& node) {
     const ValueId first = codes_of(node.inputs[0]);
-    if (first == kNoValue) return;
     const Quantization quantization = *graph_.value(first).quantization;
     std::vector<ValueId> inputs = node.inputs;
     inputs[0] = first;
@@ -138,12 +164,62 @@ class Lowering {
         if (inputs[i] == kNoValue || graph_.value(inputs[i]).quantization != quantization) return;
       }
     }
-    Attributes attributes = node.attributes;
-    if (node.op == "Pad" && !pad_codes(node, quantization, inputs, attributes)) return;
-    const ValueId output = add_codes(graph_.value(node.outputs[0]).name + "/codes", quantization,
-                                     graph_.value(node.outputs[0]).rank);
-    add_node(node.op, node, std::move(inputs), output).attributes = std::move(attributes);
-    codes_[index(node.outputs[0])] = output;
+    if (node.op == "Pad" && !pad_codes(node, quantization, inputs, node.attributes)) return;
+    const std::vector<ValueId> outputs = add_moved(node, std::move(inputs), quantization);
+    for (size_t i = 0; i < outputs.size(); ++i)
+      if (outputs[i] != kNoValue) codes_[index(node.outputs[i])] = outputs[i];
+  }
+
+  // What moves the model's own codes.
+  void move_quantized(const Node& node) {
+    const Codes first = quantized_of(node.inputs[0]);
+    const std::optional<Quantization> quantization = graph_.value(first.value).quantization;
+    std::vector<ValueId> inputs = node.inputs;
+    inputs[0] = first.value;
+    if (node.op == "Concat") {
+      for (size_t i = 1; i < inputs.size(); ++i) {
+        const Codes other = quantized_of(node.inputs[i]);
+        if (other.value == kNoValue || other.dtype != first.dtype || !quantization ||
+            graph_.value(other.value).quantization != quantization)
+          return;
+        inputs[i] = other.value;
+      }
+    }
+    if (node.op == "Pad" && !pad_quantized(node, first.dtype, inputs)) return;
+    const std::vector<ValueId> outputs = add_moved(node, std::move(inputs), quantization);
+    for (size_t i = 0; i < outputs.size(); ++i)
+      if (outputs[i] != kNoValue) quantized_[index(node.outputs[i])] = {outputs[i], first.dtype};
+  }
+
+  // `node` once more on codes; its new outputs.
+  std::vector<ValueId> add_moved(const Node& node, std::vector<ValueId> inputs,
+                                 const std::optional<Quantization>& quantization) {
+    std::vector<ValueId> outputs;
+    for (ValueId id : node.outputs) {
+      outputs.push_back(id == kNoValue ? id : graph_.add_value(graph_.value(id).name + "/codes"));
+      if (id == kNoValue) continue;
+      graph_.value(outputs.back()).quantization = quantization;
+      graph_.value(outputs.back()).rank = graph_.value(id).rank;
+    }
+    Node& added = add_node(node.op, node, std::move(inputs), kNoValue);
+    added.attributes = node.attributes;
+    added.outputs = outputs;
+    return outputs;
+  }
+
+  // Pad's constant among the model's own codes.
+  bool pad_quantized(const Node& node, DType dtype, std::vector<ValueId>& inputs) {
+    if (node.attributes.text("mode", "constant") != "constant") return true;
+    if (node.opset < 11) return false;
+    Tensor code = Tensor::scalar<uint8_t>(dtype == DType::kInt8 ? 128 : 0);
+    if (inputs.size() > 2 && inputs[2] != kNoValue) {
+      const Tensor* given = graph_.constant(inputs[2]);
+      if (!given || given->dtype() != dtype || given->shape().elements() != 1) return false;
+      code = to_codes(*given)->reshaped(Shape{});
+    }
+    inputs.resize(std::max<size_t>(inputs.size(), 3), kNoValue);
+    inputs[2] = graph_.add_constant(node.name + "/pad", std::move(code));
+    return true;
   }
 
   // Pad's constant as a code; only if a code stands for it exactly.
@@ -274,6 +350,7 @@ class Lowering {
     if (clamped) return false;
     if (node.op == "AveragePool" || node.op == "GlobalAveragePool")
       return lower_average(Node(node), output);
+    if (node.op == "ReduceMean") return lower_mean(Node(node), output);
     if (node.op == "Concat") return lower_concat(Node(node), output);
     return false;
   }
@@ -292,7 +369,14 @@ class Lowering {
     Node& added = add_node(op, node, std::move(inputs), output);
     if (node.op == "Conv") added.attributes = node.attributes;
     added.attributes.set("weight_scale", std::move(weights.scale));
+    if (!weights.zero.empty()) added.attributes.set("weight_zero", std::move(weights.zero));
     set_range(added, range);
+  }
+
+  static bool is_too_deep(const IntegerWeights& weights) {
+    const Shape& shape = weights.codes.shape();
+    return shape.elements(1, shape.rank()) >
+           (weights.zero.empty() ? kMaxIntegerDepth : kMaxCentredDepth);
   }
 
   bool lower_conv(const Node& node, ValueId output, ClampRange range) {
@@ -302,7 +386,7 @@ class Lowering {
     if (!weights) return false;
     const int64_t rank = weights->codes.shape().rank();
     if (rank != 3 && rank != 4) return false;
-    if (weights->codes.shape().elements(1, rank) > kMaxIntegerDepth) return false;
+    if (is_too_deep(*weights)) return false;
     auto bias = integer_bias(graph_, uses_, node.inputs.size() > 2 ? node.inputs[2] : kNoValue,
                              graph_.value(x).quantization->scale, *weights);
     if (!bias) return false;
@@ -338,9 +422,7 @@ class Lowering {
       return false;
     }
     auto weights = integer_weights(graph_, uses_, node.inputs[1], channel_axis);
-    if (!weights || weights->codes.shape().rank() != 2 ||
-        weights->codes.shape()[1] > kMaxIntegerDepth)
-      return false;
+    if (!weights || weights->codes.shape().rank() != 2 || is_too_deep(*weights)) return false;
     auto bias = integer_bias(graph_, uses_, bias_id, graph_.value(x).quantization->scale, *weights);
     if (!bias) return false;
     add_weighted("QGemm", node, x, std::move(*weights), std::move(*bias), output, range);
@@ -364,6 +446,31 @@ class Lowering {
     added.attributes = node.attributes;
     if (node.op == "GlobalAveragePool") added.attributes.set("global", int64_t{1});
     return true;
+  }
+
+  // A mean over all spatial axes is a global pool; without keepdims, less its axes of extent 1.
+  bool lower_mean(const Node& node, ValueId output) {
+    const ValueId x = codes_of(node.inputs[0]);
+    const int rank = x == kNoValue ? -1 : graph_.value(x).rank;
+    if ((rank != 3 && rank != 4) || !reduces_pixels(node, rank)) return false;
+    const bool keep = node.attributes.integer("keepdims", 1) != 0;
+    const Quantization to = *graph_.value(output).quantization;
+    const ValueId pooled = keep ? output : add_codes(node.name + "/pooled", to, rank);
+    add_node("QAveragePool", node, {x}, pooled).attributes.set("global", int64_t{1});
+    if (!keep) add_node("Flatten", node, {pooled}, output).opset = 13;
+    return true;
+  }
+
+  bool reduces_pixels(const Node& node, int rank) const {
+    std::vector<int64_t> axes = node.attributes.integers("axes", {});
+    if (node.inputs.size() > 1) {
+      const Tensor* given = graph_.constant(node.inputs[1]);
+      if (!given || given->dtype() != DType::kInt64) return false;
+      axes.assign(given->data<int64_t>().begin(), given->data<int64_t>().end());
+    }
+    for (int64_t& axis : axes) axis = axis < 0 ? axis + rank : axis;
+    std::sort(axes.begin(), axes.end());
+    return axes == (rank == 4 ? std::vector<int64_t>{2, 3} : std::vector<int64_t>{2});
   }
 
   bool lower_concat(const Node& node, ValueId output) {
@@ -426,6 +533,51 @@ class Lowering {
     }
   }
 
+  // Codes that leave the model, or that an operator reads which knows nothing of their scale.
+  void replace_quantize(size_t originals) {
+    for (size_t n = 0; n < originals; ++n) {
+      const Node& node = graph_.nodes[n];
+      if (node.op != "QuantizeLinear" || node.outputs.empty()) continue;
+      const Codes codes = quantized_[index(node.outputs[0])];
+      if (codes.value == kNoValue) continue;
+      const std::string name = node.name;
+      const std::vector<ValueId> outputs = node.outputs;
+      Node replaced{.op = "Identity",
+                    .name = name,
+                    .inputs = {codes.value},
+                    .outputs = outputs,
+                    .attributes = {},
+                    .opset = 13};
+      if (codes.dtype == DType::kInt8) {
+        replaced.op = "QLookup";
+        replaced.inputs.push_back(flipped_bytes(DType::kInt8));
+      }
+      graph_.nodes[n] = std::move(replaced);
+    }
+  }
+
+  // int8 codes as uint8, raised by 128.
+  ValueId raised(ValueId codes) {
+    const ValueId id = graph_.add_value(graph_.value(codes).name + "/raised");
+    graph_.value(id).rank = graph_.value(codes).rank;
+    const Node like{.op = "",
+                    .name = graph_.value(codes).name,
+                    .inputs = {},
+                    .outputs = {},
+                    .attributes = {},
+                    .opset = 13};
+    add_node("QLookup", like, {codes, flipped_bytes(DType::kUInt8)}, id);
+    return id;
+  }
+
+  // The table between int8 codes and the same raised by 128, as bytes: the top bit flips.
+  ValueId flipped_bytes(DType to) {
+    Tensor table(to, Shape{256});
+    auto* bytes = static_cast<uint8_t*>(table.mutable_raw());
+    for (size_t i = 0; i < 256; ++i) bytes[i] = static_cast<uint8_t>(i ^ 0x80);
+    return graph_.add_constant("flipped", std::move(table));
+  }
+
   Graph& graph_;
   Uses uses_;
   std::vector<ValueId> codes_;    // float value → its codes, where it has any
@@ -434,6 +586,9 @@ class Lowering {
 
 }  // namespace
 
-void lower_qdq(Graph& graph) { Lowering(graph).run(); }
+void lower_qdq(Graph& graph) {
+  expand_fused(graph);
+  Lowering(graph).run();
+}
 
 }  // namespace sanderling

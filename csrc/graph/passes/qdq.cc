@@ -44,6 +44,11 @@ bool valid_scales(std::span<const float> scales) {
                      [](float s) { return std::isnormal(s) && s > 0; });
 }
 
+int32_t zero_point_of(const Tensor* zero, size_t channel) {
+  if (!zero) return 0;
+  return code_at(*zero, zero->shape().elements() == 1 ? 0 : channel);
+}
+
 // s8 weights less their zero point, if every result still fits int8.
 std::optional<Tensor> centre(const Tensor& weights, const Tensor* zero, int64_t channels,
                              int64_t inner) {
@@ -51,13 +56,29 @@ std::optional<Tensor> centre(const Tensor& weights, const Tensor* zero, int64_t 
   auto out = centred.mutable_data<int8_t>();
   for (size_t i = 0; i < out.size(); ++i) {
     const size_t channel = i / static_cast<size_t>(inner) % static_cast<size_t>(channels);
-    const size_t zero_count = zero ? static_cast<size_t>(zero->shape().elements()) : 0;
-    const int32_t zero_point = zero ? code_at(*zero, zero_count == 1 ? 0 : channel) : 0;
-    const int32_t code = code_at(weights, i) - zero_point;
+    const int32_t code = code_at(weights, i) - zero_point_of(zero, channel);
     if (code < -128 || code > 127) return std::nullopt;
     out[i] = static_cast<int8_t>(code);
   }
   return centred;
+}
+
+// Weights that keep their zero point: uint8 codes are lowered by 128 to int8, and it with them.
+Tensor lower_to_int8(const Tensor& weights) {
+  const int32_t shift = weights.dtype() == DType::kUInt8 ? 128 : 0;
+  Tensor codes(DType::kInt8, weights.shape());
+  auto out = codes.mutable_data<int8_t>();
+  for (size_t i = 0; i < out.size(); ++i) out[i] = static_cast<int8_t>(code_at(weights, i) - shift);
+  return codes;
+}
+
+std::vector<int64_t> lowered_zero_points(const Tensor& weights, const Tensor* zero,
+                                         int64_t channels) {
+  const int32_t shift = weights.dtype() == DType::kUInt8 ? 128 : 0;
+  std::vector<int64_t> zeros;
+  for (int64_t c = 0; c < channels; ++c)
+    zeros.push_back(zero_point_of(zero, static_cast<size_t>(c)) - shift);
+  return zeros;
 }
 
 Tensor transpose(const Tensor& weights) {
@@ -83,6 +104,8 @@ std::optional<Quantization> tensor_quantization(const Graph& graph, const Node& 
   if (has_input(node, 2) && (!zero || zero->shape().elements() != 1)) return std::nullopt;
   if (node.attributes.integer("block_size", 0) != 0 || node.attributes.has("output_dtype"))
     return std::nullopt;
+  const int64_t precision = node.attributes.integer("precision", 0);
+  if (precision != 0 && precision != onnx_number_of(DType::kFloat32)) return std::nullopt;
   dtype = zero ? zero->dtype() : implied;
   if (dtype != DType::kUInt8 && dtype != DType::kInt8) return std::nullopt;
   const int32_t shift = dtype == DType::kInt8 ? 128 : 0;
@@ -123,13 +146,18 @@ std::optional<IntegerWeights> integer_weights(const Graph& graph, const Uses& us
 
   std::optional<Tensor> codes =
       centre(weights, zero, channels, weights.shape().elements(channel_axis + 1, rank));
-  if (!codes) return std::nullopt;
+  std::vector<int64_t> zeros;
+  if (!codes) {
+    codes = lower_to_int8(weights);
+    zeros = lowered_zero_points(weights, zero, channels);
+  }
   if (channel_axis == 1) {
     if (rank != 2) return std::nullopt;
     codes = transpose(*codes);
   }
   return IntegerWeights{std::move(*codes),
-                        {scale->data<float>().begin(), scale->data<float>().end()}};
+                        {scale->data<float>().begin(), scale->data<float>().end()},
+                        std::move(zeros)};
 }
 
 std::optional<IntegerBias> integer_bias(const Graph& graph, const Uses& uses, ValueId id,

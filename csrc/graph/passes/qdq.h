@@ -7,11 +7,12 @@
 
 namespace sanderling {
 
-// Weights of an integer operator: int8 with zero point 0, output channels first, and one scale or
-// one per output channel.
+// Weights of an integer operator: int8, output channels first, one scale or one per output channel,
+// and one zero point per output channel where they cannot all be made 0.
 struct IntegerWeights {
   Tensor codes;
   std::vector<float> scale;
+  std::vector<int64_t> zero = {};
 };
 
 // A bias in the form that the integer operators take: int32 that counts in x_scale * weight_scale,
@@ -39,5 +40,9 @@ std::optional<IntegerWeights> integer_weights(const Graph& graph, const Uses& us
 // is not possible.
 std::optional<IntegerBias> integer_bias(const Graph& graph, const Uses& uses, ValueId id,
                                         float x_scale, const IntegerWeights& weights);
+
+// Takes apart what other tools have fused, operators on codes with constant scales among it:
+// lower_qdq sees their QDQ form.
+void expand_fused(Graph& graph);
 
 }  // namespace sanderling

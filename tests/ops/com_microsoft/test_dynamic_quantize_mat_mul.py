@@ -34,4 +34,6 @@ def test_dynamic_quantize_mat_mul(b_type):
 def test_what_is_refused():
     inputs = {"a": np.zeros((2, 3), np.float32), "b": np.zeros((3, 4), np.uint8), "bs": np.ones(3, np.float32)}
     model = node("DynamicQuantizeMatMul", inputs)
-    check_refused(model, inputs, ModelError, "expected one value or .4.", "com.microsoft.DynamicQuantizeMatMul")
+    check_refused(
+        model, inputs, ModelError, "expected one value or .4.", "com.microsoft.MatMulIntegerToFloat"
+    )  # which it becomes
