@@ -1,3 +1,5 @@
+#include <array>
+
 #include "ops/code_convolution.h"
 #include "ops/packed_codes.h"
 
@@ -95,7 +97,94 @@ void run(const Parameters& p, const StepArgs& args) {
   });
 }
 
+// Few outputs per group leave the product kernel idle: each plane is summed tap by tap instead.
+constexpr int64_t kFewOutputs = 4;
+
+struct Planes {
+  std::array<WindowAxis, 2> axes;  // y, x; one axis is a row of height 1
+  int64_t images, channels, groups, outputs;
+  bool x_signed, w_signed, has_x_zero, has_w_zero, w_zero_each;
+
+  int64_t inputs() const { return channels / groups; }  // of a group
+};
+
+int32_t byte_at(const void* bytes, bool is_signed, int64_t i) {
+  return is_signed ? static_cast<const int8_t*>(bytes)[i] : static_cast<const uint8_t*>(bytes)[i];
+}
+
+// y += weight * (x - x_zero) for one tap of one input plane; in the low 32 bits.
+template <typename X>
+void add_tap(const Planes& p, const X* x, uint32_t* y, int64_t ky, int64_t kx, int32_t weight,
+             int32_t x_zero) {
+  const WindowAxis &rows = p.axes[0], &columns = p.axes[1];
+  for (int64_t oy = 0; oy < rows.output; ++oy) {
+    const int64_t iy = rows.start(oy) + ky * rows.dilation;
+    if (iy < 0 || iy >= rows.input) continue;
+    const X* from = x + iy * columns.input;
+    uint32_t* to = y + oy * columns.output;
+    const int64_t shift = kx * columns.dilation - columns.pad_begin;  // 0 <= ox * stride + shift
+    const int64_t begin = shift >= 0 ? 0 : (-shift + columns.stride - 1) / columns.stride;
+    const int64_t room = columns.input - shift;
+    const int64_t end =
+        room <= 0 ? 0 : std::min(columns.output, (room + columns.stride - 1) / columns.stride);
+    for (int64_t ox = begin; ox < end; ++ox)
+      to[ox] += static_cast<uint32_t>(weight * (from[ox * columns.stride + shift] - x_zero));
+  }
+}
+
+void run_planes(const Planes& p, const StepArgs& args) {
+  const int64_t pixels = p.axes[0].input * p.axes[1].input;
+  const int64_t taps = p.axes[0].kernel * p.axes[1].kernel;
+  const int64_t results = p.axes[0].output * p.axes[1].output;
+  const int32_t x_zero = p.has_x_zero ? byte_at(args.inputs[kInputs.x_zero], p.x_signed, 0) : 0;
+  args.workers->for_each(p.images * p.outputs, [&](int64_t task, int /*thread*/) {
+    const int64_t image = task / p.outputs, o = task % p.outputs;
+    auto* y = static_cast<uint32_t*>(args.outputs[0]) + task * results;
+    std::fill_n(y, results, 0u);
+    const int32_t w_zero =
+        p.has_w_zero ? byte_at(args.inputs[kInputs.weights_zero], p.w_signed, p.w_zero_each ? o : 0)
+                     : 0;
+    const int64_t first = image * p.channels + o / (p.outputs / p.groups) * p.inputs();
+    for (int64_t c = 0; c < p.inputs(); ++c) {
+      for (int64_t t = 0; t < taps; ++t) {
+        const int32_t w =
+            byte_at(args.inputs[1], p.w_signed, (o * p.inputs() + c) * taps + t) - w_zero;
+        const int64_t ky = t / p.axes[1].kernel, kx = t % p.axes[1].kernel;
+        const int64_t at = (first + c) * pixels;
+        if (p.x_signed)
+          add_tap(p, static_cast<const int8_t*>(args.inputs[0]) + at, y, ky, kx, w, x_zero);
+        else
+          add_tap(p, static_cast<const uint8_t*>(args.inputs[0]) + at, y, ky, kx, w, x_zero);
+      }
+    }
+  });
+}
+
+// Whether it was planned.
+bool plan_planes(PlanContext& context) {
+  const Shape& weights = context.input(1).shape;
+  const Window window = convolution_window(context);
+  const int64_t groups = context.attributes().integer("group", 1);
+  if (weights[0] / groups >= kFewOutputs || window.axes.size() > 2) return false;
+  const bool has_w_zero = context.has_input(kInputs.weights_zero);
+  Planes p{.axes = {},
+           .images = context.input(0).shape[0],
+           .channels = channels_of(context),
+           .groups = groups,
+           .outputs = weights[0],
+           .x_signed = context.input(0).dtype == DType::kInt8,
+           .w_signed = context.input(1).dtype == DType::kInt8,
+           .has_x_zero = context.has_input(kInputs.x_zero),
+           .has_w_zero = has_w_zero,
+           .w_zero_each = has_w_zero && context.input(kInputs.weights_zero).shape.elements() != 1};
+  std::copy(window.axes.begin(), window.axes.end(),
+            p.axes.end() - static_cast<int64_t>(window.axes.size()));
+  context.emit(run_planes, p);
+  return true;
+}
+
 void plan(PlanContext& context) {
+  if (plan_planes(context)) return;
   const Shape& weights = context.input(1).shape;
   const int64_t depth = weights.elements(1, weights.rank());
   if (!context.is_constant(1) || depth == 0 || depth > kMaxCentredDepth) return;

@@ -75,6 +75,7 @@ def check_codes(
     *,
     steps: int = 1,
     onnxruntime: bool = True,
+    lowered: Sequence[str] = (),
     **settings: Any,
 ) -> None:
     """Checks a node whose parameters are initializers, so that it is lowered, and one whose are inputs.
@@ -87,6 +88,7 @@ def check_codes(
         order: Names of the node's inputs.
         steps: How far ONNX Runtime's codes may be off: it multiplies and rounds in another order.
         onnxruntime: Compare with it at all.
+        lowered: Operators that the lowered graph of the first model has.
         settings: Others of `node`.
     """
     settings = {"output_dtype": expected.dtype, "order": list(order), **settings}
@@ -94,7 +96,8 @@ def check_codes(
     given = {**tensors, **parameters}
     computed = Case(f"{op}-inputs", node(op, given, **settings), given, {"y": expected}, exact=True)
     for case in (constant, computed):
-        check(Case(**{**vars(case), "onnxruntime": False}))
+        operators = lowered if case is constant else ()
+        check(Case(**{**vars(case), "onnxruntime": False, "operators": operators}))
         if onnxruntime:
             _check_onnxruntime(case, expected, steps)
 
