@@ -329,6 +329,10 @@ def test_dynamic_quantization(tmp_path, weights, channels):
     x = rng.normal(0, 1, (3, 3, 8, 8)).astype(np.float32)
     session = sanderling.Session(data)
     ours = session.run(x)
+    operators = session.info()["operators"]
+    assert operators["com.microsoft.MatMulIntegerToFloat"] == operators["ConvInteger"] == 1
+    assert "MatMulInteger" not in operators
+    assert operators.get("Add", 0) == 0  # the bias is in the product
     real = ort.InferenceSession((tmp_path / "f.onnx").read_bytes(), providers=["CPUExecutionProvider"])
     np.testing.assert_allclose(ours, real.run(None, {"x": x})[0], atol=0.15)
     if weights == QuantType.QUInt8:  # the others saturate in ONNX Runtime on a host without VNNI

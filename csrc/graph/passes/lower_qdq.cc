@@ -588,6 +588,7 @@ class Lowering {
 
 void lower_qdq(Graph& graph) {
   expand_fused(graph);
+  fuse_dynamic_products(graph);
   Lowering(graph).run();
 }
 

@@ -44,5 +44,7 @@ std::optional<IntegerBias> integer_bias(const Graph& graph, const Uses& uses, Va
 // Takes apart what other tools have fused, operators on codes with constant scales among it:
 // lower_qdq sees their QDQ form.
 void expand_fused(Graph& graph);
+// Merges the products of dynamic quantization with the scales and the bias that follow them.
+void fuse_dynamic_products(Graph& graph);
 
 }  // namespace sanderling
