@@ -208,6 +208,7 @@ def move(op, outputs=1, constants=None, **attributes):
         move("Unsqueeze", 1, [np.array([1])]),
         move("Pad", 1, [np.array([0, 0, 1, 1, 0, 0, 1, 1])]),
         move("DepthToSpace", blocksize=2),
+        move("ReduceMax", axes=[1], keepdims=0),
         move("SpaceToDepth", blocksize=2),
         move("Tile", 1, [np.array([1, 2, 1, 1])]),
         move("Resize", 1, [np.array([], np.float32), np.array([1, 1, 2, 2], np.float32)], mode="nearest",
@@ -266,6 +267,24 @@ def test_binaries(dtype, codes, op, ours):
     x = b.start()
     b.finish(b.add(op, [x, b.between(b.add("Sigmoid", [x], "s"))], "f"))
     b.check([ours, "QLookup"])
+
+
+@BOTH
+@pytest.mark.parametrize("w_type", [np.int8, np.uint8])
+def test_nodes_of_com_microsoft(dtype, w_type):
+    b = Builder(["n", 3, 6, 6], dtype)
+    w = b.weight((5, 3, 3, 3), w_type, channels=1, zero=w_type(0))
+    b.finish(b.add("Conv", [b.start(), w, b.bias(5)], "c"))
+    plain = b.model()
+    model = onnx.load_from_string(plain)
+    for node in model.graph.node:
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            node.domain = "com.microsoft"
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    x = b.rng.normal(0, 2, (3, 3, 6, 6)).astype(np.float32)
+    session = sanderling.Session(model.SerializeToString())
+    assert session.info()["operators"]["QConv"] == 1
+    np.testing.assert_array_equal(session.run(x), sanderling.Session(plain).run(x))
 
 
 @BOTH

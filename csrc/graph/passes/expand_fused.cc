@@ -3,6 +3,7 @@
 //   QLinearConv and the like    DequantizeLinear of each input, the operator, QuantizeLinear
 //   DynamicQuantizeMatMul       DynamicQuantizeLinear, MatMulIntegerToFloat
 //   FusedConv, FusedGemm        the operator, Add, the activation
+// and gives QuantizeLinear and DequantizeLinear of com.microsoft ONNX's own names.
 // Operators whose scales are computed in the run stay as they are.
 #include <algorithm>
 
@@ -54,9 +55,13 @@ class Expansion {
   void run() {
     std::vector<Node> originals;
     originals.swap(graph_.nodes);
-    for (Node& node : originals)
+    for (Node& node : originals) {
+      // The same but for the domain, in which older opsets have more types.
+      if (node.op == kMicrosoft + "QuantizeLinear" || node.op == kMicrosoft + "DequantizeLinear")
+        node.op = node.op.substr(kMicrosoft.size());
       if (!expand_codes(node) && !expand_dynamic(node) && !expand_activation(node))
         graph_.nodes.push_back(std::move(node));
+    }
     sort_and_prune(graph_);
   }
 

@@ -29,7 +29,7 @@ bool worth_folding(std::span<const TensorType> outputs, std::span<const Tensor* 
 
 void fold_constants(Graph& graph, bool keep_dequantize) {
   for (const Node& node : graph.nodes) {
-    if (keep_dequantize && node.op == "DequantizeLinear") continue;
+    if (keep_dequantize && node.op.ends_with("DequantizeLinear")) continue;
     const bool foldable = std::all_of(node.inputs.begin(), node.inputs.end(), [&](ValueId id) {
       return id == kNoValue || graph.constant(id);
     });
