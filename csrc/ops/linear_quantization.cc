@@ -96,8 +96,10 @@ Code code_of(double steps, Code zero_point, bool saturate) {
     // A zero point of a float type only says the type, except that ONNX adds that of float4.
     if constexpr (std::is_same_v<Code, Float4E2M1>) steps += static_cast<float>(zero_point);
     return Code::from(steps, saturate);
-  } else {
+  } else if constexpr (sizeof(Code) <= 2 && !std::is_same_v<Code, bool>) {
     return integer_code<Code>(steps, static_cast<int32_t>(widen_element(zero_point)));
+  } else {
+    SANDERLING_ASSERT(false, "not a type of codes, of ", sizeof(Code), " bytes");
   }
 }
 
