@@ -5,6 +5,7 @@
 #include <string>
 
 #include "onnx/attribute_proto.h"
+#include "onnx/declined.h"
 #include "onnx/importer.h"
 #include "onnx/opsets.h"
 
@@ -49,7 +50,7 @@ class UnknownOperators {
     }
     fail(ErrorCode::kUnsupported, "[onnx] the native engine lacks ", unknown_.size(),
          unknown_.size() == 1 ? " operator" : " operators", " of this model (opset ", opset,
-         "): ", list, ". ", kOtherBackend);
+         "): ", list, ". ", hints(), kOtherBackend);
   }
 
  private:
@@ -57,6 +58,19 @@ class UnknownOperators {
     size_t count = 0;
     std::string first;
   };
+
+  // What to do about those that are left out on purpose, each thing once: "A, B: ... . C: ... . ".
+  std::string hints() const {
+    std::map<std::string_view, std::string> names;
+    for (const auto& [key, entry] : unknown_) {
+      const std::string name = key.first.empty() ? key.second : cat(key.first, ".", key.second);
+      if (const std::string_view hint = declined_hint(name); !hint.empty())
+        names[hint] += cat(names[hint].empty() ? "" : ", ", key.second);
+    }
+    std::string text;
+    for (const auto& [hint, of] : names) text += cat(of, ": ", hint, ". ");
+    return text;
+  }
 
   void add(const OnnxNode& node) {
     const auto domain = is_default_domain(node.domain) ? std::string() : std::string(node.domain);

@@ -30,6 +30,7 @@ template <typename T, typename X, typename Finish>
 void reference_trees(const ReferenceContext& context, const Ensemble& ensemble,
                      const Finish& finish, const typename Finish::Outputs& outputs) {
   const Rows rows = rows_of(context);
+  if (rows.count == 0) return;  // of no row nothing bounds the number of targets
   const auto targets = static_cast<size_t>(ensemble.targets);
   const auto scores = std::make_unique<T[]>(targets);
   const auto voted = std::make_unique<bool[]>(targets);

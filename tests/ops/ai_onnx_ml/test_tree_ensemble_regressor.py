@@ -135,6 +135,13 @@ def test_shared_children_and_chains() -> None:
     check(case("list", np.array([[-1.0], [3.0], [1e9]], np.float32), [deep], 1, onnxruntime=False))
 
 
+def test_no_rows_of_very_many_targets() -> None:
+    x = np.zeros((0, 1), np.float32)
+    given = attributes([Tree({}, {0: [(0, 1.0)]})], "target")
+    model = ml_model("TreeEnsembleRegressor", {"x": x}, {"y": np.float32}, n_targets=2**40, **given)
+    check(Case("none", model, {"x": x}, {"y": np.zeros((0, 2**40))}, onnxruntime=False))
+
+
 def refused(message: str, change: dict[str, Any], x: np.ndarray | None = None) -> None:
     tree = Tree({0: ("BRANCH_LEQ", 1, 0.5, 1, 2, 0)}, {1: [(0, 1.0)], 2: [(0, 2.0)]})
     given = attributes([tree], "target") | {"n_targets": 1} | change
