@@ -20,8 +20,8 @@ struct Forest {
   // opposite; so a walk has no switch.
   struct Node {
     T threshold;
-    uint32_t feature;        // and the flags below
-    TreeNode if_not, if_so;  // in this order: they are indexed by the comparison
+    uint32_t feature;  // and the flags below
+    TreeNode next[2];  // if not, and if so
   };
   static constexpr uint32_t kEqual = 1u << 31, kMissingIsSo = 1u << 30, kFeature = kMissingIsSo - 1;
 
@@ -36,7 +36,7 @@ struct Forest {
   std::vector<int64_t> leaves;
   int64_t targets = 0;
   Aggregate aggregate = Aggregate::kSum;
-  bool plain = true;  // no node has a flag: a NaN, which is at most nothing, takes if_not by itself
+  bool plain = true;  // no node has a flag: a NaN, which is at most nothing, is not so by itself
 
   explicit Forest(const Ensemble& ensemble)
       : roots(ensemble.roots),
@@ -61,9 +61,9 @@ struct Forest {
         !never && (branch.mode == BranchMode::kAtLeast || branch.mode == BranchMode::kAbove ||
                    branch.mode == BranchMode::kNotEqual);
     const bool strict = branch.mode == BranchMode::kBelow || branch.mode == BranchMode::kAtLeast;
-    Node node{t, static_cast<uint32_t>(branch.feature), branch.when_false, branch.when_true};
+    Node node{t, static_cast<uint32_t>(branch.feature), {branch.when_false, branch.when_true}};
     if (strict && !never) node.threshold = below(t);
-    if (opposite) std::swap(node.if_not, node.if_so);
+    if (opposite) std::swap(node.next[0], node.next[1]);
     if (equal) node.feature |= kEqual;
     if (branch.missing_is_true != opposite) node.feature |= kMissingIsSo;
     return node;
@@ -107,12 +107,12 @@ template <typename T, bool kPlain, typename X>
 TreeNode next_node(const typename Forest<T>::Node& node, const X* row) {
   using F = Forest<T>;
   if constexpr (kPlain) {
-    return static_cast<T>(row[node.feature]) <= node.threshold ? node.if_so : node.if_not;
+    return node.next[static_cast<T>(row[node.feature]) <= node.threshold];
   } else {
     const T x = static_cast<T>(row[node.feature & F::kFeature]);
     bool so = (node.feature & F::kEqual) ? x == node.threshold : x <= node.threshold;
     if (x != x) so = (node.feature & F::kMissingIsSo) != 0;
-    return so ? node.if_so : node.if_not;
+    return node.next[so];
   }
 }
 
@@ -120,10 +120,13 @@ TreeNode next_node(const typename Forest<T>::Node& node, const X* row) {
 template <typename T, bool kPlain, typename X>
 void walk(const Forest<T>& forest, TreeNode (&at)[kWalks], const X* const (&rows)[kWalks]) {
   const auto* nodes = forest.nodes.data();
-  while ((at[0] | at[1] | at[2] | at[3]) >= 0)  // none is a leaf
-    for (int w = 0; w < kWalks; ++w) at[w] = next_node<T, kPlain>(nodes[at[w]], rows[w]);
-  for (int w = 0; w < kWalks; ++w)
-    while (at[w] >= 0) at[w] = next_node<T, kPlain>(nodes[at[w]], rows[w]);
+  // A walk that has come to its leaf stays there until all have, without a branch: those that a
+  // processor foresees wrongly would cost more than the steps do.
+  while ((at[0] & at[1] & at[2] & at[3]) >= 0)
+    for (int w = 0; w < kWalks; ++w) {
+      const TreeNode next = next_node<T, kPlain>(nodes[std::max(at[w], 0)], rows[w]);
+      at[w] = at[w] < 0 ? at[w] : next;
+    }
 }
 
 template <typename T>
