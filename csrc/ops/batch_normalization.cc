@@ -12,19 +12,25 @@ constexpr const char* kParts[] = {"x", "scale", "bias", "mean", "variance"};
 // [N, C, ...]; a tensor of rank 1 is a batch of one channel.
 int64_t channels_of(const Shape& shape) { return shape.rank() > 1 ? shape[1] : 1; }
 
+// Since opset 14 a model that was exported while training normalises each batch by itself, and
+// gives what its running statistics would become.
+bool uses_batch(const InferContext& context) {
+  constexpr int64_t kTrainingModeSince = 14;
+  return context.node().opset >= kTrainingModeSince &&
+         context.attributes().integer("training_mode", 0) != 0;
+}
+
 void infer(InferContext& context) {
   require_dtype(context, 0, {DType::kFloat32, DType::kFloat64});
   const Shape& x = context.input(0).shape;
   if (x.rank() == 0) context.error("x is a scalar, expected a batch axis first");
-  if (context.attributes().integer("training_mode", 0) != 0)
-    context.unsupported(
-        "training_mode is 1; the native engine only infers. Export the model in evaluation mode");
   if (context.attributes().integer("spatial", 1) != 1)
     context.unsupported(
         "spatial is 0, which normalises every element by itself. Export the model with opset 9 or "
         "later");
-  for (size_t i = 1; i < context.outputs(); ++i)
-    if (context.node().outputs[i] != kNoValue)
+  const size_t most = uses_batch(context) ? 3 : 1;
+  for (size_t i = most; i < context.outputs(); ++i)
+    if (context.has_output(i))
       context.unsupported(
           "output ", i, " is wanted, which only training has. Export the model in evaluation mode");
   for (size_t i = 1; i < 5; ++i) {
@@ -34,6 +40,7 @@ void infer(InferContext& context) {
                     channels_of(x), "] for x ", x.to_string());
   }
   context.set_output(0, context.input(0).dtype, x);
+  for (size_t i = 1; i < 3; ++i) context.set_output(i, context.input(0).dtype, {channels_of(x)});
 }
 
 // y = x * scale + shift.
@@ -70,11 +77,52 @@ void normalise(const ReferenceContext& context) {
         .apply(context.in<T>(0) + plane * inner, context.out<T>(0) + plane * inner, inner);
 }
 
+// Calls visit(index) for the elements of a channel.
+template <typename Visit>
+void each_of_channel(const Shape& shape, int64_t channel, const Visit& visit) {
+  const int64_t channels = channels_of(shape),
+                inner = shape.rank() > 1 ? shape.elements(2, shape.rank()) : 1;
+  for (int64_t n = 0; n < shape[0]; ++n)
+    for (int64_t i = 0; i < inner; ++i) visit((n * channels + channel) * inner + i);
+}
+
+template <typename T>
+void normalise_by_batch(const ReferenceContext& context) {
+  const Shape& shape = context.input(0).shape;
+  const T* x = context.in<T>(0);
+  const double count =
+      static_cast<double>(shape.elements()) / static_cast<double>(channels_of(shape));
+  const auto momentum = static_cast<double>(context.attributes().number("momentum", 0.9f));
+  const auto give = [&](size_t output, int64_t c, T before, double batch) {
+    if (context.has_output(output))
+      context.out<T>(output)[c] =
+          static_cast<T>(static_cast<double>(before) * momentum + batch * (1.0 - momentum));
+  };
+  for (int64_t c = 0; c < channels_of(shape); ++c) {
+    double sum = 0.0, squares = 0.0;
+    each_of_channel(shape, c, [&](int64_t i) { sum += static_cast<double>(x[i]); });
+    const double mean = sum / count;
+    each_of_channel(shape, c, [&](int64_t i) {
+      squares += (static_cast<double>(x[i]) - mean) * (static_cast<double>(x[i]) - mean);
+    });
+    const double variance = squares / count;
+    const double factor =
+        static_cast<double>(context.in<T>(1)[c]) / std::sqrt(variance + epsilon_of(context));
+    const auto shift = static_cast<double>(context.in<T>(2)[c]);
+    each_of_channel(shape, c, [&](int64_t i) {
+      context.out<T>(0)[i] = static_cast<T>((static_cast<double>(x[i]) - mean) * factor + shift);
+    });
+    give(1, c, context.in<T>(3)[c], mean);
+    give(2, c, context.in<T>(4)[c], variance);
+  }
+}
+
 void reference(const ReferenceContext& context) {
-  if (context.input(0).dtype == DType::kFloat32)
-    normalise<float>(context);
+  const bool single = context.input(0).dtype == DType::kFloat32;
+  if (uses_batch(context))
+    single ? normalise_by_batch<float>(context) : normalise_by_batch<double>(context);
   else
-    normalise<double>(context);
+    single ? normalise<float>(context) : normalise<double>(context);
 }
 
 struct Step {
@@ -95,7 +143,7 @@ void run(const Step& step, const StepArgs& args) {
 
 void plan(PlanContext& context) {
   const Shape& shape = context.input(0).shape;
-  if (context.input(0).dtype != DType::kFloat32 || shape.elements() == 0) return;
+  if (context.input(0).dtype != DType::kFloat32 || uses_batch(context)) return;
   const int64_t planes = shape[0] * channels_of(shape);
   context.emit(run,
                Step{epsilon_of(context), planes, channels_of(shape), shape.elements() / planes});

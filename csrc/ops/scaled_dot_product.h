@@ -10,8 +10,8 @@
 
 namespace sanderling {
 
-// Heads that an attribute may ask for: far above any model's, and so few that no product of them and
-// of extents overflows.
+// Heads that an attribute may ask for: far above any model's, and so few that no product of them
+// and of extents overflows.
 constexpr int64_t kMostHeads = 65536;
 
 // Where the vector of one head at one place of a sequence starts, in elements.

@@ -25,8 +25,8 @@ void infer(InferContext& context) {
 // The updates [begin, end) of each slice, in the order of the tuples: of several for one element
 // the last counts, or each is added.
 template <typename T, typename Index>
-void scatter(const IndexTuples& tuples, ScatterReduction reduction, const Index* indices, const T* updates,
-             T* y, int64_t begin, int64_t end) {
+void scatter(const IndexTuples& tuples, ScatterReduction reduction, const Index* indices,
+             const T* updates, T* y, int64_t begin, int64_t end) {
   for (int64_t tuple = 0; tuple < tuples.per_batch; ++tuple) {
     T* const to = y + tuples.offset(indices, tuple);
     const T* const from = updates + tuple * tuples.slice;

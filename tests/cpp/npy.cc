@@ -22,7 +22,8 @@ DType read_descr(const std::string& text) {
   static const std::map<std::string, DType> known{
       {"<f4", DType::kFloat32}, {"<f8", DType::kFloat64}, {"|u1", DType::kUInt8},
       {"|i1", DType::kInt8},    {"<i4", DType::kInt32},   {"<i8", DType::kInt64},
-      {"|b1", DType::kBool}};
+      {"|b1", DType::kBool},    {"<u2", DType::kUInt16},  {"<i2", DType::kInt16},
+      {"<u4", DType::kUInt32},  {"<u8", DType::kUInt64},  {"<f2", DType::kFloat16}};
   const auto it = known.find(text.substr(1, 3));
   if (it == known.end()) fail(ErrorCode::kInput, "[npy] unknown element type ", text.substr(0, 8));
   return it->second;

@@ -99,8 +99,20 @@ def refused(error: type[Exception], message: str, p: dict[str, Array], **setting
     check_refused(model, inputs, error, message, "BatchNormalization")
 
 
-def test_training() -> None:
-    refused(UnsupportedError, "training_mode is 1", parts(np.random.default_rng(0), 5), training_mode=1)
+@pytest.mark.parametrize("shape", [(3, 5, 7, 2), (4, 1, 3), (6, 2)], ids=str)
+def test_training_mode_normalises_by_the_batch(shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(0)
+    x, given = values(rng, shape), parts(rng, shape[1])
+    node = helper.make_node(
+        "BatchNormalization", ["x", *given], ["y", "m", "v"], name="node", training_mode=1, momentum=0.7, epsilon=1e-3
+    )
+    model = model_of([node], {"x": (x.dtype, x.shape)}, dict.fromkeys("ymv", np.float32), given, opset=15)
+    scale, bias, mean, variance = (np.asarray(a, np.float64) for a in given.values())
+    axes, along = (0, *range(2, x.ndim)), (1, -1, *[1] * (x.ndim - 2))
+    m, v = x.mean(axes, dtype=np.float64), x.astype(np.float64).var(axes)
+    y = (x - m.reshape(along)) / np.sqrt(v + 1e-3).reshape(along) * scale.reshape(along) + bias.reshape(along)
+    expected = {"y": y, "m": mean * 0.7 + m * 0.3, "v": variance * 0.7 + v * 0.3}
+    check(Case("training", model, {"x": x}, expected, length=x.size // shape[1]))
 
 
 def test_statistics_of_each_element() -> None:

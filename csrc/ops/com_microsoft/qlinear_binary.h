@@ -15,7 +15,8 @@ inline void infer_qlinear_binary(InferContext& context) {
   const DType dtype = context.input(0).dtype;
   for (size_t scale : {size_t{1}, kBInput + 1, kYScaleInput})
     require_parameters(context, dtype, scale, scale + 1);
-  context.set_output(0, dtype, broadcast_shapes(context, context.input(0).shape, context.input(kBInput).shape));
+  context.set_output(
+      0, dtype, broadcast_shapes(context, context.input(0).shape, context.input(kBInput).shape));
 }
 
 // Calls steps(a - a_zero, b - b_zero, a's, b's and y's parameters) for each pair; it gives the

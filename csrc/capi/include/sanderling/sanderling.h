@@ -1,8 +1,9 @@
 /* Sanderling's engine for C and C++ programs: load an ONNX model, run it.
  *
- * Every function that may fail returns a status and, if `error` is not NULL, fills in a message that says what is wrong, why and what
- * to do. Objects are made by ..._load and ..._create and given back by ..._free; NULL may be freed. A model may be used from many
- * threads; sessions of one model share its weights; a session may be used from many threads, which then take turns.
+ * Every function that may fail returns a status and, if `error` is not NULL, fills in a message
+ * that says what is wrong, why and what to do. Objects are made by ..._load and ..._create and
+ * given back by ..._free; NULL may be freed. A model may be used from many threads; sessions of one
+ * model share its weights; a session may be used from many threads, which then take turns.
  *
  * What is here stays: functions may be added, none is changed or removed within a major version.
  */
@@ -27,8 +28,8 @@ extern "C" {
 
 typedef enum {
   SANDERLING_OK = 0,
-  SANDERLING_MODEL_ERROR = 1,       /* the model's file is damaged, inconsistent or breaks a limit */
-  SANDERLING_INPUT_ERROR = 2,       /* a tensor, index, size or setting is wrong */
+  SANDERLING_MODEL_ERROR = 1, /* the model's file is damaged, inconsistent or breaks a limit */
+  SANDERLING_INPUT_ERROR = 2, /* a tensor, index, size or setting is wrong */
   SANDERLING_UNSUPPORTED_ERROR = 3, /* valid, but this build or CPU cannot do it */
   SANDERLING_INTERNAL_ERROR = 4     /* a bug of ours, or no memory */
 } sanderling_status;
@@ -64,9 +65,9 @@ typedef struct {
 
 /* An input or output of a model. */
 typedef struct {
-  const char* name; /* lives as long as the model */
-  int32_t dtype;    /* 0 where the file leaves it open (outputs only) */
-  int32_t rank;     /* -1 where the file leaves it open (outputs only) */
+  const char* name;                  /* lives as long as the model */
+  int32_t dtype;                     /* 0 where the file leaves it open (outputs only) */
+  int32_t rank;                      /* -1 where the file leaves it open (outputs only) */
   int64_t dims[SANDERLING_MAX_RANK]; /* -1 where the extent is chosen at run time */
 } sanderling_spec;
 
@@ -92,8 +93,8 @@ SANDERLING_API sanderling_status sanderling_model_output(const sanderling_model*
                                                          size_t index, sanderling_spec* spec,
                                                          sanderling_error* error);
 
-/* `threads`: of one run, 1 to 256. `isa`: an instruction set by name, or NULL for the fastest. The session keeps what it needs of
- * the model, which may be freed. */
+/* `threads`: of one run, 1 to 256. `isa`: an instruction set by name, or NULL for the fastest. The
+ * session keeps what it needs of the model, which may be freed. */
 SANDERLING_API sanderling_status sanderling_session_create(const sanderling_model* model,
                                                            int32_t threads, const char* isa,
                                                            sanderling_session** session,
@@ -102,23 +103,18 @@ SANDERLING_API void sanderling_session_free(sanderling_session* session);
 /* The instruction set that it runs on, such as "avx2". */
 SANDERLING_API const char* sanderling_session_isa(const sanderling_session* session);
 
-/* Sets dtype, rank and dims of each output for inputs of these types (`data` is not read, and not written). Fails with
- * SANDERLING_UNSUPPORTED_ERROR where they depend on the inputs' elements. */
-SANDERLING_API sanderling_status sanderling_session_output_types(sanderling_session* session,
-                                                                 const sanderling_tensor* inputs,
-                                                                 size_t input_count,
-                                                                 sanderling_tensor* outputs,
-                                                                 size_t output_count,
-                                                                 sanderling_error* error);
+/* Sets dtype, rank and dims of each output for inputs of these types (`data` is not read, and not
+ * written). Fails with SANDERLING_UNSUPPORTED_ERROR where they depend on the inputs' elements. */
+SANDERLING_API sanderling_status sanderling_session_output_types(
+    sanderling_session* session, const sanderling_tensor* inputs, size_t input_count,
+    sanderling_tensor* outputs, size_t output_count, sanderling_error* error);
 
-/* Runs the model. Inputs and outputs stand in the model's order; outputs have the caller's memory, dtype and dims that the model writes, and
- * share no memory with each other or with inputs. After the first run with inputs of one shape, a run allocates nothing. */
-SANDERLING_API sanderling_status sanderling_session_run(sanderling_session* session,
-                                                        const sanderling_tensor* inputs,
-                                                        size_t input_count,
-                                                        sanderling_tensor* outputs,
-                                                        size_t output_count,
-                                                        sanderling_error* error);
+/* Runs the model. Inputs and outputs stand in the model's order; outputs have the caller's memory,
+ * dtype and dims that the model writes, and share no memory with each other or with inputs. After
+ * the first run with inputs of one shape, a run allocates nothing. */
+SANDERLING_API sanderling_status sanderling_session_run(
+    sanderling_session* session, const sanderling_tensor* inputs, size_t input_count,
+    sanderling_tensor* outputs, size_t output_count, sanderling_error* error);
 
 #ifdef __cplusplus
 }
