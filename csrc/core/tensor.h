@@ -59,6 +59,10 @@ class Tensor {
     return of<T>(Shape{}, std::span<const T>(&value, 1));
   }
 
+  // Elements that lie elsewhere, aligned to kAlignment and with kSlackBytes that may be read after
+  // them. Keeps `owner`; they may be in memory that cannot be written to.
+  static Tensor borrowed(TensorType type, const std::byte* data, std::shared_ptr<const void> owner);
+
   const TensorType& type() const { return type_; }
   DType dtype() const { return type_.dtype; }
   const Shape& shape() const { return type_.shape; }

@@ -204,13 +204,19 @@ class PlanContext : public InferContext {
   }
   // Bytes that the step may use for itself, per thread, uninitialised and aligned.
   void scratch(size_t bytes_per_thread) { scratch_ = bytes_per_thread; }
-  // Something made once from this node's constants (packed weights, tables) and shared by every
-  // plan and session of the model that uses the same kernels; `tag` tells several of one node
-  // apart.
+  // Something made once from this node's constants (tables) and shared by every plan and session of
+  // the model that uses the same kernels; `tag` tells several of one node apart.
   template <typename T>
   std::shared_ptr<const T> shared(std::string_view tag, const std::function<T()>& make) {
     return std::static_pointer_cast<const T>(find_or_make(
         tag, [&]() -> std::shared_ptr<const void> { return std::make_shared<const T>(make()); }));
+  }
+  // The same for a tensor of this type, which is kept in the plan's file too (plan/plan_file.h): for
+  // what is large or slow to make. What is made must depend on the node's constants and attributes
+  // and on the kernels alone, not on the number of threads or on the shapes of other inputs.
+  std::shared_ptr<const Tensor> shared_tensor(std::string_view tag, const TensorType& type,
+                                              const std::function<Tensor()>& make) {
+    return find_or_make_tensor(tag, type, make);
   }
   // `parameters` is copied into the plan; own memory by shared_ptr members. `kernel` is what
   // profiles call the step: the name of the kernel that does most of its work, if there is one.
@@ -231,6 +237,8 @@ class PlanContext : public InferContext {
  protected:
   virtual std::shared_ptr<const void> find_or_make(
       std::string_view tag, const std::function<std::shared_ptr<const void>()>& make) = 0;
+  virtual std::shared_ptr<const Tensor> find_or_make_tensor(
+      std::string_view tag, const TensorType& type, const std::function<Tensor()>& make) = 0;
 
   const KernelTable& kernels_;
   int threads_;

@@ -117,9 +117,9 @@ void run_depthwise(const Parameters& p, const StepArgs& args) {
 
 void plan_depthwise(PlanContext& context, Parameters p, const float* weights) {
   const ConvGeometry& g = p.geometry;
-  p.weights = context.shared<Tensor>("taps", [&] {
-    return Tensor::of<float>(Shape{g.taps(), g.channels()},
-                             taps_outermost(weights, g.channels(), g.taps()));
+  const TensorType type{DType::kFloat32, Shape{g.taps(), g.channels()}};
+  p.weights = context.shared_tensor("taps", type, [&] {
+    return Tensor::of<float>(type.shape, taps_outermost(weights, g.channels(), g.taps()));
   });
   p.padding = std::make_shared<const Tensor>(DType::kFloat32, Shape{g.channels()});
   p.rows = tile_rows(g.channels() * static_cast<int64_t>(sizeof(float)));
@@ -143,9 +143,10 @@ void plan(PlanContext& context) {
   if (g.depthwise()) return plan_depthwise(context, std::move(p), weights);
   p.group_floats =
       static_cast<int64_t>(kernels.packed_bytes_f32(g.group_outputs(), g.depth()) / sizeof(float));
-  p.weights = context.shared<Tensor>("packed", [&] {
+  const TensorType type{DType::kFloat32, Shape{g.groups * p.group_floats}};
+  p.weights = context.shared_tensor("packed", type, [&] {
     const std::vector<float> rows = taps_first(weights, g.out_channels, g.group_inputs(), g.taps());
-    Tensor packed(DType::kFloat32, Shape{g.groups * p.group_floats});
+    Tensor packed(type);
     for (int64_t group = 0; group < g.groups; ++group)
       kernels.pack_f32(rows.data() + group * g.group_outputs() * g.depth(), g.group_outputs(),
                        g.depth(), packed.mutable_data<float>().data() + group * p.group_floats);

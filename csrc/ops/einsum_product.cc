@@ -198,6 +198,10 @@ class ProductPlan final : public PlanContext {
       std::string_view tag, const std::function<std::shared_ptr<const void>()>& make) override {
     return *outer_.shared<std::shared_ptr<const void>>(tag, make);
   }
+  std::shared_ptr<const Tensor> find_or_make_tensor(std::string_view tag, const TensorType& type,
+                                                    const std::function<Tensor()>& make) override {
+    return outer_.shared_tensor(tag, type, make);
+  }
 
   PlanContext& outer_;
 };

@@ -45,17 +45,16 @@ struct Sums {
 }  // namespace
 
 uint8_t IntegerEpilogue::code(int32_t acc, int64_t o) const {
-  const auto i = static_cast<size_t>(o);
-  float steps = static_cast<float>(acc + bias[i]) * scale[i];
-  if (!offset.empty()) steps = steps + offset[i];
-  return static_cast<uint8_t>(quantized(steps, 1.0f, zero_point, code_range.low, code_range.high));
+  return static_cast<uint8_t>(
+      quantized(scaled(acc, o), 1.0f, zero_point, code_range.low, code_range.high));
 }
 
-float IntegerEpilogue::real(int32_t acc, int64_t o) const {
+float IntegerEpilogue::real(int32_t acc, int64_t o) const { return range.clamp(scaled(acc, o)); }
+
+float IntegerEpilogue::scaled(int32_t acc, int64_t o) const {
   const auto i = static_cast<size_t>(o);
-  float y = static_cast<float>(acc + bias[i]) * scale[i];
-  if (!offset.empty()) y = y + offset[i];
-  return range.clamp(y);
+  const float y = static_cast<float>(acc + bias->data<int32_t>()[i]) * scale->data<float>()[i];
+  return offset ? y + offset->data<float>()[i] : y;
 }
 
 // In the low 32 bits: a product may leave int32 where the difference does not.
@@ -72,14 +71,16 @@ void IntegerEpilogue::finish(const KernelTable& kernels, const int32_t* acc, int
                              int64_t columns, int64_t channel, void* y, int64_t y_offset,
                              int64_t y_stride) const {
   const auto first = static_cast<size_t>(channel);
-  const float* rest = offset.empty() ? nullptr : offset.data() + first;
+  const int32_t* const biases = bias->data<int32_t>().data() + first;
+  const float* const scales = scale->data<float>().data() + first;
+  const float* const rest = offset ? offset->data<float>().data() + first : nullptr;
   if (codes)
     kernels.requantize_s32u8({.rows = rows,
                               .columns = columns,
                               .acc = acc,
                               .acc_stride = columns,
-                              .bias = bias.data() + first,
-                              .scale = scale.data() + first,
+                              .bias = biases,
+                              .scale = scales,
                               .offset = rest,
                               .zero_point = zero_point,
                               .low = code_range.low,
@@ -91,8 +92,8 @@ void IntegerEpilogue::finish(const KernelTable& kernels, const int32_t* acc, int
                                .columns = columns,
                                .acc = acc,
                                .acc_stride = columns,
-                               .bias = bias.data() + first,
-                               .scale = scale.data() + first,
+                               .bias = biases,
+                               .scale = scales,
                                .offset = rest,
                                .low = range.low,
                                .high = range.high,
@@ -132,16 +133,11 @@ DType integer_output_dtype(const InferContext& context) {
   return context.quantization_of_output(0) ? DType::kUInt8 : DType::kFloat32;
 }
 
-IntegerEpilogue integer_epilogue(const InferContext& context) {
-  const std::span<const int8_t> weights = context.constant(1).data<int8_t>();
-  const auto channels = static_cast<size_t>(context.constant(1).shape()[0]);
-  const size_t depth = channels == 0 ? 0 : weights.size() / channels;
-  const auto bias = context.has_input(2) ? std::optional(context.constant(2)) : std::nullopt;
-  const bool whole_bias = bias && bias->dtype() == DType::kInt32;
-  const std::vector<float> weight_scale = context.attributes().numbers("weight_scale", {});
-  const Quantization& x = context.input_quantization(0);
-  const std::optional<Quantization>& y = context.quantization_of_output(0);
+namespace {
 
+// What an epilogue has besides its channels.
+IntegerEpilogue empty_epilogue(const InferContext& context) {
+  const std::optional<Quantization>& y = context.quantization_of_output(0);
   IntegerEpilogue epilogue;
   for (int64_t zero : context.attributes().integers("weight_zero", {}))
     epilogue.weight_zero.push_back(static_cast<int32_t>(zero));
@@ -151,10 +147,31 @@ IntegerEpilogue integer_epilogue(const InferContext& context) {
     epilogue.zero_point = y->zero_point;
     epilogue.code_range = code_range(context, *y);
   }
+  return epilogue;
+}
+
+// What an epilogue has per output channel.
+struct Channels {
+  Tensor bias, scale, offset;
+};
+
+Channels channels_of(const InferContext& context, const IntegerEpilogue& empty) {
+  const std::span<const int8_t> weights = context.constant(1).data<int8_t>();
+  const int64_t count = context.constant(1).shape()[0];
+  const size_t depth = count == 0 ? 0 : weights.size() / static_cast<size_t>(count);
+  const auto bias = context.has_input(2) ? std::optional(context.constant(2)) : std::nullopt;
+  const bool whole_bias = bias && bias->dtype() == DType::kInt32;
+  const std::vector<float> weight_scale = context.attributes().numbers("weight_scale", {});
+  const Quantization& x = context.input_quantization(0);
+  const std::optional<Quantization>& y = context.quantization_of_output(0);
   const double y_scale = y ? static_cast<double>(y->scale) : 1.0;
-  for (size_t o = 0; o < channels; ++o) {
+
+  Channels made{{DType::kInt32, Shape{count}},
+                {DType::kFloat32, Shape{count}},
+                {DType::kFloat32, Shape{count}}};
+  for (size_t o = 0; o < static_cast<size_t>(count); ++o) {
     const Sums sums(weights.subspan(o * depth, depth),
-                    epilogue.weight_zero_of(static_cast<int64_t>(o)));
+                    empty.weight_zero_of(static_cast<int64_t>(o)));
     const double step =
         static_cast<double>(x.scale) * weight_scale[weight_scale.size() == 1 ? 0 : o];
     const auto zero = static_cast<double>(-sums.all * x.zero_point);
@@ -165,13 +182,44 @@ IntegerEpilogue integer_epilogue(const InferContext& context) {
       added = split(bias->data<float>()[o], step);
     // A bias that saturates int32, as quantizers give dead channels, is added as a real number.
     if (!sums.leave_room_for(zero + added.steps)) added = {0.0, added.rest + added.steps * step};
-    epilogue.bias.push_back(static_cast<int32_t>(zero + added.steps));
-    epilogue.scale.push_back(static_cast<float>(step / y_scale));
-    epilogue.offset.push_back(static_cast<float>(added.rest / y_scale));
+    made.bias.mutable_data<int32_t>()[o] = static_cast<int32_t>(zero + added.steps);
+    made.scale.mutable_data<float>()[o] = static_cast<float>(step / y_scale);
+    made.offset.mutable_data<float>()[o] = static_cast<float>(added.rest / y_scale);
   }
-  if (std::all_of(epilogue.offset.begin(), epilogue.offset.end(),
-                  [](float rest) { return rest == 0.0f; }))
-    epilogue.offset.clear();
+  return made;
+}
+
+std::shared_ptr<const Tensor> unless_zero(std::shared_ptr<const Tensor> offset) {
+  const std::span<const float> rests = offset->data<float>();
+  const bool zero =
+      std::all_of(rests.begin(), rests.end(), [](float rest) { return rest == 0.0f; });
+  return zero ? nullptr : std::move(offset);
+}
+
+}  // namespace
+
+IntegerEpilogue integer_epilogue(const InferContext& context) {
+  IntegerEpilogue epilogue = empty_epilogue(context);
+  Channels made = channels_of(context, epilogue);
+  epilogue.bias = std::make_shared<const Tensor>(std::move(made.bias));
+  epilogue.scale = std::make_shared<const Tensor>(std::move(made.scale));
+  epilogue.offset = unless_zero(std::make_shared<const Tensor>(std::move(made.offset)));
+  return epilogue;
+}
+
+IntegerEpilogue shared_integer_epilogue(PlanContext& context) {
+  IntegerEpilogue epilogue = empty_epilogue(context);
+  std::optional<Channels> made;
+  const Shape shape{context.constant(1).shape()[0]};
+  const auto shared = [&](std::string_view tag, DType dtype, Tensor Channels::* part) {
+    return context.shared_tensor(tag, {dtype, shape}, [&] {
+      if (!made) made = channels_of(context, epilogue);
+      return (*made).*part;
+    });
+  };
+  epilogue.bias = shared("bias", DType::kInt32, &Channels::bias);
+  epilogue.scale = shared("scale", DType::kFloat32, &Channels::scale);
+  epilogue.offset = unless_zero(shared("offset", DType::kFloat32, &Channels::offset));
   return epilogue;
 }
 

@@ -2,6 +2,7 @@
 // codes or real numbers.
 #pragma once
 
+#include <memory>
 #include <vector>
 
 #include "graph/operator.h"
@@ -19,9 +20,9 @@ namespace sanderling {
 // x_zero * sum of w - weight_zero: so the input's zero point costs nothing at run time. offset
 // holds the rest.
 struct IntegerEpilogue {
-  std::vector<int32_t> bias;
-  std::vector<float> scale;
-  std::vector<float> offset;  // empty: nothing is left anywhere
+  std::shared_ptr<const Tensor> bias;  // int32, and the others float32, [channels]
+  std::shared_ptr<const Tensor> scale;
+  std::shared_ptr<const Tensor> offset;  // nullptr: nothing is left anywhere
   // Of weights that int8 has no room for once their zero point is 0; empty: 0 in all channels.
   std::vector<int32_t> weight_zero;
   bool codes = false;
@@ -32,6 +33,7 @@ struct IntegerEpilogue {
   // One output of channel o from its sum: the reference of the requantize kernels.
   uint8_t code(int32_t acc, int64_t o) const;
   float real(int32_t acc, int64_t o) const;
+  float scaled(int32_t acc, int64_t o) const;  // before it is rounded or clamped
 
   int32_t weight_zero_of(int64_t o) const {
     return weight_zero.empty() ? 0 : weight_zero[static_cast<size_t>(o)];
@@ -53,5 +55,7 @@ DType integer_output_dtype(const InferContext& context);
 // Reads it from the node: input 0 codes, input 1 weights, input 2 bias, attributes weight_scale,
 // weight_zero, low, high.
 IntegerEpilogue integer_epilogue(const InferContext& context);
+// The same, of which the model keeps what depends on the weights.
+IntegerEpilogue shared_integer_epilogue(PlanContext& context);
 
 }  // namespace sanderling

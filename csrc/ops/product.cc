@@ -68,8 +68,7 @@ void multiply(const ReferenceContext& context, const Product& p) {
 struct Parameters {
   Product product;
   const KernelTable* kernels;
-  std::shared_ptr<const PackedBlocks<float>> packed =
-      nullptr;                                   // nullptr: b is computed at run time
+  std::optional<PackedBlocks<float>> packed{};   // nothing: b is computed at run time
   std::shared_ptr<const Tensor> bias = nullptr;  // beta * c for every column, where it is known
   bool bias_is_input = false;                    // c is the bias as it is
   bool add_c = false;                            // c is added after the product
@@ -171,8 +170,9 @@ void plan_c(PlanContext& context, Parameters& s) {
   const Product& p = s.product;
   if (!p.has_c) return;
   if (p.c_row_stride == 0 && context.is_constant(2)) {
-    s.bias = context.shared<Tensor>("bias", [&] {
-      Tensor bias(DType::kFloat32, Shape{p.columns});
+    const TensorType type{DType::kFloat32, Shape{p.columns}};
+    s.bias = context.shared_tensor("bias", type, [&] {
+      Tensor bias(type);
       for (int64_t n = 0; n < p.columns; ++n)
         bias.mutable_data<float>()[static_cast<size_t>(n)] =
             p.beta * context.constant(2).data<float>()[static_cast<size_t>(n * p.c_column_stride)];
@@ -215,16 +215,18 @@ void plan_product(PlanContext& context, const Product& product) {
   if (p.a_transposed)
     reserve(static_cast<size_t>(std::min(kTaskRows, p.rows) * p.depth) * sizeof(float));
   if (context.is_constant(1)) {
-    s.packed = context.shared<PackedBlocks<float>>("packed", [&] {
-      const KnownTensor b = context.constant(1);
-      const int64_t matrices = b.shape().elements() / (p.columns * p.depth);
+    const KnownTensor b = context.constant(1);
+    const int64_t matrices = b.shape().elements() / (p.columns * p.depth);
+    const auto columns_of_b = [&] {
       std::vector<float> columns(b.data<float>().size());
       for (int64_t i = 0; i < matrices; ++i) {
         const int64_t at = i * p.columns * p.depth;
         copy_columns(p, b.data<float>().data() + at, 0, p.columns, columns.data() + at);
       }
-      return PackedBlocks<float>(kernels, columns.data(), matrices, p.columns, p.depth);
-    });
+      return columns;
+    };
+    s.packed =
+        PackedBlocks<float>::of_node(context, "packed", matrices, p.columns, p.depth, columns_of_b);
     s.block_columns = kBlockColumns;
     s.task_rows = kTaskRows;
   } else {

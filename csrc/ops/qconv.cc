@@ -53,7 +53,7 @@ void reference(const ReferenceContext& context) {
 struct Parameters {
   ConvGeometry geometry;
   const KernelTable* kernels;
-  std::shared_ptr<const IntegerEpilogue> epilogue;
+  IntegerEpilogue epilogue;
   uint8_t zero_point;
   std::shared_ptr<const Tensor> weights =
       nullptr;  // packed panels, `group_bytes` per group; or [taps, C] for depthwise
@@ -88,19 +88,19 @@ void run_tiles(const Parameters& p, const StepArgs& args) {
       }
       p.kernels->gemm_u8s8s32(gemm);
       const int64_t channel = group * g.group_outputs();
-      if (!p.epilogue->weight_zero.empty())
+      if (!p.epilogue.weight_zero.empty())
         for (int64_t row = 0; row < gemm.rows; ++row)
-          p.epilogue->centre(acc + row * gemm.columns, gemm.columns, channel,
-                             sum_of_codes(gemm.a + row * gemm.a_stride, gemm.depth));
-      p.epilogue->finish(*p.kernels, acc, end - begin, g.group_outputs(), channel, args.outputs[0],
-                         begin * g.out_channels + channel, g.out_channels);
+          p.epilogue.centre(acc + row * gemm.columns, gemm.columns, channel,
+                            sum_of_codes(gemm.a + row * gemm.a_stride, gemm.depth));
+      p.epilogue.finish(*p.kernels, acc, end - begin, g.group_outputs(), channel, args.outputs[0],
+                        begin * g.out_channels + channel, g.out_channels);
     }
   });
 }
 
 // IntegerEpilogue::centre, where each channel sees codes of its own.
 void centre_taps(const Parameters& p, const uint8_t* const* taps, int32_t* acc) {
-  const int32_t* zero = p.epilogue->weight_zero.data();
+  const int32_t* zero = p.epilogue.weight_zero.data();
   for (int64_t t = 0; t < p.geometry.taps(); ++t)
     for (int64_t c = 0; c < p.geometry.channels(); ++c) acc[c] -= zero[c] * taps[t][c];
 }
@@ -119,11 +119,11 @@ void run_depthwise(const Parameters& p, const StepArgs& args) {
                                     .taps = taps,
                                     .weights = p.weights->data<int8_t>().data(),
                                     .out = acc + (pixel - begin) * g.channels()});
-      if (!p.epilogue->weight_zero.empty())
+      if (!p.epilogue.weight_zero.empty())
         centre_taps(p, taps, acc + (pixel - begin) * g.channels());
     }
-    p.epilogue->finish(*p.kernels, acc, end - begin, g.channels(), 0, args.outputs[0],
-                       begin * g.out_channels, g.out_channels);
+    p.epilogue.finish(*p.kernels, acc, end - begin, g.channels(), 0, args.outputs[0],
+                      begin * g.out_channels, g.out_channels);
   });
 }
 
@@ -133,9 +133,9 @@ size_t aligned(size_t bytes) {
 
 void plan_depthwise(PlanContext& context, Parameters p, const int8_t* weights) {
   const ConvGeometry& g = p.geometry;
-  p.weights = context.shared<Tensor>("taps", [&] {
-    return Tensor::of<int8_t>(Shape{g.taps(), g.channels()},
-                              taps_outermost(weights, g.channels(), g.taps()));
+  const TensorType type{DType::kInt8, Shape{g.taps(), g.channels()}};
+  p.weights = context.shared_tensor("taps", type, [&] {
+    return Tensor::of<int8_t>(type.shape, taps_outermost(weights, g.channels(), g.taps()));
   });
   p.padding = context.shared<Tensor>("padding", [&] {
     Tensor padding(DType::kUInt8, Shape{g.channels()});
@@ -152,17 +152,17 @@ void plan(PlanContext& context) {
   const KernelTable& kernels = context.kernels();
   Parameters p{.geometry = conv_geometry(context),
                .kernels = &kernels,
-               .epilogue = context.shared<IntegerEpilogue>(
-                   "epilogue", [&] { return integer_epilogue(context); }),
+               .epilogue = shared_integer_epilogue(context),
                .zero_point = static_cast<uint8_t>(context.input_quantization(0).zero_point)};
   const ConvGeometry& g = p.geometry;
   const int8_t* weights = context.constant(1).data<int8_t>().data();
   if (g.depthwise()) return plan_depthwise(context, std::move(p), weights);
   p.group_bytes = static_cast<int64_t>(kernels.packed_bytes_u8s8(g.group_outputs(), g.depth()));
-  p.weights = context.shared<Tensor>("packed", [&] {
+  const TensorType type{DType::kInt8, Shape{g.groups * p.group_bytes}};
+  p.weights = context.shared_tensor("packed", type, [&] {
     const std::vector<int8_t> rows =
         taps_first(weights, g.out_channels, g.group_inputs(), g.taps());
-    Tensor packed(DType::kInt8, Shape{g.groups * p.group_bytes});
+    Tensor packed(type);
     for (int64_t group = 0; group < g.groups; ++group)
       kernels.pack_u8s8(rows.data() + group * g.group_outputs() * g.depth(), g.group_outputs(),
                         g.depth(), packed.mutable_data<int8_t>().data() + group * p.group_bytes);

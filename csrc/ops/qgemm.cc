@@ -53,14 +53,14 @@ void reference(const ReferenceContext& context) {
 struct Parameters {
   Extents extents;
   const KernelTable* kernels;
-  std::shared_ptr<const IntegerEpilogue> epilogue;
-  std::shared_ptr<const PackedBlocks<int8_t>> weights;
+  IntegerEpilogue epilogue;
+  PackedBlocks<int8_t> weights;
 };
 
 void run(const Parameters& p, const StepArgs& args) {
   const auto [rows, columns, depth] = p.extents;
   const auto* x = static_cast<const uint8_t*>(args.inputs[0]);
-  const int64_t blocks = p.weights->blocks();
+  const int64_t blocks = p.weights.blocks();
   args.workers->for_each(
       (rows + kTaskRows - 1) / kTaskRows * blocks, [&](int64_t task, int thread) {
         auto* acc = reinterpret_cast<int32_t*>(args.scratch +
@@ -73,15 +73,15 @@ void run(const Parameters& p, const StepArgs& args) {
                                  .depth = depth,
                                  .a = x + begin * depth,
                                  .a_stride = depth,
-                                 .b = p.weights->block(0, task % blocks),
+                                 .b = p.weights.block(0, task % blocks),
                                  .c = acc,
                                  .c_stride = count});
-        if (!p.epilogue->weight_zero.empty())
+        if (!p.epilogue.weight_zero.empty())
           for (int64_t row = begin; row < end; ++row)
-            p.epilogue->centre(acc + (row - begin) * count, count, first,
-                               sum_of_codes(x + row * depth, depth));
-        p.epilogue->finish(*p.kernels, acc, end - begin, count, first, args.outputs[0],
-                           begin * columns + first, columns);
+            p.epilogue.centre(acc + (row - begin) * count, count, first,
+                              sum_of_codes(x + row * depth, depth));
+        p.epilogue.finish(*p.kernels, acc, end - begin, count, first, args.outputs[0],
+                          begin * columns + first, columns);
       });
 }
 
@@ -89,14 +89,12 @@ void plan(PlanContext& context) {
   const Extents extents = extents_of(context);
   if (context.output(0).shape.elements() == 0 || extents.depth == 0) return;
   const KernelTable& kernels = context.kernels();
-  Parameters p{.extents = extents,
-               .kernels = &kernels,
-               .epilogue = context.shared<IntegerEpilogue>(
-                   "epilogue", [&] { return integer_epilogue(context); }),
-               .weights = context.shared<PackedBlocks<int8_t>>("packed", [&] {
-                 return PackedBlocks<int8_t>(kernels, context.constant(1).data<int8_t>().data(), 1,
-                                             extents.columns, extents.depth);
-               })};
+  Parameters p{
+      .extents = extents,
+      .kernels = &kernels,
+      .epilogue = shared_integer_epilogue(context),
+      .weights = PackedBlocks<int8_t>::of_node(context, "packed", 1, extents.columns, extents.depth,
+                                               [&] { return context.constant(1).data<int8_t>(); })};
   const int64_t sums = std::min(extents.rows, kTaskRows) * std::min(extents.columns, kBlockColumns);
   context.scratch(static_cast<size_t>(sums) * sizeof(int32_t));
   context.emit(run, std::move(p), "gemm_u8s8s32");

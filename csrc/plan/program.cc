@@ -24,6 +24,10 @@ class NodePlan final : public PlanContext {
       std::string_view tag, const std::function<std::shared_ptr<const void>()>& make) override {
     return model_.find_or_make(cat(index_, "/", tag), make);
   }
+  std::shared_ptr<const Tensor> find_or_make_tensor(std::string_view tag, const TensorType& type,
+                                                    const std::function<Tensor()>& make) override {
+    return model_.find_or_make_tensor(cat(index_, "/", tag), type, make);
+  }
 
   const CompiledModel& model_;
   size_t index_;
@@ -362,14 +366,6 @@ class Planner {
 
 }  // namespace
 
-CompiledModel::CompiledModel(Graph graph, const KernelTable& kernels, bool reference)
-    : graph_(std::move(graph)), kernels_(kernels), reference_(reference) {
-  for (size_t n = 0; n < graph_.nodes.size(); ++n)
-    for (const Subgraph& subgraph : graph_.nodes[n].subgraphs)
-      subgraphs_[n].push_back(
-          std::make_shared<const CompiledModel>(*subgraph.graph, kernels, reference));
-}
-
 std::shared_ptr<const Program> CompiledModel::plan(const std::vector<TensorType>& input_types,
                                                    const PlanOptions& options) const {
   SANDERLING_ASSERT(input_types.size() == graph_.inputs.size(), input_types.size());
@@ -395,23 +391,6 @@ std::shared_ptr<const Program> CompiledModel::plan_after(
   PlanOptions rest = options;
   rest.write_outputs = false;
   return Planner(*this, rest, std::move(types), std::move(given), cut.node + 1).plan();
-}
-
-std::vector<std::unique_ptr<Body>> CompiledModel::make_bodies(size_t node,
-                                                              const MakeBody& make_body) const {
-  std::vector<std::unique_ptr<Body>> bodies;
-  const auto found = subgraphs_.find(node);
-  if (found == subgraphs_.end() || !make_body) return bodies;
-  for (const auto& model : found->second) bodies.push_back(make_body(model));
-  return bodies;
-}
-
-std::shared_ptr<const void> CompiledModel::find_or_make(
-    const std::string& key, const std::function<std::shared_ptr<const void>()>& make) const {
-  const std::lock_guard lock(mutex_);
-  std::shared_ptr<const void>& entry = shared_[key];
-  if (!entry) entry = make();
-  return entry;
 }
 
 }  // namespace sanderling

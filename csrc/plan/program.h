@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -102,9 +103,22 @@ class CompiledModel {
                                             const PlanOptions& options) const;
   // What runs the subgraphs of a node, in their order.
   std::vector<std::unique_ptr<Body>> make_bodies(size_t node, const MakeBody& make_body) const;
-  // Bytes of packed weights and tables made so far.
+  // The models of all nodes' subgraphs, in the order of the nodes.
+  std::vector<std::shared_ptr<const CompiledModel>> subgraphs() const;
+  // What plans share, made when it is asked for first; keys name the node.
   std::shared_ptr<const void> find_or_make(
       const std::string& key, const std::function<std::shared_ptr<const void>()>& make) const;
+  // The same for tensors. One of another type than is asked for is made anew.
+  std::shared_ptr<const Tensor> find_or_make_tensor(const std::string& key, const TensorType& type,
+                                                    const std::function<Tensor()>& make) const;
+  // The tensors that are there, without those of subgraphs.
+  std::map<std::string, std::shared_ptr<const Tensor>> tensors() const;
+  // Adds one that was made before, with another instance of this model.
+  void keep_tensor(const std::string& key, Tensor tensor) const;
+  // Whether plans have made tensors that nobody kept with keep_tensor().
+  bool has_made_tensors() const;
+  // Bytes of the graph's constants and of the tensors that are there, with those of subgraphs.
+  size_t weight_bytes() const;
 
  private:
   const Graph graph_;
@@ -114,6 +128,8 @@ class CompiledModel {
   std::unordered_map<size_t, std::vector<std::shared_ptr<const CompiledModel>>> subgraphs_;
   mutable std::mutex mutex_;
   mutable std::unordered_map<std::string, std::shared_ptr<const void>> shared_;
+  mutable std::map<std::string, std::shared_ptr<const Tensor>> tensors_;
+  mutable bool has_made_tensors_ = false;
 };
 
 }  // namespace sanderling
