@@ -17,6 +17,7 @@ void bind_batcher(pybind11::module_& m);
 void bind_drift(pybind11::module_& m);
 void bind_input_check(pybind11::module_& m);
 void bind_model(pybind11::module_& m);
+void bind_plan(pybind11::module_& m);
 void bind_quantize(pybind11::module_& m);
 void bind_registry(pybind11::module_& m);
 void bind_session(pybind11::module_& m);

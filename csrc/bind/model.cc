@@ -4,6 +4,7 @@
 
 #include "bind/bind.h"
 #include "bind/gil.h"
+#include "bind/plan.h"
 #include "graph/operator.h"
 #include "graph/passes/passes.h"
 #include "kernels/table.h"
@@ -27,7 +28,8 @@ py::tuple dims_tuple(const std::vector<int64_t>& dims, const std::vector<std::st
   return py::tuple(list);
 }
 
-// (name, dtype, shape) of each input; None where the file does not say.
+}  // namespace
+
 py::list describe_inputs(const Graph& graph) {
   py::list list;
   for (const GraphInput& input : graph.inputs)
@@ -46,8 +48,6 @@ py::list describe_outputs(const Graph& graph) {
   }
   return list;
 }
-
-}  // namespace
 
 std::shared_ptr<BoundModel> import_bytes(const py::bytes& data, const std::string& folder) {
   const std::string_view view = data;
@@ -71,6 +71,20 @@ std::shared_ptr<const CompiledModel> BoundModel::compiled(const KernelTable& ker
     lower(graph);
     entry = std::make_shared<const CompiledModel>(std::move(graph), kernels, reference);
   }
+  return entry;
+}
+
+std::shared_ptr<const CompiledModel> BoundModel::find_compiled(const KernelTable& kernels) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = compiled_.find({kernels.isa, false});
+  return found == compiled_.end() ? nullptr : found->second;
+}
+
+std::shared_ptr<const CompiledModel> BoundModel::adopt(
+    std::shared_ptr<const CompiledModel> compiled) const {
+  const std::lock_guard lock(mutex_);
+  auto& entry = compiled_[{compiled->kernels().isa, compiled->reference()}];
+  if (!entry) entry = std::move(compiled);
   return entry;
 }
 
@@ -101,6 +115,29 @@ void bind_model(py::module_& m) {
                                for (const Node& node : model.imported()->nodes) ++counts[node.op];
                                return counts;
                              })
+      .def(
+          "compile",
+          [](const BoundModel& model, const std::string& isa) {
+            const WithoutGil released;
+            return BoundPlan{model.compiled(table_named(isa), /*reference=*/false)};
+          },
+          py::arg("isa"), "The model's one plan for this ISA, made if it is not there.")
+      .def(
+          "find_plan",
+          [](const BoundModel& model, const std::string& isa) -> std::optional<BoundPlan> {
+            auto compiled = model.find_compiled(table_named(isa));
+            if (!compiled) return std::nullopt;
+            return BoundPlan{std::move(compiled)};
+          },
+          py::arg("isa"), "The same if it is there.")
+      .def(
+          "adopt",
+          [](const BoundModel& model, const BoundPlan& plan) {
+            return BoundPlan{model.adopt(plan.model)};
+          },
+          py::arg("plan"),
+          "Makes a plan that was read from a file this model's, unless it has one; returns the "
+          "model's.")
       .def(
           "plan",
           [](const BoundModel& model, const std::vector<std::vector<int64_t>>& shapes) {

@@ -22,7 +22,13 @@ class BoundModel {
       : imported_(std::make_shared<const Graph>(std::move(imported))) {}
 
   std::shared_ptr<const Graph> imported() const;
+  // Lowers it if nothing did so before.
   std::shared_ptr<const CompiledModel> compiled(const KernelTable& kernels, bool reference) const;
+  std::shared_ptr<const CompiledModel> find_compiled(
+      const KernelTable& kernels) const;  // or nullptr
+  // Takes what was compiled from this model before, and returns it; or what is there already, which
+  // sessions share.
+  std::shared_ptr<const CompiledModel> adopt(std::shared_ptr<const CompiledModel> compiled) const;
 
  private:
   mutable std::mutex mutex_;
@@ -33,6 +39,9 @@ class BoundModel {
 std::shared_ptr<BoundModel> import_bytes(const pybind11::bytes& data,
                                          const std::string& folder = "");
 
+// (name, dtype, shape) of each input and output; None where the file does not say.
+pybind11::list describe_inputs(const Graph& graph);
+pybind11::list describe_outputs(const Graph& graph);
 // The model's own nodes, inferred for these input shapes, as a list of dicts.
 pybind11::list describe_plan(const BoundModel& model,
                              const std::vector<std::vector<int64_t>>& shapes);

@@ -6,7 +6,8 @@ PYBIND11_MODULE(_core, m) {
   register_errors();
   bind_drift(m);
   bind_input_check(m);
-  bind_model(m);
+  bind_plan(m);
+  bind_model(m);  // names Plan
   bind_quantize(m);
   bind_registry(m);
   bind_session(m);

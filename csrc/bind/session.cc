@@ -2,12 +2,14 @@
 
 #include <pybind11/stl.h>
 
+#include <functional>
 #include <optional>
 
 #include "bind/bind.h"
 #include "bind/gil.h"
 #include "bind/input_check.h"
 #include "bind/model.h"
+#include "bind/plan.h"
 #include "drift/watch.h"
 #include "kernels/table.h"
 
@@ -148,7 +150,40 @@ std::shared_ptr<Session> make_session(const BoundModel& model,
   const bool reference = isa == "reference";
   const KernelTable& kernels = !isa || reference ? default_table() : table_named(*isa);
   return std::make_shared<Session>(model.compiled(kernels, reference),
-                                   SessionOptions{threads, std::move(watch)});
+                                   SessionOptions{.threads = threads, .watch = std::move(watch)});
+}
+
+// Calls a Python function that does not matter to the run: what it raises is printed.
+std::function<void()> to_function(const py::object& callable) {
+  if (callable.is_none()) return nullptr;
+  // Sessions may end, and so let go of it, without the GIL.
+  const std::shared_ptr<py::object> held(new py::object(callable), [](py::object* object) {
+    const WithGil gil;
+    delete object;
+  });
+  return [held] {
+    const WithGil gil;
+    try {
+      (*held)();
+    } catch (py::error_already_set& error) {
+      if (error.matches(PyExc_KeyboardInterrupt))
+        PyErr_SetInterrupt();  // the signal was the user's, who is told when the run returns
+      else
+        error.discard_as_unraisable("after_first_run");
+    }
+  };
+}
+
+std::shared_ptr<Session> make_planned_session(const BoundPlan& plan, int threads,
+                                              std::shared_ptr<Watch> watch,
+                                              std::optional<size_t> memory_limit_bytes,
+                                              const py::object& after_first_run) {
+  SessionOptions options{.threads = threads,
+                         .watch = std::move(watch),
+                         .memory_limit_bytes = memory_limit_bytes,
+                         .after_first_run = to_function(after_first_run)};
+  const WithoutGil released;
+  return std::make_shared<Session>(plan.model, std::move(options));
 }
 
 py::list profile(Session& session, Arrays inputs) {
@@ -178,6 +213,7 @@ py::dict info(const Session& session) {
   info["isa"] = model.reference() ? "reference" : model.kernels().isa;
   info["threads"] = session.threads();
   info["arena_bytes"] = session.arena_bytes();
+  info["weight_bytes"] = model.weight_bytes();
   info["operators"] = operators;
   return info;
 }
@@ -191,6 +227,11 @@ void bind_session(py::module_& m) {
            "isa: an instruction set of runnable_isas(), 'reference' for the operators' reference "
            "functions, or None for "
            "the default.")
+      .def(py::init(&make_planned_session), py::arg("plan"), py::arg("threads") = 1,
+           py::arg("watch") = py::none(), py::arg("memory_limit_bytes") = py::none(),
+           py::arg("after_first_run") = py::none(),
+           "memory_limit_bytes: what runs may take for activations and scratch. after_first_run: "
+           "called once, without arguments, after the first run that succeeds.")
       .def(py::init([](const py::bytes& data, const std::optional<std::string>& isa, int threads) {
              return make_session(*import_bytes(data), isa, threads, nullptr);
            }),

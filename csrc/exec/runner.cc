@@ -14,8 +14,9 @@ size_t align(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAli
 // A subgraph, run by a Runner of its own.
 class RunnerBody final : public Body {
  public:
-  RunnerBody(std::shared_ptr<const CompiledModel> model, int threads)
-      : runner_(std::move(model), threads, /*write_outputs=*/false) {}
+  RunnerBody(std::shared_ptr<const CompiledModel> model, int threads,
+             std::shared_ptr<MemoryBudget> budget)
+      : runner_(std::move(model), threads, /*write_outputs=*/false, std::move(budget)) {}
 
   const std::vector<TensorType>* output_types(std::span<const TensorType> inputs) override {
     try {
@@ -54,20 +55,31 @@ std::vector<TensorType> types_of(std::span<const TensorView> views) {
 
 }  // namespace
 
+void MemoryBudget::take(size_t bytes) {
+  const size_t needed = used_ + bytes;
+  if (limit_ && needed > *limit_)
+    fail(ErrorCode::kInput, "[run] these inputs need ", needed,
+         " bytes for activations, memory_limit_bytes is ", *limit_,
+         ". Run fewer rows at once or raise the limit");
+  used_ = needed;
+}
+
 Runner::Runner(std::shared_ptr<const CompiledModel> model, int threads, bool write_outputs,
-               FindTap find_tap)
+               std::shared_ptr<MemoryBudget> budget, FindTap find_tap)
     : model_(std::move(model)),
       threads_(threads),
       write_outputs_(write_outputs),
+      budget_(std::move(budget)),
       find_tap_(std::move(find_tap)) {}
 
-Runner::~Runner() = default;
+Runner::~Runner() { release(); }
 
 PlanOptions Runner::plan_options() const {
   return {.threads = threads_,
           .write_outputs = write_outputs_,
-          .make_body = [threads = threads_](std::shared_ptr<const CompiledModel> model) {
-            return std::make_unique<RunnerBody>(std::move(model), threads);
+          .make_body = [threads = threads_,
+                        budget = budget_](std::shared_ptr<const CompiledModel> model) {
+            return std::make_unique<RunnerBody>(std::move(model), threads, budget);
           }};
 }
 
@@ -134,15 +146,25 @@ std::shared_ptr<const Program> Runner::prepare(const std::vector<TensorType>& ty
   return prepare(inputs);
 }
 
-std::shared_ptr<std::byte[]> Runner::take(size_t bytes, std::shared_ptr<std::byte[]>& replaced) {
-  replaced.reset();  // first: both together may be more than the device has
+// Forgets all plans with their memory.
+void Runner::release() {
+  size_t held = scratch_bytes_;
+  for (const Arena& arena : arenas_) held += arena.bytes;
+  stages_.clear();
+  arenas_.clear();
+  scratch_.reset();
+  scratch_bytes_ = scratch_stride_ = 0;
+  budget_->give_back(held);
+}
+
+void Runner::enlarge(std::shared_ptr<std::byte[]>& memory, size_t& held, size_t bytes) {
+  budget_->take(bytes - held);
+  memory.reset();  // first: both together may be more than the device has
+  held = bytes;
   try {
-    return allocate(bytes);
+    memory = allocate(bytes);
   } catch (const std::bad_alloc&) {
-    stages_.clear();
-    arenas_.clear();
-    scratch_.reset();
-    scratch_stride_ = 0;
+    release();
     fail(ErrorCode::kInput, "[run] these inputs need ", bytes,
          " bytes for activations, which the system does not give. Run fewer rows at once");
   }
@@ -153,17 +175,19 @@ void Runner::grow(const Program& program, size_t depth) {
     arenas_.resize(depth + 1);
     given_.resize(depth + 1);
   }
-  const size_t bytes = align(program.arena_bytes);
-  if (Arena& arena = arenas_[depth]; bytes > arena.bytes) {
-    arena.bytes = 0;
-    arena.memory = take(bytes, arena.memory);
-    arena.bytes = bytes;
+  Arena& arena = arenas_[depth];
+  const size_t bytes = std::max(arena.bytes, align(program.arena_bytes));
+  const size_t stride = std::max(scratch_stride_, align(program.scratch_bytes + kSlackBytes));
+  const size_t scratch = stride * static_cast<size_t>(threads_);
+  // Both are refused together, before one of them is there.
+  budget_->take(bytes - arena.bytes + scratch - scratch_bytes_);
+  budget_->give_back(bytes - arena.bytes + scratch - scratch_bytes_);
+  if (bytes > arena.bytes) {
     ++arena.generation;
+    enlarge(arena.memory, arena.bytes, bytes);
   }
-  const size_t stride = align(program.scratch_bytes + kSlackBytes);
-  if (stride > scratch_stride_) {
-    scratch_stride_ = 0;
-    scratch_ = take(stride * static_cast<size_t>(threads_), scratch_);
+  if (scratch > scratch_bytes_) {
+    enlarge(scratch_, scratch_bytes_, scratch);
     scratch_stride_ = stride;
   }
 }
@@ -288,12 +312,6 @@ std::span<const TensorView> Runner::run(std::span<const TensorView> inputs,
   for (size_t i = 0; i < program.outputs.size(); ++i)
     results_.push_back({program.output_types[i], place(program.outputs[i], depth, inputs)});
   return results_;
-}
-
-size_t Runner::bytes() const {
-  size_t sum = scratch_stride_ * static_cast<size_t>(threads_);
-  for (const Arena& arena : arenas_) sum += arena.bytes;
-  return sum;
 }
 
 }  // namespace sanderling

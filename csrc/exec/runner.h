@@ -2,9 +2,11 @@
 // Session makes it safe and checks what users give; a node's subgraph is run by one of its own.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <list>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -24,6 +26,20 @@ struct StepTime {
   int64_t nanoseconds;
 };
 
+// What a session and the runners of its subgraphs may hold together for activations and scratch.
+class MemoryBudget {
+ public:
+  explicit MemoryBudget(std::optional<size_t> limit) : limit_(limit) {}
+  // Throws kInput, naming both numbers, where `bytes` more are not to be had.
+  void take(size_t bytes);
+  void give_back(size_t bytes) { used_ -= bytes; }
+  size_t used() const { return used_; }
+
+ private:
+  const std::optional<size_t> limit_;
+  std::atomic<size_t> used_ = 0;  // a plan, and so a subgraph's runner, may go with its last reader
+};
+
 // Not safe to call from several threads.
 class Runner {
  public:
@@ -33,8 +49,9 @@ class Runner {
 
   // `find_tap` gives what counts the codes of a value; nullptr: nothing is counted.
   // `write_outputs`: whether plans may write where the caller wants, else results stay in here.
+  // `budget` is shared with the runners of subgraphs.
   Runner(std::shared_ptr<const CompiledModel> model, int threads, bool write_outputs,
-         FindTap find_tap = nullptr);
+         std::shared_ptr<MemoryBudget> budget, FindTap find_tap = nullptr);
   ~Runner();
 
   const CompiledModel& model() const { return *model_; }
@@ -47,8 +64,6 @@ class Runner {
   std::span<const TensorView> run(std::span<const TensorView> inputs,
                                   std::span<const TensorView> outputs, Workers& workers,
                                   std::vector<StepTime>* times = nullptr);
-  // Bytes held for activations and scratch now.
-  size_t bytes() const;
 
  private:
   // A program with its operands' addresses.
@@ -74,7 +89,9 @@ class Runner {
   Stage& first_stage(std::span<const TensorView> inputs);
   Stage& next_stage(Stage& stage, size_t depth);
   void grow(const Program& program, size_t depth);
-  std::shared_ptr<std::byte[]> take(size_t bytes, std::shared_ptr<std::byte[]>& replaced);
+  // Gives `memory` room for `bytes`, of which `held` are there; its old contents are lost.
+  void enlarge(std::shared_ptr<std::byte[]>& memory, size_t& held, size_t bytes);
+  void release();
   void resolve(Stage& stage, size_t depth) const;
   void execute(Stage& stage, size_t depth, std::span<const TensorView> inputs,
                std::span<const TensorView> outputs, Workers& workers, std::vector<StepTime>* times);
@@ -87,11 +104,13 @@ class Runner {
   const std::shared_ptr<const CompiledModel> model_;
   const int threads_;
   const bool write_outputs_;
+  const std::shared_ptr<MemoryBudget> budget_;
   const FindTap find_tap_;
   std::list<std::unique_ptr<Stage>> stages_;  // most recently used first
   std::vector<Arena> arenas_;                 // by depth
   std::shared_ptr<std::byte[]> scratch_;
-  size_t scratch_stride_ = 0;
+  size_t scratch_bytes_ = 0;
+  size_t scratch_stride_ = 0;                   // per thread
   std::vector<std::vector<TensorView>> given_;  // by depth, for stages after the first
   std::vector<TensorView> results_;
 };

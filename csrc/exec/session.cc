@@ -36,7 +36,8 @@ Session::Session(std::shared_ptr<const CompiledModel> model, SessionOptions opti
         return options_.threads;
       }()),
       check_(model_->graph(), model_->kernels()),
-      runner_(model_, options_.threads, /*write_outputs=*/true,
+      memory_(std::make_shared<MemoryBudget>(options_.memory_limit_bytes)),
+      runner_(model_, options_.threads, /*write_outputs=*/true, memory_,
               options_.watch ? Runner::FindTap([watch = options_.watch](const std::string& value) {
                 return &watch->codes(value);
               })
@@ -92,7 +93,24 @@ void Session::observe(std::span<const TensorView> outputs) {
     if (outputs[i].type.dtype == DType::kFloat32) options_.watch->observe_output(i, outputs[i]);
 }
 
+void Session::note_first_run() {
+  if (has_run_.load(std::memory_order_relaxed) || has_run_.exchange(true)) return;
+  if (!options_.after_first_run) return;
+  options_.after_first_run();
+  options_.after_first_run = nullptr;
+}
+
 void Session::run(std::span<const TensorView> inputs, std::span<const TensorView> outputs) {
+  run_locked(inputs, outputs);
+  note_first_run();
+}
+
+void Session::run(std::span<const TensorView> inputs, const MakeOutput& make_output) {
+  run_locked(inputs, make_output);
+  note_first_run();
+}
+
+void Session::run_locked(std::span<const TensorView> inputs, std::span<const TensorView> outputs) {
   const std::lock_guard lock(mutex_);
   const std::shared_ptr<const Program> program = prepare(inputs);
   check_outputs(program->output_types, inputs, outputs);
@@ -106,7 +124,7 @@ void Session::run(std::span<const TensorView> inputs, std::span<const TensorView
   observe(outputs);
 }
 
-void Session::run(std::span<const TensorView> inputs, const MakeOutput& make_output) {
+void Session::run_locked(std::span<const TensorView> inputs, const MakeOutput& make_output) {
   const std::lock_guard lock(mutex_);
   const std::shared_ptr<const Program> program = prepare(inputs);
   look_at(inputs);
@@ -142,9 +160,6 @@ std::vector<StepTime> Session::profile(std::span<const TensorView> inputs) {
   return times;
 }
 
-size_t Session::arena_bytes() const {
-  const std::lock_guard lock(mutex_);
-  return runner_.bytes();
-}
+size_t Session::arena_bytes() const { return memory_->used(); }
 
 }  // namespace sanderling

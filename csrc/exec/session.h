@@ -1,8 +1,10 @@
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -17,7 +19,12 @@ class Watch;  // drift/watch.h
 
 struct SessionOptions {
   int threads = 1;
-  std::shared_ptr<Watch> watch;  // nullptr: nothing is watched
+  std::shared_ptr<Watch> watch{};  // nullptr: nothing is watched
+  // What may be held for activations and scratch; a run that needs more is refused.
+  std::optional<size_t> memory_limit_bytes{};
+  // Called once, when the first run has succeeded: by its thread, outside the session's lock. Must
+  // not throw.
+  std::function<void()> after_first_run{};
 };
 
 // Runs a compiled model. Safe to call from several threads: runs take turns. One arena; after the
@@ -50,7 +57,7 @@ class Session {
   void run(std::span<const TensorView> inputs, const MakeOutput& make_output);
   // Runs once and says how long each step took; nothing is watched. Throws what run() throws.
   std::vector<StepTime> profile(std::span<const TensorView> inputs);
-  // Bytes that this session holds for activations and scratch now.
+  // Bytes that this session holds for activations and scratch now, those of subgraphs included.
   size_t arena_bytes() const;
 
  private:
@@ -59,13 +66,18 @@ class Session {
                      std::span<const TensorView> outputs) const;
   void look_at(std::span<const TensorView> inputs);
   void observe(std::span<const TensorView> outputs);
+  void run_locked(std::span<const TensorView> inputs, std::span<const TensorView> outputs);
+  void run_locked(std::span<const TensorView> inputs, const MakeOutput& make_output);
+  void note_first_run();
 
   std::shared_ptr<const CompiledModel> model_;
   SessionOptions options_;
   ThreadPool pool_;
   const InputCheck check_;
   mutable std::mutex mutex_;
+  const std::shared_ptr<MemoryBudget> memory_;
   Runner runner_;
+  std::atomic<bool> has_run_ = false;
 };
 
 }  // namespace sanderling
