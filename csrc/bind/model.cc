@@ -74,20 +74,6 @@ std::shared_ptr<const CompiledModel> BoundModel::compiled(const KernelTable& ker
   return entry;
 }
 
-std::shared_ptr<const CompiledModel> BoundModel::find_compiled(const KernelTable& kernels) const {
-  const std::lock_guard lock(mutex_);
-  const auto found = compiled_.find({kernels.isa, false});
-  return found == compiled_.end() ? nullptr : found->second;
-}
-
-std::shared_ptr<const CompiledModel> BoundModel::adopt(
-    std::shared_ptr<const CompiledModel> compiled) const {
-  const std::lock_guard lock(mutex_);
-  auto& entry = compiled_[{compiled->kernels().isa, compiled->reference()}];
-  if (!entry) entry = std::move(compiled);
-  return entry;
-}
-
 void bind_model(py::module_& m) {
   py::class_<BoundModel, std::shared_ptr<BoundModel>>(m, "Model")
       .def(py::init(&import_bytes), py::arg("data"), py::arg("folder") = "",
@@ -122,22 +108,6 @@ void bind_model(py::module_& m) {
             return BoundPlan{model.compiled(table_named(isa), /*reference=*/false)};
           },
           py::arg("isa"), "The model's one plan for this ISA, made if it is not there.")
-      .def(
-          "find_plan",
-          [](const BoundModel& model, const std::string& isa) -> std::optional<BoundPlan> {
-            auto compiled = model.find_compiled(table_named(isa));
-            if (!compiled) return std::nullopt;
-            return BoundPlan{std::move(compiled)};
-          },
-          py::arg("isa"), "The same if it is there.")
-      .def(
-          "adopt",
-          [](const BoundModel& model, const BoundPlan& plan) {
-            return BoundPlan{model.adopt(plan.model)};
-          },
-          py::arg("plan"),
-          "Makes a plan that was read from a file this model's, unless it has one; returns the "
-          "model's.")
       .def(
           "plan",
           [](const BoundModel& model, const std::vector<std::vector<int64_t>>& shapes) {

@@ -24,11 +24,6 @@ class BoundModel {
   std::shared_ptr<const Graph> imported() const;
   // Lowers it if nothing did so before.
   std::shared_ptr<const CompiledModel> compiled(const KernelTable& kernels, bool reference) const;
-  std::shared_ptr<const CompiledModel> find_compiled(
-      const KernelTable& kernels) const;  // or nullptr
-  // Takes what was compiled from this model before, and returns it; or what is there already, which
-  // sessions share.
-  std::shared_ptr<const CompiledModel> adopt(std::shared_ptr<const CompiledModel> compiled) const;
 
  private:
   mutable std::mutex mutex_;

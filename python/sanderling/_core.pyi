@@ -7,7 +7,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['BatchPolicy', 'Batcher', 'ClassHistogram', 'CodeHistogram', 'ConfidenceHistogram', 'FrozenBins', 'FrozenEdges', 'InputCheck', 'InputWatch', 'MAX_DEPTH', 'Model', 'Noise', 'Projections', 'Quantization', 'RangeChoice', 'RangeObserver', 'RowFaults', 'RowLimits', 'Session', 'ValueHistogram', 'Watch', 'WatchSpec', 'WatchWindow', 'built_isas', 'clipped_share', 'covering_codes', 'decide_rows', 'default_isa', 'mean_squared_error', 'minimum_weight_scales', 'operator_names', 'operators', 'opsets', 'quantize_bias', 'quantize_values', 'quantize_weights', 'runnable_isas', 'search_range']
+__all__: list[str] = ['BatchPolicy', 'Batcher', 'ClassHistogram', 'CodeHistogram', 'ConfidenceHistogram', 'FrozenBins', 'FrozenEdges', 'InputCheck', 'InputWatch', 'MAX_DEPTH', 'Model', 'Noise', 'Plan', 'Projections', 'Quantization', 'RangeChoice', 'RangeObserver', 'RowFaults', 'RowLimits', 'Session', 'ValueHistogram', 'Watch', 'WatchSpec', 'WatchWindow', 'build_id', 'built_isas', 'clipped_share', 'covering_codes', 'decide_rows', 'default_isa', 'mean_squared_error', 'minimum_weight_scales', 'operator_names', 'quantize_bias', 'quantize_values', 'quantize_weights', 'runnable_isas', 'search_range']
 class CodeHistogram:
     __hash__: typing.ClassVar[None] = None  # type: ignore[assignment]
     @staticmethod
@@ -266,10 +266,36 @@ class InputCheck:
         """
         Raises InputError as Session.run does.
         """
-class Model:
-    def __init__(self, data: bytes, folder: str = '') -> None:
+class Plan:
+    """
+    A model compiled for one instruction set.
+    """
+    @staticmethod
+    def read(descriptor: typing.SupportsInt | typing.SupportsIndex, key: bytes, isa: str) -> Plan | None:
         """
-        folder: where the model's file is, for tensors whose data lies in files beside it.
+        The plan in an open file, which is mapped; None if the file is not the plan of this key and ISA, or is damaged.
+        """
+    def write(self, descriptor: typing.SupportsInt | typing.SupportsIndex, key: bytes) -> None:
+        """
+        Writes the plan's file. Raises OSError.
+        """
+    @property
+    def has_made_tensors(self) -> bool:
+        """
+        Whether sessions have packed weights that were not in the file it was read from.
+        """
+    @property
+    def inputs(self) -> list[typing.Any]:
+        ...
+    @property
+    def outputs(self) -> list[typing.Any]:
+        ...
+class Model:
+    def __init__(self, data: bytes) -> None:
+        ...
+    def compile(self, isa: str) -> Plan:
+        """
+        The model's one plan for this ISA, made if it is not there.
         """
     def plan(self, shapes: collections.abc.Sequence[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]]) -> list[typing.Any]:
         """
@@ -391,6 +417,11 @@ class Session:
         isa: an instruction set of runnable_isas(), 'reference' for the operators' reference functions, or None for the default.
         """
     @typing.overload
+    def __init__(self, plan: Plan, threads: typing.SupportsInt | typing.SupportsIndex = 1, watch: Watch | None = None, memory_limit_bytes: typing.SupportsInt | typing.SupportsIndex | None = None, after_first_run: typing.Any = None) -> None:
+        """
+        memory_limit_bytes: what runs may take for activations and scratch. after_first_run: called once, without arguments, after the first run that succeeds.
+        """
+    @typing.overload
     def __init__(self, data: bytes, isa: str | None = None, threads: typing.SupportsInt | typing.SupportsIndex = 1) -> None:
         ...
     def bind(self, inputs: collections.abc.Sequence[numpy.typing.NDArray[typing.Any]], outputs: collections.abc.Sequence[numpy.typing.NDArray[typing.Any]]) -> typing.Any:
@@ -401,7 +432,7 @@ class Session:
         ...
     def profile(self, inputs: collections.abc.Sequence[numpy.typing.NDArray[typing.Any]]) -> list[typing.Any]:
         """
-        Runs once: (operator, node, kernel, dtype, shape, nanoseconds) of each step, in the order in which they ran; dtype and shape are those of its first output. An empty operator is a copy to an output.
+        Runs once: (operator, node, kernel, nanoseconds) of each step, in the order in which they ran. An empty operator is a copy to an output.
         """
     @typing.overload
     def run(self, inputs: collections.abc.Sequence[numpy.typing.NDArray[typing.Any]]) -> list[numpy.typing.NDArray[typing.Any]]:
@@ -444,6 +475,10 @@ class Batcher:
     @property
     def on_own_thread(self) -> bool:
         ...
+def build_id() -> str:
+    """
+    The linker's hash of this module; '' if it has none.
+    """
 def built_isas() -> list[str]:
     ...
 def clipped_share(observer: RangeObserver, quantization: Quantization) -> float:
@@ -463,17 +498,7 @@ def mean_squared_error(observer: RangeObserver, quantization: Quantization) -> f
 def minimum_weight_scales(bias: numpy.typing.NDArray[typing.Any] | None, channels: typing.SupportsInt | typing.SupportsIndex, depth: typing.SupportsInt | typing.SupportsIndex, input_scale: typing.SupportsFloat | typing.SupportsIndex) -> numpy.typing.NDArray[numpy.float32]:
     ...
 def operator_names() -> list[str]:
-    """
-    All operators, the engine's own included.
-    """
-def operators() -> list[typing.Any]:
-    """
-    (name, first opset, tier) of each operator that files may name, sorted by name.
-    """
-def opsets() -> tuple[int, int]:
-    """
-    The oldest and the newest opset of the default domain that are read.
-    """
+    ...
 def quantize_bias(bias: numpy.typing.NDArray[typing.Any], input_scale: typing.SupportsFloat | typing.SupportsIndex, weight_scales: numpy.typing.NDArray[typing.Any]) -> numpy.typing.NDArray[numpy.int32]:
     ...
 def quantize_values(values: numpy.typing.NDArray[typing.Any], quantization: Quantization) -> numpy.typing.NDArray[numpy.uint8]:

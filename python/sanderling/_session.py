@@ -29,6 +29,8 @@ class Session:
             model, else the first installed backend that can; `info()["why"]` then says why.
         device: "auto" or "cpu".
         threads: Threads of one run, 1 to 256.
+        memory_limit_bytes: What runs may take for activations and scratch, by their plan; a run that needs more is an
+            InputError before anything is allocated. Native only. None: what the system gives.
         watch: A `drift.Reference`: inputs, outputs and (native only) interior codes are counted against it;
             `sketches()` returns the counts.
 
@@ -45,14 +47,30 @@ class Session:
         backend: str = "native",
         device: str = "auto",
         threads: int = 1,
+        memory_limit_bytes: int | None = None,
         watch: Reference | None = None,
     ) -> None:
         if isinstance(threads, bool) or not isinstance(threads, SupportsIndex) or not 1 <= index(threads) <= 256:
             raise InputError(f"[session] threads is {threads!r}, expected an integer from 1 to 256")
+        if memory_limit_bytes is not None and (
+            isinstance(memory_limit_bytes, bool)
+            or not isinstance(memory_limit_bytes, SupportsIndex)
+            or not 0 < index(memory_limit_bytes) < 1 << 63
+        ):
+            raise InputError(
+                f"[session] memory_limit_bytes is {memory_limit_bytes!r}, expected a positive integer or None"
+            )
         self._watch = None if watch is None else _core.Watch(watch.watch_spec())
         source: bytes | Model = model if isinstance(model, Model) else read_model(model)[0]
         self._run: BackendSession
-        self._run, self._why = choose(source, backend=backend, device=device, threads=index(threads), watch=self._watch)
+        self._run, self._why = choose(
+            source,
+            backend=backend,
+            device=device,
+            threads=index(threads),
+            memory_limit_bytes=memory_limit_bytes,
+            watch=self._watch,
+        )
         self._reference = watch
         self._inputs, self._outputs = self._run.inputs, self._run.outputs
         self._input_names = tuple(spec.name for spec in self._inputs)
@@ -124,7 +142,11 @@ class Session:
         return self._run.bind(self._input_list(inputs), self._output_list(outputs))
 
     def info(self) -> dict[str, Any]:
-        """Says what runs: backend, why it was chosen, ISA, threads, bytes of the arena, operators after lowering."""
+        """Says what runs.
+
+        Of the native engine: backend, why it was chosen, ISA, threads, bytes of the arena and of the weights, operators
+        after lowering; "plan" is "cache" or "compiled", and "plan_file" where the next session finds it, or None.
+        """
         return {"backend": self._run.name, "why": self._why, **self._run.info()}
 
     def sketches(self, *, reset: bool = False) -> Sketches:

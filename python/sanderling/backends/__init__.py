@@ -56,7 +56,13 @@ def installed() -> list[str]:
 
 
 def choose(
-    source: bytes | Model, *, backend: str, device: str, threads: int, watch: _core.Watch | None
+    source: bytes | Model,
+    *,
+    backend: str,
+    device: str,
+    threads: int,
+    memory_limit_bytes: int | None,
+    watch: _core.Watch | None,
 ) -> tuple[BackendSession, str]:
     """Makes the session's backend and says why it is this one.
 
@@ -65,18 +71,22 @@ def choose(
         UnsupportedError: No such backend or device, its library is missing, or it cannot run the model; with "auto",
             none can.
     """
+
+    def native() -> NativeBackend:
+        return NativeBackend(source, device=device, threads=threads, watch=watch, memory_limit_bytes=memory_limit_bytes)
+
     if backend == "native":
-        return NativeBackend(source, device=device, threads=threads, watch=watch), "asked for by name"
+        return native(), "asked for by name"
     data = source.bytes if isinstance(source, Model) else source
     if backend != "auto":
+        if memory_limit_bytes is not None:
+            raise UnsupportedError(f"[session] backend {backend!r} keeps no memory_limit_bytes, 'native' does")
         return _watched(_load(backend)(data, device=device, threads=threads), watch), "asked for by name"
     try:
-        return NativeBackend(
-            source, device=device, threads=threads, watch=watch
-        ), "native runs every operator of the model"
+        return native(), "native runs every operator of the model"
     except UnsupportedError as error:
         reasons = [f"native: {error}"]
-    for name in installed()[1:]:
+    for name in installed()[1:] if memory_limit_bytes is None else ():
         try:
             return _watched(_load(name)(data, device=device, threads=threads), watch), "; ".join(reasons)
         except UnsupportedError as error:

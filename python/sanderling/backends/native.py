@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy.typing as npt
 
-from sanderling import _core
+from sanderling import _core, _plan_cache
 from sanderling._model import Model, TensorSpec
 from sanderling.errors import UnsupportedError
 
@@ -19,9 +20,15 @@ class NativeBackend:
     name = "native"
 
     def __init__(
-        self, source: bytes | Model, *, device: str = "auto", threads: int = 1, watch: _core.Watch | None = None
+        self,
+        source: bytes | Model,
+        *,
+        device: str = "auto",
+        threads: int = 1,
+        watch: _core.Watch | None = None,
+        memory_limit_bytes: int | None = None,
     ) -> None:
-        """Compiles the model.
+        """Compiles the model, or takes what an earlier process compiled from the user's cache.
 
         Raises:
             ModelError: The model is damaged.
@@ -30,14 +37,20 @@ class NativeBackend:
         """
         if device not in ("auto", "cpu"):
             raise UnsupportedError(f"[native] device is {device!r}, this build has 'auto' and 'cpu'")
-        model = source if isinstance(source, Model) else Model(source)
-        self._session = _core.Session(model.core, threads=threads, watch=watch)
+        self._plan = _planned(source, _core.default_isa())
+        self._session = _core.Session(
+            self._plan.plan,
+            threads=threads,
+            watch=watch,
+            memory_limit_bytes=memory_limit_bytes,
+            after_first_run=self._plan.keep,
+        )
         # The core's own methods: a Python function around each would cost as much as a small model.
         self.run = self._session.run
         self.run_into = self._session.run_into
         self.bind = self._session.bind
-        self.inputs: tuple[TensorSpec, ...] = model.inputs
-        self.outputs: tuple[TensorSpec, ...] = model.outputs
+        self.inputs = tuple(TensorSpec(*spec) for spec in self._plan.plan.inputs)
+        self.outputs = tuple(TensorSpec(*spec) for spec in self._plan.plan.outputs)
 
     @property
     def core(self) -> _core.Session:
@@ -45,5 +58,41 @@ class NativeBackend:
         return self._session
 
     def info(self) -> dict[str, Any]:
-        """Says what runs where."""
-        return dict(self._session.info())
+        """Says what runs where, and whether it was compiled here: the file of its plan is there after the first run."""
+        file = self._plan.file
+        return {
+            **self._session.info(),
+            "plan": "cache" if self._plan.from_cache else "compiled",
+            "plan_file": None if file is None else str(file),
+        }
+
+
+class _Planned:
+    """A model's plan, from the cache if it is there."""
+
+    def __init__(self, source: bytes | Model, isa: str) -> None:
+        data = source.bytes if isinstance(source, Model) else source
+        self._cached = _plan_cache.find(data, isa)
+        read = None if self._cached is None else self._cached.read()
+        self.from_cache = read is not None
+        self.file = self._cached.path if self._cached is not None and self.from_cache else None
+        self.plan = read or (source if isinstance(source, Model) else Model(source)).core.compile(isa)
+
+    def keep(self) -> None:
+        """Writes what is not in the cache: called after a session's first run, when the weights are packed."""
+        cached, self._cached = self._cached, None
+        if cached is None or (self.from_cache and not self.plan.has_made_tensors):
+            return
+        if cached.write(self.plan):
+            self.file = cached.path
+
+
+# Sessions of one model share its weights: by model, then by ISA.
+_of_models: WeakKeyDictionary[Model, dict[str, _Planned]] = WeakKeyDictionary()
+
+
+def _planned(source: bytes | Model, isa: str) -> _Planned:
+    if not isinstance(source, Model):
+        return _Planned(source, isa)
+    plans = _of_models.setdefault(source, {})
+    return plans.get(isa) or plans.setdefault(isa, _Planned(source, isa))
