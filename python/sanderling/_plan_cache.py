@@ -17,7 +17,6 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from importlib import metadata
 from pathlib import Path
 
 from sanderling import _core
@@ -117,10 +116,9 @@ def _limit() -> int:
 
 
 def _version() -> str:
-    try:
-        return metadata.version("sanderling")
-    except metadata.PackageNotFoundError:  # run from its sources; the build says enough
-        return ""
+    from sanderling import __version__  # which imports this module
+
+    return __version__
 
 
 @contextmanager
