@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -85,13 +86,16 @@ class CachedPlan:
             raise
 
 
-def find(model: bytes, isa: str) -> CachedPlan | None:
-    """Returns where the plan of this ONNX file is kept; None where there is no cache."""
+def find(model: bytes, path: Path | None, isa: str) -> CachedPlan | None:
+    """Returns where the plan of this ONNX file is kept, which lies at `path` if anywhere; None: there is no cache."""
     folder, build = _folder(), _core.build_id()
     if folder is None or not build:
         return None
+    beside = _beside(model, path)
+    if beside is None:
+        return None
     key = hashlib.sha256()
-    for part in (hashlib.sha256(model).digest(), _version().encode(), build.encode(), isa.encode()):
+    for part in (hashlib.sha256(model).digest(), _version().encode(), build.encode(), isa.encode(), *beside):
         key.update(len(part).to_bytes(8, "little") + part)
     return CachedPlan(folder, key.digest(), isa, _limit())
 
@@ -108,6 +112,43 @@ def _folder() -> Path | None:
     except RuntimeError:
         _log.debug("no cache of plans: this user has no home")
         return None
+
+
+def _beside(model: bytes, path: Path | None) -> list[bytes] | None:
+    """Names and digests of the files that hold tensors of this model; None if they cannot be told.
+
+    They are found without a look at the rest: a file's name follows the key "location" in a protobuf of two texts. What
+    only looks like that does no harm, since it adds to the key and is never trusted: a name that the importer refuses
+    counts as no file.
+    """
+    parts: list[bytes] = []
+    for match in re.finditer(rb"\x08location", model):
+        name = _text_after(model, match.end())
+        if name is None:
+            return None
+        relative = Path(os.fsdecode(name))
+        safe = path is not None and b"\0" not in name and not relative.is_absolute() and ".." not in relative.parts
+        if name not in parts:
+            parts += [name, _digest(path.absolute().parent / relative) if path is not None and safe else b""]
+    return parts
+
+
+def _text_after(data: bytes, at: int) -> bytes | None:
+    """The text in field 2 at this place, if there is one of up to 127 or 16,383 bytes."""
+    head = data[at : at + 3]
+    if len(head) < 3 or head[0] != 0x12 or (head[1] > 127 and head[2] > 127):
+        return None
+    length, start = (head[1], at + 2) if head[1] < 128 else (head[1] & 127 | head[2] << 7, at + 3)
+    return data[start : start + length]
+
+
+def _digest(path: Path) -> bytes:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return b""
+    with open(descriptor, "rb") as file:
+        return hashlib.file_digest(file, "sha256").digest() if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
 
 
 def _limit() -> int:

@@ -61,10 +61,11 @@ class Session:
                 f"[session] memory_limit_bytes is {memory_limit_bytes!r}, expected a positive integer or None"
             )
         self._watch = None if watch is None else _core.Watch(watch.watch_spec())
-        source: bytes | Model = model if isinstance(model, Model) else read_model(model)[0]
+        source, path = (model, None) if isinstance(model, Model) else read_model(model)
         self._run: BackendSession
         self._run, self._why = choose(
             source,
+            path=path,
             backend=backend,
             device=device,
             threads=index(threads),

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from small_models import FLOAT, affine, onnx_bytes, quantized_mlp, relu
 
+import onnx
 import sanderling
 from sanderling import InputError, Session, UnsupportedError, _core, _plan_cache
 
@@ -80,7 +81,6 @@ def test_a_hit_neither_imports_nor_packs(cache: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_model_with_subgraphs_and_shapes_from_data(cache: Path):
-    onnx = pytest.importorskip("onnx")
     branches = {}
     for name, scale in (("then", 2.0), ("else", -1.0)):
         w = onnx.numpy_helper.from_array(np.full((4, 3), scale, np.float32), f"{name}_w")
@@ -415,3 +415,25 @@ def test_memory_limits_that_are_none(limit: object):
 def test_only_native_keeps_a_memory_limit():
     with pytest.raises(UnsupportedError, match="memory_limit_bytes"):
         Session(relu(), backend="onnxruntime", memory_limit_bytes=1000)
+
+
+def test_data_beside_the_model_is_part_of_the_key(cache: Path, tmp_path: Path):
+    model = onnx.load_from_string(affine())
+    path, data = tmp_path / "model.onnx", tmp_path / "weights.bin"
+    onnx.save(model, path, save_as_external_data=True, location=data.name, size_threshold=0)
+    expected = Session(affine()).run(rows(affine()))
+    for plan in ("compiled", "cache"):
+        for source in (path, sanderling.load(path)):
+            session = Session(source)
+            assert session.run(rows(affine())).tobytes() == expected.tobytes()
+            assert session.info()["plan"] == plan
+            plan = "cache"
+    data.write_bytes(bytes(data.stat().st_size))  # the same size, zeros
+    session = Session(path)
+    assert session.info()["plan"] == "compiled"
+    assert not session.run(rows(affine())).any()
+    data.unlink()
+    with pytest.raises(sanderling.ModelError):
+        Session(path)
+    with pytest.raises(UnsupportedError):
+        Session(path.read_bytes())

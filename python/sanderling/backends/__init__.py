@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -58,13 +59,14 @@ def installed() -> list[str]:
 def choose(
     source: bytes | Model,
     *,
+    path: Path | None,
     backend: str,
     device: str,
     threads: int,
     memory_limit_bytes: int | None,
     watch: _core.Watch | None,
 ) -> tuple[BackendSession, str]:
-    """Makes the session's backend and says why it is this one.
+    """Makes the session's backend and says why it is this one; `path` is where bytes were read from.
 
     Raises:
         ModelError: The model is damaged.
@@ -73,7 +75,9 @@ def choose(
     """
 
     def native() -> NativeBackend:
-        return NativeBackend(source, device=device, threads=threads, watch=watch, memory_limit_bytes=memory_limit_bytes)
+        return NativeBackend(
+            source, path=path, device=device, threads=threads, watch=watch, memory_limit_bytes=memory_limit_bytes
+        )
 
     if backend == "native":
         return native(), "asked for by name"

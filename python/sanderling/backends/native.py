@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -23,12 +24,15 @@ class NativeBackend:
         self,
         source: bytes | Model,
         *,
+        path: Path | None = None,
         device: str = "auto",
         threads: int = 1,
         watch: _core.Watch | None = None,
         memory_limit_bytes: int | None = None,
     ) -> None:
         """Compiles the model, or takes what an earlier process compiled from the user's cache.
+
+        Bytes that were read from `path` may name files beside it.
 
         Raises:
             ModelError: The model is damaged.
@@ -37,7 +41,7 @@ class NativeBackend:
         """
         if device not in ("auto", "cpu"):
             raise UnsupportedError(f"[native] device is {device!r}, this build has 'auto' and 'cpu'")
-        self._plan = _planned(source, _core.default_isa())
+        self._plan = _planned(source, path, _core.default_isa())
         self._session = _core.Session(
             self._plan.plan,
             threads=threads,
@@ -70,13 +74,13 @@ class NativeBackend:
 class _Planned:
     """A model's plan, from the cache if it is there."""
 
-    def __init__(self, source: bytes | Model, isa: str) -> None:
-        data = source.bytes if isinstance(source, Model) else source
-        self._cached = _plan_cache.find(data, isa)
+    def __init__(self, source: bytes | Model, path: Path | None, isa: str) -> None:
+        data, path = (source.bytes, source.path) if isinstance(source, Model) else (source, path)
+        self._cached = _plan_cache.find(data, path, isa)
         read = None if self._cached is None else self._cached.read()
         self.from_cache = read is not None
         self.file = self._cached.path if self._cached is not None and self.from_cache else None
-        self.plan = read or (source if isinstance(source, Model) else Model(source)).core.compile(isa)
+        self.plan = read or (source if isinstance(source, Model) else Model(source, path=path)).core.compile(isa)
 
     def keep(self) -> None:
         """Writes what is not in the cache: called after a session's first run, when the weights are packed."""
@@ -91,8 +95,8 @@ class _Planned:
 _of_models: WeakKeyDictionary[Model, dict[str, _Planned]] = WeakKeyDictionary()
 
 
-def _planned(source: bytes | Model, isa: str) -> _Planned:
+def _planned(source: bytes | Model, path: Path | None, isa: str) -> _Planned:
     if not isinstance(source, Model):
-        return _Planned(source, isa)
+        return _Planned(source, path, isa)
     plans = _of_models.setdefault(source, {})
-    return plans.get(isa) or plans.setdefault(isa, _Planned(source, isa))
+    return plans.get(isa) or plans.setdefault(isa, _Planned(source, path, isa))
