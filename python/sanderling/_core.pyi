@@ -7,7 +7,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['BatchPolicy', 'Batcher', 'ClassHistogram', 'CodeHistogram', 'ConfidenceHistogram', 'FrozenBins', 'FrozenEdges', 'InputCheck', 'InputWatch', 'MAX_DEPTH', 'Model', 'Noise', 'Plan', 'Projections', 'Quantization', 'RangeChoice', 'RangeObserver', 'RowFaults', 'RowLimits', 'Session', 'ValueHistogram', 'Watch', 'WatchSpec', 'WatchWindow', 'build_id', 'built_isas', 'clipped_share', 'covering_codes', 'decide_rows', 'default_isa', 'mean_squared_error', 'minimum_weight_scales', 'operator_names', 'quantize_bias', 'quantize_values', 'quantize_weights', 'runnable_isas', 'search_range']
+__all__: list[str] = ['BatchPolicy', 'Batcher', 'ClassHistogram', 'CodeHistogram', 'ConfidenceHistogram', 'FrozenBins', 'FrozenEdges', 'InputCheck', 'InputWatch', 'MAX_DEPTH', 'Model', 'Noise', 'Plan', 'Projections', 'Quantization', 'RangeChoice', 'RangeObserver', 'RowFaults', 'RowLimits', 'Session', 'ValueHistogram', 'Watch', 'WatchSpec', 'WatchWindow', 'build_id', 'built_isas', 'clipped_share', 'covering_codes', 'decide_rows', 'default_isa', 'mean_squared_error', 'minimum_weight_scales', 'operator_names', 'operators', 'opsets', 'quantize_bias', 'quantize_values', 'quantize_weights', 'runnable_isas', 'search_range']
 class CodeHistogram:
     __hash__: typing.ClassVar[None] = None  # type: ignore[assignment]
     @staticmethod
@@ -291,8 +291,10 @@ class Plan:
     def outputs(self) -> list[typing.Any]:
         ...
 class Model:
-    def __init__(self, data: bytes) -> None:
-        ...
+    def __init__(self, data: bytes, folder: str = '') -> None:
+        """
+        folder: where the model's file is, for tensors whose data lies in files beside it.
+        """
     def compile(self, isa: str) -> Plan:
         """
         The model's one plan for this ISA, made if it is not there.
@@ -432,7 +434,7 @@ class Session:
         ...
     def profile(self, inputs: collections.abc.Sequence[numpy.typing.NDArray[typing.Any]]) -> list[typing.Any]:
         """
-        Runs once: (operator, node, kernel, nanoseconds) of each step, in the order in which they ran. An empty operator is a copy to an output.
+        Runs once: (operator, node, kernel, dtype, shape, nanoseconds) of each step, in the order in which they ran; dtype and shape are those of its first output. An empty operator is a copy to an output.
         """
     @typing.overload
     def run(self, inputs: collections.abc.Sequence[numpy.typing.NDArray[typing.Any]]) -> list[numpy.typing.NDArray[typing.Any]]:
@@ -498,7 +500,17 @@ def mean_squared_error(observer: RangeObserver, quantization: Quantization) -> f
 def minimum_weight_scales(bias: numpy.typing.NDArray[typing.Any] | None, channels: typing.SupportsInt | typing.SupportsIndex, depth: typing.SupportsInt | typing.SupportsIndex, input_scale: typing.SupportsFloat | typing.SupportsIndex) -> numpy.typing.NDArray[numpy.float32]:
     ...
 def operator_names() -> list[str]:
-    ...
+    """
+    All operators, the engine's own included.
+    """
+def operators() -> list[typing.Any]:
+    """
+    (name, first opset, tier) of each operator that files may name, sorted by name.
+    """
+def opsets() -> tuple[int, int]:
+    """
+    The oldest and the newest opset of the default domain that are read.
+    """
 def quantize_bias(bias: numpy.typing.NDArray[typing.Any], input_scale: typing.SupportsFloat | typing.SupportsIndex, weight_scales: numpy.typing.NDArray[typing.Any]) -> numpy.typing.NDArray[numpy.int32]:
     ...
 def quantize_values(values: numpy.typing.NDArray[typing.Any], quantization: Quantization) -> numpy.typing.NDArray[numpy.uint8]:
