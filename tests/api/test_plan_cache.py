@@ -437,3 +437,46 @@ def test_data_beside_the_model_is_part_of_the_key(cache: Path, tmp_path: Path):
         Session(path)
     with pytest.raises(UnsupportedError):
         Session(path.read_bytes())
+
+
+def test_a_watching_session_counts_the_same(cache: Path):
+    x = rows(MODELS["int8"], 400)
+    reference = sanderling.drift.Reference.fit(x, Session(MODELS["int8"]).run(x))
+    seen = []
+    for plan in ("compiled", "cache"):
+        if plan == "compiled":
+            only_file(cache).unlink()
+        session = Session(MODELS["int8"], watch=reference)
+        session.run(x)
+        assert session.info()["plan"] == plan
+        seen.append(session.sketches())
+    assert seen[0].codes.keys() == seen[1].codes.keys() != set()
+    for name, histogram in seen[0].codes.items():
+        np.testing.assert_array_equal(histogram.counts, seen[1].codes[name].counts)
+
+
+def test_a_memory_limit_counts_subgraphs():
+    nodes = [("Relu", "x", "r"), ("Softmax", "r", "s")]
+    branch = onnx.helper.make_graph(
+        [onnx.helper.make_node(op, [a], [b]) for op, a, b in nodes],
+        "branch",
+        [],
+        [onnx.helper.make_tensor_value_info("s", FLOAT, None)],
+    )
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("If", ["c"], ["y"], then_branch=branch, else_branch=branch)],
+        "g",
+        [
+            onnx.helper.make_tensor_value_info("c", onnx.TensorProto.BOOL, []),
+            onnx.helper.make_tensor_value_info("x", FLOAT, ["N", 256]),
+        ],
+        [onnx.helper.make_tensor_value_info("y", FLOAT, ["N", 256])],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    session = Session(model.SerializeToString(), memory_limit_bytes=100_000)
+    session.run({"c": np.asarray(True), "x": np.zeros((8, 256), np.float32)})
+    held = session.info()["arena_bytes"]
+    assert held > 2 * 8 * 256 * 4  # of both branches
+    with pytest.raises(InputError, match="memory_limit_bytes is 100000"):
+        session.run({"c": np.asarray(True), "x": np.zeros((100, 256), np.float32)})
+    assert session.info()["arena_bytes"] <= 100_000
