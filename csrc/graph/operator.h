@@ -211,9 +211,10 @@ class PlanContext : public InferContext {
     return std::static_pointer_cast<const T>(find_or_make(
         tag, [&]() -> std::shared_ptr<const void> { return std::make_shared<const T>(make()); }));
   }
-  // The same for a tensor of this type, which is kept in the plan's file too (plan/plan_file.h): for
-  // what is large or slow to make. What is made must depend on the node's constants and attributes
-  // and on the kernels alone, not on the number of threads or on the shapes of other inputs.
+  // The same for a tensor of this type, which is kept in the plan's file too (plan/plan_file.h):
+  // for what is large or slow to make. What is made must depend on the node's constants and
+  // attributes and on the kernels alone, not on the number of threads or on the shapes of other
+  // inputs.
   std::shared_ptr<const Tensor> shared_tensor(std::string_view tag, const TensorType& type,
                                               const std::function<Tensor()>& make) {
     return find_or_make_tensor(tag, type, make);
