@@ -151,10 +151,11 @@ class TensorReader {
                " is one segment of a tensor in pieces. Save the model anew with a current version "
                "of onnx");
         case kExternalData:
+          summary.external = true;
           read_external_entry(field.message(), summary);
           break;
         case kDataLocation:
-          summary.external = field.integer() == 1;
+          if (field.integer() == 1) summary.external = true;
           break;
         case kFloatData:
           add(summary, field, field.count_fixed(WireType::kFixed32));

@@ -35,7 +35,7 @@ void run(const Step& step, const StepArgs& args) {
 void plan(PlanContext& context) { context.emit(run, Step{context.input(0).shape.elements()}); }
 
 SANDERLING_OPERATOR(not_)({.name = "Not",
-                           .since_opset = 7,
+                           .since_opset = 1,
                            .infer = infer,
                            .reference = reference,
                            .plan = plan,

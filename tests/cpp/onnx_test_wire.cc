@@ -124,7 +124,7 @@ void test_depth() {
   for (int i = 0; i < 1000; ++i) proto = Proto().message(1, proto);
   WireMessage message = wire(proto);
   int levels = 0;
-  CHECK_FAILS(kModel, SAYING("nest deeper than 32"), {
+  CHECK_FAILS(kModel, SAYING("nest deeper than 100"), {
     for (;; ++levels) {
       WireField field;
       WireCursor cursor(message);
