@@ -28,6 +28,20 @@ void reference_fold(const ReferenceContext& context, Function function, Sum divi
   }
 }
 
+// Max and Min: of any type, in that type.
+inline void infer_number_fold(InferContext& context) {
+  require_number(context, 0);
+  infer_fold(context);
+}
+
+template <typename Function>
+void reference_number_fold(const ReferenceContext& context) {
+  visit_number(context.input(0).dtype, [&](auto zero) {
+    using T = decltype(zero);
+    reference_fold<T, T>(context, Function{});
+  });
+}
+
 template <typename T, typename Function>
 struct FoldStep {
   BroadcastRuns<3> first;            // the output, inputs 0 and 1

@@ -11,25 +11,13 @@ struct Smaller {
   }
 };
 
-void infer(InferContext& context) {
-  require_number(context, 0);
-  infer_fold(context);
-}
-
-void reference(const ReferenceContext& context) {
-  visit_number(context.input(0).dtype, [&](auto zero) {
-    using T = decltype(zero);
-    reference_fold<T, T>(context, Smaller{});
-  });
-}
-
 void plan(PlanContext& context) { plan_fold(context, Smaller{}); }
 
 SANDERLING_OPERATOR(min)({.name = "Min",
                           .since_opset = 7,
                           .max_inputs = SIZE_MAX,
-                          .infer = infer,
-                          .reference = reference,
+                          .infer = infer_number_fold,
+                          .reference = reference_number_fold<Smaller>,
                           .plan = plan,
                           .elementwise = true,
                           .nan = NanRule::kKeeps});

@@ -1,32 +1,10 @@
-#include <cmath>
-#include <limits>
-
-#include "ops/axis_lanes.h"
 #include "ops/softmax_step.h"
 
 namespace sanderling {
 namespace {
 
-// Subtracting the largest keeps exp from overflowing. As in IEEE arithmetic, -inf has probability
-// 0, and a NaN, a +inf or nothing but -inf make the whole distribution NaN.
 void reference(const ReferenceContext& context) {
-  if (context.input(0).shape.elements() == 0) return;
-  const AxisLanes lanes = softmax_lanes(context);
-  visit_float(context.input(0).dtype, [&](auto zero) {
-    using T = decltype(zero);
-    for (int64_t lane = 0; lane < lanes.count(); ++lane) {
-      const T* x = context.in<T>(0) + lanes.start(lane);
-      T* y = context.out<T>(0) + lanes.start(lane);
-      double largest = -std::numeric_limits<double>::infinity(), sum = 0.0;
-      for (int64_t i = 0; i < lanes.length; ++i)
-        largest = std::max(largest, static_cast<double>(x[i * lanes.inner]));
-      for (int64_t i = 0; i < lanes.length; ++i)
-        sum += std::exp(static_cast<double>(x[i * lanes.inner]) - largest);
-      for (int64_t i = 0; i < lanes.length; ++i)
-        y[i * lanes.inner] =
-            static_cast<T>(std::exp(static_cast<double>(x[i * lanes.inner]) - largest) / sum);
-    }
-  });
+  reference_softmax(context, [](double x, double sum) { return std::exp(x) / sum; });
 }
 
 void plan(PlanContext& context) { plan_softmax(context, false); }

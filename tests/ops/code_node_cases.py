@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,11 @@ import numpy.typing as npt
 import onnxruntime
 
 import onnx
+from binary_cases import PAIRS
 from onnx import helper
 from onnx_models import Array, one_node
-from runner import Case, check
+from runner import Case, check, check_refused
+from sanderling.errors import ModelError
 from window_references import Sliding, convolve
 
 BYTES = (np.uint8, np.int8)
@@ -112,3 +114,51 @@ def _check_onnxruntime(case: Case, expected: Array, steps: int) -> None:
     distance = np.abs(theirs.astype(np.float64) - expected).max(initial=0)
     bound = steps if np.issubdtype(expected.dtype, np.integer) else 1e-5 * np.abs(expected).max(initial=0) + 1e-6
     assert distance <= bound, f"{case}: ONNX Runtime is {distance} away"
+
+
+PAIR_ORDER = ["a", "as", "az", "b", "bs", "bz", "ys", "yz"]
+"""Inputs of QLinearAdd and QLinearMul: codes, scale and zero point of each operand, then of the result."""
+
+PairSteps = Callable[[Array, Array, Mapping[str, Array]], Array]
+"""The steps of the result for centred codes a and b and the node's scales, before they are rounded."""
+
+
+def check_pair(op: str, steps: PairSteps, lowered: str, y_scale: float, dtype: npt.DTypeLike) -> None:
+    """Codes of all shapes that broadcast, against exact arithmetic; lowered to the engine's own operator."""
+    rng = np.random.default_rng(0)
+    for a_shape, b_shape in [*PAIRS, ((0, 3), (3,))]:
+        a, b = codes(rng, a_shape, dtype), codes(rng, b_shape, dtype)
+        p = {"as": np.float32(0.031), "az": codes(rng, (), dtype), "bs": np.float32(0.017), "bz": codes(rng, (), dtype)}
+        p |= {"ys": np.float32(y_scale), "yz": codes(rng, (), dtype)}
+        p = {name: np.asarray(value) for name, value in p.items()}
+        exact = np.asarray(steps(centred(a, p["az"]), centred(b, p["bz"]), p))
+        expected = quantized(exact, p["yz"], dtype)
+        comparable = expected.size > 0
+        check_codes(op, {"a": a, "b": b}, p, expected, PAIR_ORDER, onnxruntime=comparable, lowered=[lowered])
+
+
+def check_pair_without_zero_points(op: str, steps: PairSteps) -> None:
+    """They are 0 then."""
+    rng = np.random.default_rng(1)
+    a, b = codes(rng, (3, 5)), codes(rng, (3, 5))
+    p = {"as": np.array(0.5, np.float32), "bs": np.array(0.25, np.float32), "ys": np.array(1, np.float32)}
+    expected = quantized(np.asarray(steps(a.astype(np.int64), b.astype(np.int64), p)), 0, np.uint8)
+    # ONNX Runtime fails to infer the type without zero points.
+    check_codes(op, {"a": a, "b": b}, p, expected, ["a", "as", "", "b", "bs", "", "ys"], onnxruntime=False)
+
+
+def check_refused_pairs(op: str) -> None:
+    """Shapes and types that do not fit each other."""
+
+    def refused(message: str, **changed: Any) -> None:
+        values = {"a": np.zeros((2, 3), np.uint8), "b": np.zeros((2, 3), np.uint8)}
+        scalars = [name for name in PAIR_ORDER if len(name) == 2]
+        values |= {name: np.float32(1) if name[1] == "s" else np.uint8(0) for name in scalars} | changed
+        values = {name: np.asarray(value) for name, value in values.items()}
+        model = node(op, values, order=PAIR_ORDER, output_dtype=np.uint8)
+        check_refused(model, values, ModelError, message, f"com.microsoft.{op}")
+
+    refused("cannot be broadcast", b=np.zeros((2, 4), np.uint8))
+    refused("input 3 is int8, input 0 is uint8", b=np.zeros((2, 3), np.int8))
+    refused("expected a single value", ys=np.ones(2, np.float32))
+    refused("they must be the same", yz=np.int8(0))

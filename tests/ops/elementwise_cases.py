@@ -11,9 +11,10 @@ import numpy.typing as npt
 import onnx
 from onnx import helper
 from onnx_models import Array, Codes, one_node, qdq_node
-from runner import REFERENCE, Case, qdq_case
+from runner import REFERENCE, Case, check, check_refused, qdq_case
 from samples import name_of, values
 from sanderling import _core
+from sanderling.errors import ModelError
 
 FLOATS = (np.float32, np.float64)
 SIGNED = (np.int8, np.int16, np.int32, np.int64)
@@ -253,3 +254,22 @@ def _fold(
         f"opset{opset}-{np.dtype(dtype).name}-{label}{'-batch' if symbolic else ''}", model, inputs, {"y": wanted},
         length=len(shapes), magnitude=len(shapes) * largest, onnxruntime=compared, optimized="never",
     )  # fmt: skip
+
+
+def check_nan_stays(op: str, extreme: Callable[..., Any]) -> None:
+    """Of Max and Min, on either side."""
+    inputs = {
+        "a": np.array([np.nan, 1, np.nan, np.inf, 3], np.float32),
+        "b": np.array([1, np.nan, np.nan, -np.inf, 2], np.float32),
+    }
+    check(Case("nan", one_node(op, inputs), inputs, {"y": extreme(inputs["a"], inputs["b"])}))
+
+
+def check_refused_folds(op: str) -> None:
+    """Max and Min of shapes that do not fit, of types that differ, of bools."""
+    inputs = {"a": np.zeros((2, 3), np.float32), "b": np.zeros((3, 1), np.float32), "c": np.zeros(4, np.float32)}
+    check_refused(one_node(op, inputs), inputs, ModelError, "2 against 3", op)
+    inputs = {"a": np.zeros(3, np.float32), "b": np.zeros(3, np.float32), "c": np.zeros(3, np.int32)}
+    check_refused(one_node(op, inputs), inputs, ModelError, "input 2 is int32", op)
+    inputs = {"a": np.zeros(3, np.bool_)}
+    check_refused(one_node(op, inputs, output_dtype=np.bool_), inputs, ModelError, "bool", op)
