@@ -1,4 +1,4 @@
-"""Gates on the compiled kernels: no spilled sums in the matrix products, no symbols that the linker could mix up.
+"""Gates on the compiled kernels: no spilled sums, no foreign instructions, no symbols that the linker could mix up.
 
 The objects are those of a Release build by GCC or Clang: in SANDERLING_BUILD_DIR, else the newest in build/*.
 """
@@ -9,6 +9,7 @@ import shutil
 import struct
 import subprocess
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,29 @@ VECTOR_ON_STACK = {
     AARCH64: re.compile(r"\b(?:ld|st)\w+\s+\{?[qv]\d+.*\[(?:sp|x29)"),
 }
 FUNCTION = re.compile(r"^[0-9a-f]+ <(.*)>:$")
+
+# The x86 unit from which on an instruction may be used: the first pattern that it matches says so.
+BEYOND_ALL = "beyond all units"
+X86_UNITS = ["scalar", "sse41", "avx2", "avx_vnni", "avx512_vnni", "avx512_bf16", BEYOND_ALL]
+FIRST_UNIT = {
+    BEYOND_ALL: re.compile(
+        r"^(?:v?aes|v?pclmul|sha\d|vsha|v?gf2p8|vpermb|vperm[it]2b|vpmultishift|vpcompress[bw]|vpexpand[bw]|vpsh[lr]d"
+        r"|vpopcnt|vpmadd52|vp2intersect|v\w+(?:ph|sh)\b|vfrcz|vpro[lr]t|tdp|tile)"
+        r"|^(?:andn|bextr|bls\w+|bzhi|mulx|pdep|pext|rorx|sarx|shlx|shrx|adcx|adox|lzcnt|movbe|rdrand|rdseed)[lqw]?\b"
+    ),
+    "avx512_bf16": re.compile(r"bf16"),
+    "avx_vnni": re.compile(r"^\{vex\} vpdp"),
+    "avx512_vnni": re.compile(r"%zmm|%k[0-7]|%[xy]mm(?:1[6-9]|2\d|3[01])\b|\{1to|^vpdp"),
+    # Compilers take SSE4.2 and POPCNT for granted where there is AVX.
+    "avx2": re.compile(r"^v(?!er[rw])|^(?:popcnt|crc32|pcmpgtq|pcmp[ei]str)"),
+    "sse41": re.compile(
+        r"^(?:pm(?:in|ax)(?:sb|sd|uw|ud)|pmul(?:ld|dq|hrsw)|pmov[sz]x|p?blend|round[ps][sd]|ptest|pextr[bdq]|pinsr[bdq]"
+        r"|insertps|extractps|dpp[sd]|packusdw|pcmpeqq|movntdqa|mpsadbw|phminposuw|pshufb|ph(?:add|sub)|pmaddubsw"
+        r"|psign|pabs|palignr|addsubp|h(?:add|sub)p|movddup|movs[hl]dup|lddqu)"
+    ),
+}
+# They run only after a look at the CPU (drift/wide.h).
+GUARDED = "_avx2"
 
 
 def machine_of(path: Path) -> int:
@@ -91,6 +115,31 @@ def spills(listing: str, machine: int) -> dict[str, int]:
     }
 
 
+@cache
+def first_unit(instruction: str) -> str:
+    """The first of X86_UNITS that may have an instruction, as objdump prints it."""
+    return next((unit for unit, pattern in FIRST_UNIT.items() if pattern.search(instruction)), "scalar")
+
+
+def instructions(lines: list[str]) -> set[str]:
+    """The instructions of a function, without the places that jumps and calls go to."""
+    return {line.partition("\t")[2].partition("<")[0] for line in lines}
+
+
+def foreign(listing: str, unit: str) -> set[str]:
+    """The instructions of a listing that only units after this one may have, each with its function."""
+    allowed = X86_UNITS[: X86_UNITS.index(unit) + 1]
+    if unit.startswith("avx512"):
+        allowed.remove("avx_vnni")  # the VEX form of an instruction that AVX-512 encodes otherwise
+    return {
+        f"{name}: {instruction}"
+        for name, lines in functions(listing)
+        if GUARDED not in name
+        for instruction in instructions(lines)
+        if first_unit(instruction) not in allowed
+    }
+
+
 def require_object(isa: str) -> Path:
     """The object of one instruction set; skips the test where it was not built."""
     path = kernel_objects().get(isa)
@@ -102,13 +151,35 @@ def require_object(isa: str) -> Path:
 @pytest.mark.parametrize("isa", [isa for isa in ISAS if isa != "scalar"])  # scalar has no vectors to spill
 def test_sums_of_the_matrix_products_stay_in_registers(isa: str) -> None:
     path = require_object(isa)
-    machine = machine_of(path)
-    command = [tool("objdump", machine), "-d", "-C", "--no-show-raw-insn", str(path)]
-    listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    counts = spills(listing, machine)
+    counts = spills(disassembled([path]), machine_of(path))
     assert any("gemm_u8s8s32" in name for name in counts), f"{path} has no gemm_u8s8s32"
     over = {name: count for name, count in counts.items() if count > BUDGET}
     assert not over, f"{isa}: stack references by vector registers, over {BUDGET}: {over}"
+
+
+def disassembled(objects: list[Path]) -> str:
+    """What objdump says of objects of one machine."""
+    command = [tool("objdump", machine_of(objects[0])), "-d", "-C", "--no-show-raw-insn", *map(str, objects)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("isa", [isa for isa in ISAS if isa in X86_UNITS])
+def test_a_unit_has_no_instruction_that_its_cpus_lack(isa: str) -> None:
+    listing = disassembled([require_object(isa)])
+    found = sorted(foreign(listing, isa))
+    assert not found, f"{isa}: {len(found)} instructions of later units, such as {found[:5]}"
+    if isa != "scalar":
+        assert any(first_unit(i) == isa for _, lines in functions(listing) for i in instructions(lines))
+
+
+def test_the_engine_outside_the_units_runs_on_every_x86_64_cpu() -> None:
+    path = require_object("scalar")
+    objects = sorted((path.parents[4] / "sanderling_core.dir").rglob("*.o"))
+    assert objects, f"no objects of the engine beside {path}"
+    if machine_of(path) != X86_64:
+        pytest.skip("the instructions of this processor's baseline are not told apart")
+    found = sorted(foreign(disassembled(objects), "scalar"))
+    assert not found, f"{len(found)} instructions beyond SSE2, such as {found[:5]}"
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -138,3 +209,29 @@ def test_the_gate_sees_what_it_must(line: str, machine: int, spilled: bool) -> N
     """Instructions as objdump prints them."""
     listing = f"0000000000004c00 <void gemm_tile<1, 8>(long)>:\n{line}\n"
     assert spills(listing, machine) == {"void gemm_tile<1, 8>(long)": int(spilled)}
+
+
+@pytest.mark.parametrize(
+    ("instruction", "unit"),
+    [
+        ("mulps  %xmm1,%xmm2", "scalar"),
+        ("pmovsxbw (%rcx),%xmm2", "sse41"),
+        ("pshufb %xmm1,%xmm2", "sse41"),
+        ("popcnt %eax,%eax", "avx2"),
+        ("vpmaddwd %ymm1,%ymm2,%ymm3", "avx2"),
+        ("vfmadd231ps %ymm1,%ymm2,%ymm3", "avx2"),
+        ("{vex} vpdpbusd %ymm1,%ymm2,%ymm3", "avx_vnni"),
+        ("vpdpbusd %ymm1,%ymm2,%ymm3", "avx512_vnni"),
+        ("vpaddd %ymm1,%ymm2,%ymm17", "avx512_vnni"),
+        ("vmovdqu8 (%rsi),%xmm0{%k1}{z}", "avx512_vnni"),
+        ("vdpbf16ps %zmm1,%zmm2,%zmm3", "avx512_bf16"),
+        ("vcvtneps2bf16 %zmm1,%ymm2", "avx512_bf16"),
+        ("vpermb %zmm1,%zmm2,%zmm3", BEYOND_ALL),
+        ("shlx   %rax,%rbx,%rcx", BEYOND_ALL),
+    ],
+)
+def test_each_instruction_has_its_first_unit(instruction: str, unit: str) -> None:
+    """Instructions as objdump prints them."""
+    assert first_unit(instruction) == unit
+    before = X86_UNITS[X86_UNITS.index(unit) - 1]
+    assert unit == "scalar" or foreign(f"0000000000004c00 <gemm(long)>:\n  bf16:\t{instruction}\n", before)

@@ -65,7 +65,7 @@ std::shared_ptr<const Graph> BoundModel::imported() const {
 std::shared_ptr<const CompiledModel> BoundModel::compiled(const KernelTable& kernels,
                                                           bool reference) const {
   const std::lock_guard lock(mutex_);
-  std::shared_ptr<const CompiledModel>& entry = compiled_[{kernels.isa, reference}];
+  std::shared_ptr<const CompiledModel>& entry = compiled_[{&kernels, reference}];
   if (!entry) {
     Graph graph = *imported_;
     lower(graph);
@@ -103,11 +103,15 @@ void bind_model(py::module_& m) {
                              })
       .def(
           "compile",
-          [](const BoundModel& model, const std::string& isa) {
+          [](const BoundModel& model, const std::string& isa, const std::string& float_products) {
             const WithoutGil released;
-            return BoundPlan{model.compiled(table_named(isa), /*reference=*/false)};
+            const KernelTable& kernels =
+                with_float_products(table_named(isa), float_products_named(float_products));
+            return BoundPlan{model.compiled(kernels, /*reference=*/false)};
           },
-          py::arg("isa"), "The model's one plan for this ISA, made if it is not there.")
+          py::arg("isa"), py::arg("float_products") = "float32",
+          "The model's one plan for this ISA and these float products ('float32' or 'bfloat16'), "
+          "made if it is not there.")
       .def(
           "plan",
           [](const BoundModel& model, const std::vector<std::vector<int64_t>>& shapes) {
@@ -122,6 +126,15 @@ void bind_model(py::module_& m) {
     for (const KernelTable* table : runnable_tables()) names.emplace_back(table->isa);
     return names;
   });
+  m.def(
+      "float_products",
+      [](const std::string& isa) {
+        std::vector<std::string_view> names = {name_of(FloatProducts::kFloat32)};
+        if (table_named(isa).gemm_bf16 != nullptr)
+          names.push_back(name_of(FloatProducts::kBFloat16));
+        return names;
+      },
+      py::arg("isa"), "The float products that a runnable ISA has.");
   m.def(
       "default_isa", [] { return std::string(default_table().isa); },
       "The ISA that a new session uses: the fastest runnable one, or the one that SANDERLING_ISA "

@@ -28,7 +28,9 @@ class BoundModel {
  private:
   mutable std::mutex mutex_;
   std::shared_ptr<const Graph> imported_;
-  mutable std::map<std::pair<std::string, bool>, std::shared_ptr<const CompiledModel>> compiled_;
+  // By table and whether by reference functions.
+  mutable std::map<std::pair<const KernelTable*, bool>, std::shared_ptr<const CompiledModel>>
+      compiled_;
 };
 
 std::shared_ptr<BoundModel> import_bytes(const pybind11::bytes& data,

@@ -56,12 +56,15 @@ void write(const BoundPlan& plan, int descriptor, const py::bytes& key) {
   throw py::error_already_set();
 }
 
-std::optional<BoundPlan> read(int descriptor, const py::bytes& key, const std::string& isa) {
+std::optional<BoundPlan> read(int descriptor, const py::bytes& key, const std::string& isa,
+                              const std::string& float_products) {
   const PlanKey plan_key = to_key(key);
   const WithoutGil released;
   const auto file = MappedFile::of(descriptor);
   if (!file) return std::nullopt;
-  auto model = read_plan(file->bytes(), file, plan_key, table_named(isa));
+  const KernelTable& kernels =
+      with_float_products(table_named(isa), float_products_named(float_products));
+  auto model = read_plan(file->bytes(), file, plan_key, kernels);
   if (!model) return std::nullopt;
   return BoundPlan{std::move(model)};
 }
@@ -80,8 +83,9 @@ void bind_plan(py::module_& m) {
       .def("write", &write, py::arg("descriptor"), py::arg("key"),
            "Writes the plan's file. Raises OSError.")
       .def_static("read", &read, py::arg("descriptor"), py::arg("key"), py::arg("isa"),
+                  py::arg("float_products") = "float32",
                   "The plan in an open file, which is mapped; None if the file is not the plan of "
-                  "this key and ISA, or is damaged.");
+                  "this key, ISA and float products, or is damaged.");
   m.def("build_id", &build_id, "The linker's hash of this module; '' if it has none.");
 }
 

@@ -211,6 +211,7 @@ py::dict info(const Session& session) {
   for (const Node& node : model.graph().nodes) ++operators[node.op];
   py::dict info;
   info["isa"] = model.reference() ? "reference" : model.kernels().isa;
+  info["float_products"] = name_of(model.kernels().float_products);
   info["threads"] = session.threads();
   info["arena_bytes"] = session.arena_bytes();
   info["weight_bytes"] = model.weight_bytes();

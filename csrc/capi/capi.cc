@@ -113,6 +113,20 @@ sanderling_model* import(std::span<const std::byte> bytes, const ExternalData& e
   return new sanderling_model{std::make_shared<const Graph>(import_model(bytes, external))};
 }
 
+sanderling_status create_session(const sanderling_model* model, int32_t threads, const char* isa,
+                                 FloatProducts products, sanderling_session** session,
+                                 sanderling_error* error) {
+  return guarded(error, [&] {
+    required(session, "session") = nullptr;
+    Graph graph = *required(model, "model").graph;
+    const KernelTable& kernels =
+        with_float_products(isa ? table_named(isa) : default_table(), products);
+    lower(graph);
+    *session = new sanderling_session(
+        std::make_shared<const CompiledModel>(std::move(graph), kernels), threads);
+  });
+}
+
 std::string read_file(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
   std::string bytes{std::istreambuf_iterator<char>(file), {}};
@@ -190,14 +204,13 @@ sanderling_status sanderling_model_output(const sanderling_model* model, size_t 
 sanderling_status sanderling_session_create(const sanderling_model* model, int32_t threads,
                                             const char* isa, sanderling_session** session,
                                             sanderling_error* error) {
-  return guarded(error, [&] {
-    required(session, "session") = nullptr;
-    Graph graph = *required(model, "model").graph;
-    const KernelTable& kernels = isa ? table_named(isa) : default_table();
-    lower(graph);
-    *session = new sanderling_session(
-        std::make_shared<const CompiledModel>(std::move(graph), kernels), threads);
-  });
+  return create_session(model, threads, isa, FloatProducts::kFloat32, session, error);
+}
+
+sanderling_status sanderling_session_create_bfloat16(const sanderling_model* model, int32_t threads,
+                                                     const char* isa, sanderling_session** session,
+                                                     sanderling_error* error) {
+  return create_session(model, threads, isa, FloatProducts::kBFloat16, session, error);
 }
 
 void sanderling_session_free(sanderling_session* session) { delete session; }

@@ -6,7 +6,9 @@
 #include "core/error.h"
 #include "kernels/table.h"
 
-#if defined(__aarch64__)
+#if defined(__x86_64__)
+#include <cpuid.h>
+#elif defined(__aarch64__)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
 #endif
@@ -37,15 +39,32 @@ const std::vector<const KernelTable*>& built_tables() {
   return tables;
 }
 
+#if defined(__x86_64__)
+// A bit of EAX of CPUID leaf 7, subleaf 1: compilers do not know all of their names.
+bool has_leaf_7_1(int bit) {
+  unsigned eax, ebx, ecx, edx;
+  return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax >> bit & 1) != 0;
+}
+constexpr int kAvxVnni = 4;
+constexpr int kAvx512BF16 = 5;
+#endif
+
 // What this CPU, and the operating system's saving of registers (XCR0), allow.
 bool can_run(std::string_view isa) {
   if (isa == "scalar") return true;
 #if defined(__x86_64__)
-  if (isa == "avx2") return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  if (isa == "avx512_vnni") {
+  const auto has_avx2 = [] {
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  };
+  if (isa == "sse41") return __builtin_cpu_supports("sse4.1");
+  if (isa == "avx2") return has_avx2();
+  if (isa == "avx_vnni") return has_avx2() && has_leaf_7_1(kAvxVnni);
+  const auto has_avx512_vnni = [] {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
-  }
+  };
+  if (isa == "avx512_vnni") return has_avx512_vnni();
+  if (isa == "avx512_bf16") return has_avx512_vnni() && has_leaf_7_1(kAvx512BF16);
 #elif defined(__aarch64__)
   if (isa == "neon") return (getauxval(AT_HWCAP) & HWCAP_ASIMD) != 0;
 #endif
@@ -66,6 +85,24 @@ std::vector<std::string_view> names_of(const std::vector<const KernelTable*>& ta
   std::vector<std::string_view> names;
   for (const KernelTable* table : tables) names.emplace_back(table->isa);
   return names;
+}
+
+// The runnable tables that have bfloat16 products, with these in the place of float32's.
+const std::vector<KernelTable>& bfloat16_tables() {
+  static const std::vector<KernelTable> tables = [] {
+    std::vector<KernelTable> found;
+    for (const KernelTable* table : runnable_tables()) {
+      if (table->gemm_bf16 == nullptr) continue;
+      KernelTable copy = *table;
+      copy.float_products = FloatProducts::kBFloat16;
+      copy.packed_bytes_f32 = copy.packed_bytes_bf16;
+      copy.pack_f32 = copy.pack_bf16;
+      copy.gemm_f32 = copy.gemm_bf16;
+      found.push_back(copy);
+    }
+    return found;
+  }();
+  return tables;
 }
 
 template <typename Names>
@@ -112,6 +149,32 @@ const KernelTable& default_table() {
   const char* wanted = getenv("SANDERLING_ISA");
   if (wanted != nullptr && wanted[0] != '\0') return table_named(wanted);
   return *runnable_tables().back();
+}
+
+std::string_view name_of(FloatProducts products) {
+  return products == FloatProducts::kFloat32 ? "float32" : "bfloat16";
+}
+
+FloatProducts float_products_named(std::string_view name) {
+  for (const FloatProducts products : {FloatProducts::kFloat32, FloatProducts::kBFloat16}) {
+    if (name == name_of(products)) return products;
+  }
+  fail(ErrorCode::kInput, "[kernels] float_products is '", name,
+       "', expected 'float32' or 'bfloat16'");
+}
+
+const KernelTable& with_float_products(const KernelTable& table, FloatProducts products) {
+  if (products == table.float_products) return table;
+  if (products == FloatProducts::kFloat32) return table_named(table.isa);
+  for (const KernelTable& other : bfloat16_tables()) {
+    if (other.isa == std::string_view(table.isa)) return other;
+  }
+  std::vector<std::string_view> have;
+  for (const KernelTable& other : bfloat16_tables()) have.emplace_back(other.isa);
+  fail(ErrorCode::kUnsupported, "[kernels] ", table.isa,
+       " has no bfloat16 products. Leave float_products at 'float32'",
+       have.empty() ? ": this CPU has none (it runs " + joined(names_of(runnable_tables())) + ")."
+                    : ", or name with SANDERLING_ISA one that has them: " + joined(have) + ".");
 }
 
 }  // namespace sanderling

@@ -17,4 +17,12 @@ std::vector<std::string_view> built_isas();
 const KernelTable& default_table();
 const KernelTable& table_named(std::string_view isa);
 
+// "float32", "bfloat16".
+std::string_view name_of(FloatProducts products);
+// Throws kInput for another name.
+FloatProducts float_products_named(std::string_view name);
+// The same kernels with these float products: one table for each pair. Throws kUnsupported, naming
+// what runs here, if this instruction set has none.
+const KernelTable& with_float_products(const KernelTable& table, FloatProducts products);
+
 }  // namespace sanderling

@@ -25,7 +25,8 @@ struct Header {
   std::array<char, 32> isa{};
   uint64_t fields_at = 0, fields_bytes = 0;
   uint64_t file_bytes = 0;
-  std::array<std::byte, 24> zeros{};
+  FloatProducts float_products{};
+  std::array<std::byte, 23> zeros{};
 };
 static_assert(sizeof(Header) == kHeaderBytes && kHeaderBytes % kAlignment == 0);
 static_assert(std::is_trivially_copyable_v<Header> && kAlignment % Checksum::kBlockBytes == 0);
@@ -39,6 +40,7 @@ Header header_for(const PlanKey& key, const KernelTable& kernels) {
   const std::string_view isa = kernels.isa;
   SANDERLING_ASSERT(isa.size() < header.isa.size(), isa);
   std::copy(isa.begin(), isa.end(), header.isa.begin());
+  header.float_products = kernels.float_products;
   return header;
 }
 

@@ -2,7 +2,7 @@
 // is this machine's own, a cache of what is made from the ONNX file, and no format to exchange: any
 // doubt about it means that it is not there.
 //
-//   header (kHeaderBytes: magic, byte order, version, key, instruction set, places)
+//   header (kHeaderBytes: magic, byte order, version, key, instruction set, float products, places)
 //   elements of the tensors, each at a multiple of kAlignment and followed by kSlackBytes
 //   fields of the graph and names of the tensors (plan/plan_fields.h)
 //   64-bit checksum of all before it

@@ -7,7 +7,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['BatchPolicy', 'Batcher', 'ClassHistogram', 'CodeHistogram', 'ConfidenceHistogram', 'FrozenBins', 'FrozenEdges', 'InputCheck', 'InputWatch', 'MAX_DEPTH', 'Model', 'Noise', 'Plan', 'Projections', 'Quantization', 'RangeChoice', 'RangeObserver', 'RowFaults', 'RowLimits', 'Session', 'ValueHistogram', 'Watch', 'WatchSpec', 'WatchWindow', 'build_id', 'built_isas', 'clipped_share', 'covering_codes', 'decide_rows', 'default_isa', 'mean_squared_error', 'minimum_weight_scales', 'operator_names', 'operators', 'opsets', 'quantize_bias', 'quantize_values', 'quantize_weights', 'runnable_isas', 'search_range']
+__all__: list[str] = ['BatchPolicy', 'Batcher', 'ClassHistogram', 'CodeHistogram', 'ConfidenceHistogram', 'FrozenBins', 'FrozenEdges', 'InputCheck', 'InputWatch', 'MAX_DEPTH', 'Model', 'Noise', 'Plan', 'Projections', 'Quantization', 'RangeChoice', 'RangeObserver', 'RowFaults', 'RowLimits', 'Session', 'ValueHistogram', 'Watch', 'WatchSpec', 'WatchWindow', 'build_id', 'built_isas', 'clipped_share', 'covering_codes', 'decide_rows', 'default_isa', 'float_products', 'mean_squared_error', 'minimum_weight_scales', 'operator_names', 'operators', 'opsets', 'quantize_bias', 'quantize_values', 'quantize_weights', 'runnable_isas', 'search_range']
 class CodeHistogram:
     __hash__: typing.ClassVar[None] = None  # type: ignore[assignment]
     @staticmethod
@@ -271,9 +271,9 @@ class Plan:
     A model compiled for one instruction set.
     """
     @staticmethod
-    def read(descriptor: typing.SupportsInt | typing.SupportsIndex, key: bytes, isa: str) -> Plan | None:
+    def read(descriptor: typing.SupportsInt | typing.SupportsIndex, key: bytes, isa: str, float_products: str = 'float32') -> Plan | None:
         """
-        The plan in an open file, which is mapped; None if the file is not the plan of this key and ISA, or is damaged.
+        The plan in an open file, which is mapped; None if the file is not the plan of this key, ISA and float products, or is damaged.
         """
     def write(self, descriptor: typing.SupportsInt | typing.SupportsIndex, key: bytes) -> None:
         """
@@ -295,9 +295,9 @@ class Model:
         """
         folder: where the model's file is, for tensors whose data lies in files beside it.
         """
-    def compile(self, isa: str) -> Plan:
+    def compile(self, isa: str, float_products: str = 'float32') -> Plan:
         """
-        The model's one plan for this ISA, made if it is not there.
+        The model's one plan for this ISA and these float products ('float32' or 'bfloat16'), made if it is not there.
         """
     def plan(self, shapes: collections.abc.Sequence[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]]) -> list[typing.Any]:
         """
@@ -494,6 +494,10 @@ def decide_rows(scores: numpy.typing.NDArray[typing.Any]) -> tuple[numpy.typing.
 def default_isa() -> str:
     """
     The ISA that a new session uses: the fastest runnable one, or the one that SANDERLING_ISA names.
+    """
+def float_products(isa: str) -> list[str]:
+    """
+    The float products that a runnable ISA has.
     """
 def mean_squared_error(observer: RangeObserver, quantization: Quantization) -> float:
     ...

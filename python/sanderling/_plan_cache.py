@@ -1,8 +1,9 @@
 """The user's cache of compiled models: files that only make sessions start sooner, in a folder that may be deleted.
 
-A file belongs to one model, release, build and instruction set, which its key hashes. It is looked at only if this user
-owns it and nobody else may write to it, and used only if it is whole (csrc/plan/plan_file.h). Whatever is wrong with
-the cache, sessions work without it: nothing here raises, reasons are logged at debug level.
+A file belongs to one model, release, build, instruction set and kind of float products, which its key hashes. It is
+looked at only if this user owns it and nobody else may write to it, and used only if it is whole
+(csrc/plan/plan_file.h). Whatever is wrong with the cache, sessions work without it: nothing here raises, reasons are
+logged at debug level.
 
 The folder is $SANDERLING_CACHE ("off": none), else $XDG_CACHE_HOME/sanderling, else ~/.cache/sanderling. Its files take
 at most $SANDERLING_CACHE_BYTES; those used longest ago go first.
@@ -30,12 +31,13 @@ _log = logging.getLogger(__name__)
 
 
 class CachedPlan:
-    """Where the plan of one model for one ISA is kept, whether or not it is there."""
+    """Where the plan of one model for one ISA and one kind of float products is kept, whether or not it is there."""
 
-    def __init__(self, folder: Path, key: bytes, isa: str, limit: int) -> None:
+    def __init__(self, folder: Path, key: bytes, isa: str, float_products: str, limit: int) -> None:
         """Opens nothing yet; `limit` bounds the folder's bytes."""
         self.path = folder / (key.hex() + SUFFIX)
-        self._folder, self._key, self._isa, self._limit = folder, key, isa, limit
+        self._folder, self._key, self._limit = folder, key, limit
+        self._isa, self._float_products = isa, float_products
 
     def read(self) -> _core.Plan | None:
         """Returns the plan if there is a sound one."""
@@ -44,7 +46,7 @@ class CachedPlan:
                 descriptor = os.open(self.path.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
                 try:
                     _require_own(os.fstat(descriptor), stat.S_ISREG)
-                    plan = _core.Plan.read(descriptor, self._key, self._isa)
+                    plan = _core.Plan.read(descriptor, self._key, self._isa, self._float_products)
                     if plan is None:
                         _log.debug("%s is damaged or of another build", self.path)
                     else:
@@ -86,7 +88,7 @@ class CachedPlan:
             raise
 
 
-def find(model: bytes, path: Path | None, isa: str) -> CachedPlan | None:
+def find(model: bytes, path: Path | None, isa: str, float_products: str) -> CachedPlan | None:
     """Returns where the plan of this ONNX file is kept, which lies at `path` if anywhere; None: there is no cache."""
     folder, build = _folder(), _core.build_id()
     if folder is None or not build:
@@ -95,9 +97,10 @@ def find(model: bytes, path: Path | None, isa: str) -> CachedPlan | None:
     if beside is None:
         return None
     key = hashlib.sha256()
-    for part in (hashlib.sha256(model).digest(), _version().encode(), build.encode(), isa.encode(), *beside):
+    texts = (_version(), build, isa, float_products)
+    for part in (hashlib.sha256(model).digest(), *(text.encode() for text in texts), *beside):
         key.update(len(part).to_bytes(8, "little") + part)
-    return CachedPlan(folder, key.digest(), isa, _limit())
+    return CachedPlan(folder, key.digest(), isa, float_products, _limit())
 
 
 def _folder() -> Path | None:

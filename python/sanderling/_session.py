@@ -29,6 +29,9 @@ class Session:
             model, else the first installed backend that can; `info()["why"]` then says why.
         device: "auto" or "cpu".
         threads: Threads of one run, 1 to 256.
+        float_products: "float32", or "bfloat16" to round both factors of float matrix products and convolutions (but
+            depthwise ones) to 8 significant bits (half to even, sums in float32): faster where the CPU has
+            instructions for it, and less exact, by up to 2^-7 of the sum of the products' absolute values. Native only.
         memory_limit_bytes: What runs may take for activations and scratch, by their plan; a run that needs more is an
             InputError before anything is allocated. Native only. None: what the system gives.
         watch: A `drift.Reference`: inputs, outputs and (native only) interior codes are counted against it;
@@ -37,7 +40,8 @@ class Session:
     Raises:
         InputError: An argument is out of range.
         ModelError: The model is damaged or inconsistent.
-        UnsupportedError: The backend cannot run the model, is not installed, or has no such device.
+        UnsupportedError: The backend cannot run the model, is not installed, or has no such device; the CPU, or the
+            instruction set that SANDERLING_ISA names, has no such float products.
     """
 
     def __init__(
@@ -47,11 +51,14 @@ class Session:
         backend: str = "native",
         device: str = "auto",
         threads: int = 1,
+        float_products: str = "float32",
         memory_limit_bytes: int | None = None,
         watch: Reference | None = None,
     ) -> None:
         if isinstance(threads, bool) or not isinstance(threads, SupportsIndex) or not 1 <= index(threads) <= 256:
             raise InputError(f"[session] threads is {threads!r}, expected an integer from 1 to 256")
+        if float_products not in ("float32", "bfloat16"):
+            raise InputError(f"[session] float_products is {float_products!r}, expected 'float32' or 'bfloat16'")
         if memory_limit_bytes is not None and (
             isinstance(memory_limit_bytes, bool)
             or not isinstance(memory_limit_bytes, SupportsIndex)
@@ -69,6 +76,7 @@ class Session:
             backend=backend,
             device=device,
             threads=index(threads),
+            float_products=float_products,
             memory_limit_bytes=memory_limit_bytes,
             watch=self._watch,
         )

@@ -34,6 +34,15 @@ int main(int count, char** arguments) {
   EXPECT(SANDERLING_INPUT_ERROR, "output 9 of 1", sanderling_model_output(model, 9, &spec, &error));
   EXPECT(SANDERLING_INPUT_ERROR, "threads is 0", sanderling_session_create(model, 0, NULL, &session, &error));
   EXPECT(SANDERLING_UNSUPPORTED_ERROR, "abacus", sanderling_session_create(model, 1, "abacus", &session, &error));
+  EXPECT(SANDERLING_UNSUPPORTED_ERROR, "scalar has no bfloat16 products",
+         sanderling_session_create_bfloat16(model, 1, "scalar", &session, &error));
+  if (sanderling_session_create_bfloat16(model, 1, "avx512_bf16", &session, &error) == SANDERLING_OK) {
+    EXPECT(SANDERLING_OK, "", sanderling_session_run(session, &input, 1, &output, 1, &error));
+    sanderling_session_free(session);
+  } else {
+    EXPECT(SANDERLING_UNSUPPORTED_ERROR, "avx512_bf16",
+           sanderling_session_create_bfloat16(model, 1, "avx512_bf16", &session, &error));
+  }
   EXPECT(SANDERLING_OK, "", sanderling_session_create(model, 2, "scalar", &session, &error));
   sanderling_model_free(model);
   if (strcmp(sanderling_session_isa(session), "scalar") != 0) return 7;

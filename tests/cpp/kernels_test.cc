@@ -43,13 +43,13 @@ void every_kernel_has_a_test() {
   }
 }
 
-// The message of the UnsupportedError that `body` must throw.
+// The message of the Error that `body` must throw.
 template <typename Body>
-std::string refusal_of(const Body& body) {
+std::string refusal_of(const Body& body, ErrorCode code = ErrorCode::kUnsupported) {
   try {
     body();
   } catch (const Error& error) {
-    CHECK(error.code() == ErrorCode::kUnsupported, "wrong code: ", error.what());
+    CHECK(error.code() == code, "wrong code: ", error.what());
     return error.what();
   }
   CHECK(false, "nothing was thrown");
@@ -90,6 +90,34 @@ void dispatch() {
     CHECK(names(text, is_built ? "does not run it" : "not in this build") && names(text, "scalar"),
           text);
   }
+}
+
+void float_products() {
+  CHECK(float_products_named("float32") == FloatProducts::kFloat32, "float32");
+  CHECK(float_products_named("bfloat16") == FloatProducts::kBFloat16, "bfloat16");
+  const std::string unknown =
+      refusal_of([] { float_products_named("float16"); }, ErrorCode::kInput);
+  CHECK(names(unknown, "'float16'") && names(unknown, "'bfloat16'"), unknown);
+  for (const KernelTable* table : runnable_tables()) {
+    CHECK(&with_float_products(*table, FloatProducts::kFloat32) == table, table->isa);
+    if (table->gemm_bf16 == nullptr) {
+      const std::string text =
+          refusal_of([&] { with_float_products(*table, FloatProducts::kBFloat16); });
+      CHECK(names(text, cat(table->isa, " has no bfloat16 products")), text);
+      continue;
+    }
+    const KernelTable& rounding = with_float_products(*table, FloatProducts::kBFloat16);
+    CHECK(rounding.gemm_f32 == table->gemm_bf16 && rounding.pack_f32 == table->pack_bf16,
+          table->isa);
+    CHECK(rounding.isa == std::string_view(table->isa), rounding.isa);
+    CHECK(&with_float_products(rounding, FloatProducts::kBFloat16) == &rounding, table->isa);
+    CHECK(&with_float_products(rounding, FloatProducts::kFloat32) == table, table->isa);
+  }
+  const auto& runnable = runnable_tables();
+  const bool has_unit = std::any_of(runnable.begin(), runnable.end(), [](auto* table) {
+    return table->isa == std::string_view("avx512_bf16");
+  });
+  CHECK(!has_unit || table_named("avx512_bf16").gemm_bf16 != nullptr, "avx512_bf16 has no gemm");
 }
 
 struct Candidate {
@@ -133,6 +161,7 @@ int main(int argc, char** argv) {
   name_crashes();
   run("every kernel has a test", every_kernel_has_a_test);
   run("dispatch", dispatch);
+  run("float products", float_products);
   const KernelTable& scalar = table_named("scalar");
   for (const auto& [name, table] : candidates()) {
     for (const KernelTest& test : all_tests()) {

@@ -1,6 +1,7 @@
 // Matrix products and depthwise convolution against int64 and double sums.
 #include <algorithm>
 #include <limits>
+#include <optional>
 
 #include "kernels_test.h"
 
@@ -138,7 +139,9 @@ struct FloatProduct {
   }
 };
 
-void gemm_f32(const KernelTable& table, const KernelTable&, uint64_t seed) {
+// The float product of `table`, whose factors `rounded` gives as they are multiplied.
+template <typename Rounded>
+void check_gemm_f32(const KernelTable& table, uint64_t seed, const Rounded& rounded) {
   Random random(seed);
   for (const Sizes& sizes : product_sizes(random)) {
     FloatProduct product(table, sizes);
@@ -157,8 +160,8 @@ void gemm_f32(const KernelTable& table, const KernelTable&, uint64_t seed) {
         double sum = product.with_bias ? product.bias[n] : 0.0;
         double magnitude = std::fabs(sum);
         for (int64_t k = 0; k < sizes.depth; ++k) {
-          const double term =
-              double{product.a[m * sizes.a_stride + k]} * product.weights[n * sizes.depth + k];
+          const double term = double{rounded(product.a[m * sizes.a_stride + k])} *
+                              rounded(product.weights[n * sizes.depth + k]);
           sum += term;
           magnitude += std::fabs(term);
         }
@@ -173,6 +176,10 @@ void gemm_f32(const KernelTable& table, const KernelTable&, uint64_t seed) {
     CHECK(memcmp(c.data(), untouched.data(), bytes) == 0, "wrote between rows, ", sizes.text());
     CHECK(memcmp(c.data(), single.data(), bytes) == 0, "a row depends on `rows`, ", sizes.text());
   }
+}
+
+void gemm_f32(const KernelTable& table, const KernelTable&, uint64_t seed) {
+  check_gemm_f32(table, seed, [](float x) { return x; });
 }
 
 // A NaN or infinity reaches its own row, through the clamp, and no other.
@@ -206,6 +213,81 @@ void gemm_f32_not_finite(const KernelTable& table, const KernelTable&, uint64_t 
           const float wanted = bad != bad ? kNan : bad > 0 ? product.high : product.low;
           CHECK(same_float(got, wanted), got, " instead of ", wanted, ", ", sizes.text());
         }
+      }
+    }
+  }
+}
+
+// To 8 significant bits, half to even; what is too large for them becomes infinite.
+float to_bfloat16(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof(bits));
+  if (x != x) return x;
+  bits += 0x7fffu + (bits >> 16 & 1);
+  bits &= 0xffff0000u;
+  memcpy(&x, &bits, sizeof(x));
+  return x;
+}
+
+// The bfloat16 products of `table` as its float products; no products where it has none.
+std::optional<KernelTable> with_bfloat16_as_float(const KernelTable& table) {
+  CHECK((table.gemm_bf16 == nullptr) == (table.pack_bf16 == nullptr) &&
+            (table.gemm_bf16 == nullptr) == (table.packed_bytes_bf16 == nullptr),
+        "some of the bfloat16 kernels are missing");
+  if (table.gemm_bf16 == nullptr) return std::nullopt;
+  KernelTable copy = table;
+  copy.packed_bytes_f32 = table.packed_bytes_bf16;
+  copy.pack_f32 = table.pack_bf16;
+  copy.gemm_f32 = table.gemm_bf16;
+  return copy;
+}
+
+// Equal to the float products of rounded factors but for the rounding of sums, so each row is the
+// same in every tile, too.
+void gemm_bf16(const KernelTable& table, const KernelTable&, uint64_t seed) {
+  if (const auto rounding = with_bfloat16_as_float(table))
+    check_gemm_f32(*rounding, seed, to_bfloat16);
+}
+
+void gemm_bf16_not_finite(const KernelTable& table, const KernelTable& scalar, uint64_t seed) {
+  if (const auto rounding = with_bfloat16_as_float(table))
+    gemm_f32_not_finite(*rounding, scalar, seed);
+}
+
+// Both factors round half to even, whatever lies beside them.
+void gemm_bf16_rounds(const KernelTable& table, const KernelTable&, uint64_t) {
+  const auto rounding = with_bfloat16_as_float(table);
+  if (!rounding) return;
+  const float step = std::ldexp(1.0f, -7);  // above 1
+  const std::vector<std::pair<float, float>> cases = {
+      {1 + step / 2, 1.0f},
+      {1 + step * 1.5f, 1 + 2 * step},
+      {-1 - step / 2, -1.0f},
+      {std::nextafter(1 + step / 2, 2.0f), 1 + step},
+      {std::nextafter(1 + step * 1.5f, 1.0f), 1 + step},
+      {255.5f, 256.0f},
+      {std::numeric_limits<float>::max(), kInfinity},
+      {-kInfinity, -kInfinity},
+      {kNan, kNan},
+      {std::numeric_limits<float>::denorm_min(), 0.0f}};
+  for (const auto& [given, wanted] : cases) {
+    for (const int64_t depth : {1, 2, 3, 128, 129, 131}) {
+      for (const bool in_weights : {false, true}) {
+        FloatProduct product(*rounding, {1, 3, depth, depth, 3});
+        product.with_bias = false;
+        Guarded<float> c(3);
+        for (float& x : product.a) x = in_weights ? 1.0f : 0.0f;
+        for (float& x : product.weights) x = in_weights ? 0.0f : 1.0f;
+        if (in_weights) {
+          for (int64_t n = 0; n < 3; ++n) product.weights[n * depth + depth - 1] = given;
+        } else {
+          product.a[depth - 1] = given;
+        }
+        rounding->pack_f32(product.weights.data(), 3, depth, product.packed.data());
+        product.run(*rounding, 0, 1, c.data());
+        for (const float got : c)
+          CHECK(got == wanted || (got != got && wanted != wanted), got, " instead of ", wanted,
+                " for ", given, " in depth ", depth, in_weights ? ", a weight" : ", a code");
       }
     }
   }
@@ -291,6 +373,9 @@ std::vector<KernelTest> product_tests() {
           {"gemm_u8s8s32 at extremes", gemm_u8s8s32_extremes},
           {"packed_bytes_f32 pack_f32 gemm_f32", gemm_f32},
           {"gemm_f32 not finite", gemm_f32_not_finite},
+          {"packed_bytes_bf16 pack_bf16 gemm_bf16", gemm_bf16},
+          {"gemm_bf16 not finite", gemm_bf16_not_finite},
+          {"gemm_bf16 rounds", gemm_bf16_rounds},
           {"depthwise_u8s8s32", depthwise_u8s8s32},
           {"depthwise_f32", depthwise_f32}};
 }

@@ -40,20 +40,21 @@ constexpr size_t packed_bytes(int64_t columns, int64_t depth) {
 }
 
 // weights is [columns][depth]; columns and depths that a panel has too many are zero.
-template <typename Dot>
-inline void pack(const typename Dot::Element* weights, int64_t columns, int64_t depth,
+template <typename Dot, typename Weight>
+inline void pack(const Weight* weights, int64_t columns, int64_t depth,
                  typename Dot::Element* packed) {
   using Element = typename Dot::Element;
-  memset(packed, 0, packed_bytes<Dot>(columns, depth));
+  memset(static_cast<void*>(packed), 0, packed_bytes<Dot>(columns, depth));
   for (int64_t column = 0; column < columns; ++column) {
     const int64_t in_panel = column % kPanelColumns<Dot>;
     Element* const panel = packed + column / kPanelColumns<Dot> * panel_size<Dot>(depth);
-    const Element* const row = weights + column * depth;
+    const Weight* const row = weights + column * depth;
     for (int64_t k = 0; k < depth; ++k) {
       const int64_t step = k % Dot::kSteps;
       const int64_t within = k % kGroupDepth<Dot> / Dot::kSteps;
       Element* const group = panel + kHeaderSize<Dot> + k / kGroupDepth<Dot> * kGroupSize<Dot>;
-      group[(step * kPanelColumns<Dot> + in_panel) * Dot::kWidth + within] = row[k];
+      group[(step * kPanelColumns<Dot> + in_panel) * Dot::kWidth + within] =
+          static_cast<Element>(row[k]);
     }
     if constexpr (Dot::kShift != 0) {
       int32_t compensation = 0;
@@ -101,6 +102,24 @@ struct GemmDotF32 {
   static F finish(const GemmF32& p, F sum) { return clip(sum, splat(p.low), splat(p.high)); }
 };
 
+// GemmDotF32 with the steps of a unit's Dot, whose codes are not floats but rounded from them. They
+// are rounded again for each tile, kRun of a row at a time: so there is no copy of A whose size
+// depends on the product, and rounding costs 1/32 of the dot products of a whole tile.
+template <typename Dot>
+struct GemmDotRounded : Dot {
+  static constexpr int64_t kRun = 128;
+  using Code = typename Dot::Element;
+  struct Parameters : GemmF32 {
+    const typename Dot::Element* b;  // hides the floats of GemmF32
+    Code* codes;                     // kRows * kRun
+  };
+  using Sum = F;
+  static F start(const GemmF32& p, const Code*, int vector, int64_t column) {
+    return GemmDotF32::start(p, nullptr, vector, column);
+  }
+  static F finish(const GemmF32& p, F sum) { return GemmDotF32::finish(p, sum); }
+};
+
 // kRows rows by kVectors vectors of columns, from the start of a panel: a part of it, or several.
 // GCC keeps `sum` in registers only if every loop over it is unrolled early.
 template <typename Dot, int kRows, int kVectors>
@@ -119,36 +138,50 @@ inline void gemm_tile(const typename Dot::Parameters& p, int64_t row, int64_t fi
     for (int r = 0; r < kRows; ++r) sum[r][v] = start;
   }
 
-  const auto* a = p.a + row * a_stride;
   const auto* b = panel + kHeaderSize<Dot>;
   const auto weights_of = [&](int v) {
     const int in_panel = v % Dot::kVectors * (kLanes * Dot::kWidth);
     return Dot::weights(b + v / Dot::kVectors * stride + in_panel);
   };
-  const auto step = [&](auto spread) {
-    if constexpr (kRows == 1) {  // each weight has one use: no register for it
-      const auto codes = spread(a);
+  // Adds the products of the next `count` codes of each row, which are `codes_stride` apart.
+  const auto add_products = [&](const auto* codes, int64_t codes_stride, int64_t count) {
+    const auto step = [&](auto spread) {
+      if constexpr (kRows == 1) {  // each weight has one use: no register for it
+        const auto code = spread(codes);
 #pragma GCC unroll 32
-      for (int v = 0; v < kVectors; ++v) sum[0][v] = Dot::add_dot(sum[0][v], codes, weights_of(v));
-    } else {
-      typename Dot::Weights weights[kVectors];
+        for (int v = 0; v < kVectors; ++v) sum[0][v] = Dot::add_dot(sum[0][v], code, weights_of(v));
+      } else {
+        typename Dot::Weights weights[kVectors];
 #pragma GCC unroll 32
-      for (int v = 0; v < kVectors; ++v) weights[v] = weights_of(v);
+        for (int v = 0; v < kVectors; ++v) weights[v] = weights_of(v);
 #pragma GCC unroll 32
-      for (int r = 0; r < kRows; ++r) {
-        const auto codes = spread(a + r * a_stride);
+        for (int r = 0; r < kRows; ++r) {
+          const auto code = spread(codes + r * codes_stride);
 #pragma GCC unroll 32
-        for (int v = 0; v < kVectors; ++v) sum[r][v] = Dot::add_dot(sum[r][v], codes, weights[v]);
+          for (int v = 0; v < kVectors; ++v) sum[r][v] = Dot::add_dot(sum[r][v], code, weights[v]);
+        }
       }
+      b += kPanelColumns<Dot> * Dot::kWidth;
+    };
+    for (int64_t k = 0; k < count; k += kGroupDepth<Dot>) {
+      step([](const auto* at) { return Dot::template spread<0>(at); });
+      if constexpr (Dot::kSteps == 2) {
+        step([](const auto* at) { return Dot::template spread<1>(at); });
+      }
+      codes += kGroupDepth<Dot>;
     }
-    b += kPanelColumns<Dot> * Dot::kWidth;
   };
-  for (int64_t k = 0; k < depth; k += kGroupDepth<Dot>) {
-    step([](const auto* codes) { return Dot::template spread<0>(codes); });
-    if constexpr (Dot::kSteps == 2) {
-      step([](const auto* codes) { return Dot::template spread<1>(codes); });
+  const auto* const a = p.a + row * a_stride;
+  if constexpr (requires { Dot::kRun; }) {
+    for (int64_t k = 0; k < depth; k += Dot::kRun) {
+      const int64_t count = depth - k < Dot::kRun ? depth - k : Dot::kRun;
+      for (int r = 0; r < kRows; ++r) {
+        Dot::round(a + r * a_stride + k, count, p.codes + r * Dot::kRun);
+      }
+      add_products(p.codes, Dot::kRun, count);
     }
-    a += kGroupDepth<Dot>;
+  } else {
+    add_products(a, a_stride, depth);
   }
 
   const int64_t columns = p.columns - first_column;
@@ -205,8 +238,11 @@ inline void gemm_panel(const typename Dot::Parameters& p, int64_t first, int64_t
   }
 }
 
+// Not inlined into gemm_rounded: there the codes lie on the stack, and
+// tests/test_kernel_objects.py, which counts vectors on the stack, could not tell them from spilled
+// sums.
 template <typename Dot>
-inline void gemm(const typename Dot::Parameters& p) {
+[[gnu::noinline]] inline void gemm(const typename Dot::Parameters& p) {
   constexpr int64_t kVectors = Dot::kVectors;
   const int64_t vectors = (p.columns + kLanes - 1) / kLanes;
   if (p.rows == 1) {
@@ -226,6 +262,13 @@ inline void gemm(const typename Dot::Parameters& p) {
       gemm_panel<Dot, kVectors>(p, first, end, wanted, v / kVectors);
     }
   }
+}
+
+// gemm() of a GemmDotRounded.
+template <typename Dot>
+inline void gemm_rounded(const GemmF32& p) {
+  alignas(64) typename Dot::Code codes[Dot::kRows * Dot::kRun];
+  gemm<Dot>({p, reinterpret_cast<const typename Dot::Element*>(p.b), codes});
 }
 
 }  // namespace

@@ -18,6 +18,7 @@ namespace sanderling::SANDERLING_ISA_NAME {
 extern const KernelTable table;
 const KernelTable table = {
     SANDERLING_TEXT(SANDERLING_ISA_NAME),
+    FloatProducts::kFloat32,
 #define KERNEL(name, result, parameters) name,
 #include "kernels/kernels.inc"
 #undef KERNEL

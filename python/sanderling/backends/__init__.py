@@ -63,6 +63,7 @@ def choose(
     backend: str,
     device: str,
     threads: int,
+    float_products: str,
     memory_limit_bytes: int | None,
     watch: _core.Watch | None,
 ) -> tuple[BackendSession, str]:
@@ -76,21 +77,35 @@ def choose(
 
     def native() -> NativeBackend:
         return NativeBackend(
-            source, path=path, device=device, threads=threads, watch=watch, memory_limit_bytes=memory_limit_bytes
+            source,
+            path=path,
+            device=device,
+            threads=threads,
+            float_products=float_products,
+            watch=watch,
+            memory_limit_bytes=memory_limit_bytes,
         )
 
     if backend == "native":
         return native(), "asked for by name"
     data = source.bytes if isinstance(source, Model) else source
+    native_only = [
+        name
+        for name, given in (
+            ("float_products", float_products != "float32"),
+            ("memory_limit_bytes", memory_limit_bytes is not None),
+        )
+        if given
+    ]
     if backend != "auto":
-        if memory_limit_bytes is not None:
-            raise UnsupportedError(f"[session] backend {backend!r} keeps no memory_limit_bytes, 'native' does")
+        if native_only:
+            raise UnsupportedError(f"[session] backend {backend!r} keeps no {native_only[0]}, 'native' does")
         return _watched(_load(backend)(data, device=device, threads=threads), watch), "asked for by name"
     try:
         return native(), "native runs every operator of the model"
     except UnsupportedError as error:
         reasons = [f"native: {error}"]
-    for name in installed()[1:] if memory_limit_bytes is None else ():
+    for name in () if native_only else installed()[1:]:
         try:
             return _watched(_load(name)(data, device=device, threads=threads), watch), "; ".join(reasons)
         except UnsupportedError as error:

@@ -27,6 +27,7 @@ class NativeBackend:
         path: Path | None = None,
         device: str = "auto",
         threads: int = 1,
+        float_products: str = "float32",
         watch: _core.Watch | None = None,
         memory_limit_bytes: int | None = None,
     ) -> None:
@@ -36,12 +37,12 @@ class NativeBackend:
 
         Raises:
             ModelError: The model is damaged.
-            UnsupportedError: An operator, dtype, opset or the device is not native, or SANDERLING_ISA names an ISA
-                that is not there.
+            UnsupportedError: An operator, dtype, opset or the device is not native, SANDERLING_ISA names an ISA that is
+                not there, or the ISA has no such float products.
         """
         if device not in ("auto", "cpu"):
             raise UnsupportedError(f"[native] device is {device!r}, this build has 'auto' and 'cpu'")
-        self._plan = _planned(source, path, _core.default_isa())
+        self._plan = _planned(source, path, _core.default_isa(), float_products)
         self._session = _core.Session(
             self._plan.plan,
             threads=threads,
@@ -74,13 +75,13 @@ class NativeBackend:
 class _Planned:
     """A model's plan, from the cache if it is there."""
 
-    def __init__(self, source: bytes | Model, path: Path | None, isa: str) -> None:
+    def __init__(self, source: bytes | Model, path: Path | None, isa: str, float_products: str) -> None:
         data, path = (source.bytes, source.path) if isinstance(source, Model) else (source, path)
-        self._cached = _plan_cache.find(data, path, isa)
+        self._cached = _plan_cache.find(data, path, isa, float_products)
         read = None if self._cached is None else self._cached.read()
         self.from_cache = read is not None
         self.file = self._cached.path if self._cached is not None and self.from_cache else None
-        self.plan = read or (source if isinstance(source, Model) else Model(source, path=path)).core.compile(isa)
+        self.plan = read or _core_model(source, path).compile(isa, float_products)
 
     def keep(self) -> None:
         """Writes what is not in the cache: called after a session's first run, when the weights are packed."""
@@ -91,12 +92,17 @@ class _Planned:
             self.file = cached.path
 
 
-# Sessions of one model share its weights: by model, then by ISA.
-_of_models: WeakKeyDictionary[Model, dict[str, _Planned]] = WeakKeyDictionary()
+def _core_model(source: bytes | Model, path: Path | None) -> _core.Model:
+    return (source if isinstance(source, Model) else Model(source, path=path)).core
 
 
-def _planned(source: bytes | Model, path: Path | None, isa: str) -> _Planned:
+# Sessions of one model share its weights: by model, then by ISA and float products.
+_of_models: WeakKeyDictionary[Model, dict[tuple[str, str], _Planned]] = WeakKeyDictionary()
+
+
+def _planned(source: bytes | Model, path: Path | None, isa: str, float_products: str) -> _Planned:
     if not isinstance(source, Model):
-        return _Planned(source, path, isa)
+        return _Planned(source, path, isa, float_products)
     plans = _of_models.setdefault(source, {})
-    return plans.get(isa) or plans.setdefault(isa, _Planned(source, path, isa))
+    key = (isa, float_products)
+    return plans.get(key) or plans.setdefault(key, _Planned(source, path, isa, float_products))

@@ -112,7 +112,8 @@ def _isa() -> Finding:
     forced = " (SANDERLING_ISA)" if os.environ.get("SANDERLING_ISA") else ""
     if chosen == "scalar":
         return Finding("isa", "note", f"scalar{forced}; runnable: {runnable}", "expect it to be slow")
-    return Finding("isa", "ok", f"{chosen}{forced}; runnable: {runnable}")
+    products = ", ".join(_core.float_products(chosen))
+    return Finding("isa", "ok", f"{chosen}{forced}; runnable: {runnable}; float products: {products}")
 
 
 def _gpu() -> Finding:

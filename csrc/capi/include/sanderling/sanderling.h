@@ -99,6 +99,15 @@ SANDERLING_API sanderling_status sanderling_session_create(const sanderling_mode
                                                            int32_t threads, const char* isa,
                                                            sanderling_session** session,
                                                            sanderling_error* error);
+/* The same, but float matrix products and convolutions (but depthwise ones) round both factors to
+ * bfloat16 (8 significant bits, half to even) and sum in float32: faster, and less exact by up to
+ * about 2^-7 of the sum of the products' absolute values. Fails with SANDERLING_UNSUPPORTED_ERROR
+ * where the instruction set has no such products. */
+SANDERLING_API sanderling_status sanderling_session_create_bfloat16(const sanderling_model* model,
+                                                                    int32_t threads,
+                                                                    const char* isa,
+                                                                    sanderling_session** session,
+                                                                    sanderling_error* error);
 SANDERLING_API void sanderling_session_free(sanderling_session* session);
 /* The instruction set that it runs on, such as "avx2". */
 SANDERLING_API const char* sanderling_session_isa(const sanderling_session* session);
