@@ -54,12 +54,14 @@ test-cpp: build ## the C++ tests that need no Python
 fuzz: test-cpp ## a minute of hostile bytes for every parser, under the address sanitizer
 	ctest --test-dir $(BUILD)/python --verbose -j $(JOBS) -L fuzz
 
-test-isas: test-cpp build ## the AVX-512 unit emulated where SIMDe is there, then the suite once per ISA of this host
+# Each case of tests/ops runs on every ISA of this host in one process; the others use the one that SANDERLING_ISA names.
+test-isas: test-cpp build ## AVX-VNNI and AVX-512 emulated where SIMDe is there, operators and the suite on each ISA of this host
 	@test "$$(id -u)" != 0 || ! command -v apt-get >/dev/null || \
 	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq libsimde-dev >/dev/null || true
 	cmake --preset emulated
 	cmake --build --preset emulated
 	ctest --preset emulated --verbose
+	$(BIN)/python -m pytest -q -m "not slow" tests/ops
 	for isa in $$($(BIN)/python -c "from sanderling import _core; print(*_core.runnable_isas())"); do \
 	  echo "SANDERLING_ISA=$$isa"; \
 	  SANDERLING_ISA=$$isa $(BIN)/python -m pytest -q -m "not slow" tests/api tests/graph tests/quantize tests/test_tiny.py || exit 1; \

@@ -9,9 +9,12 @@
 #include "kernels/table.h"
 
 #if defined(SANDERLING_TEST_EMULATED)
-namespace sanderling::avx512_vnni_emulated {
-extern const KernelTable table;
-}
+#define ISA(name)                         \
+  namespace sanderling::name##_emulated { \
+    extern const KernelTable table;       \
+  }
+#include "emulated_isas.inc"
+#undef ISA
 #endif
 
 namespace sanderling::test {
@@ -129,7 +132,9 @@ std::vector<Candidate> candidates() {
   std::vector<Candidate> all;
   for (const KernelTable* table : runnable_tables()) all.push_back({table->isa, table});
 #if defined(SANDERLING_TEST_EMULATED)
-  all.push_back({"avx512_vnni (emulated)", &avx512_vnni_emulated::table});
+#define ISA(name) all.push_back({#name " (emulated)", &name##_emulated::table});
+#include "emulated_isas.inc"
+#undef ISA
 #endif
   return all;
 }
@@ -147,7 +152,9 @@ void name_the_skipped() {
          is_built ? "this CPU does not run it" : "not built for this processor");
   }
 #if !defined(SANDERLING_TEST_EMULATED)
-  skip("avx512_vnni (emulated)", tests, SANDERLING_TEST_NOT_EMULATED);
+#define ISA(name) skip(#name " (emulated)", tests, SANDERLING_TEST_NOT_EMULATED);
+#include "emulated_isas.inc"
+#undef ISA
 #endif
 }
 
