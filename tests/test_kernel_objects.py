@@ -29,7 +29,8 @@ VECTOR_ON_STACK = {
     # q registers only: the lower halves d8 to d15 are saved for the caller, once per call.
     AARCH64: re.compile(r"\b(?:ld|st)\w+\s+\{?[qv]\d+.*\[(?:sp|x29)"),
 }
-FUNCTION = re.compile(r"^[0-9a-f]+ <(.*)>:$")
+FUNCTION = re.compile(r"^[0-9a-f]+ <(.*)>:$", re.MULTILINE)
+INSTRUCTION = re.compile(r"\t([^<\n]+)")  # without the place that a jump or call goes to
 
 # The x86 unit from which on an instruction may be used: the first pattern that it matches says so.
 BEYOND_ALL = "beyond all units"
@@ -91,26 +92,17 @@ def kernel_objects() -> dict[str, Path]:
     return {path.parents[3].name.removeprefix("sanderling_isa_").removesuffix(".dir"): path for path in objects}
 
 
-def functions(listing: str) -> Iterator[tuple[str, list[str]]]:
-    """The functions of an objdump listing: name and instruction lines."""
-    name = ""
-    lines: list[str] = []
-    for line in listing.splitlines():
-        if match := FUNCTION.match(line):
-            if name:
-                yield name, lines
-            name, lines = match[1], []
-        else:
-            lines.append(line)
-    if name:
-        yield name, lines
+def functions(listing: str) -> Iterator[tuple[str, str]]:
+    """The functions of an objdump listing: name and instructions, one a line."""
+    parts = FUNCTION.split(listing)
+    return zip(parts[1::2], parts[2::2], strict=True)
 
 
 def spills(listing: str, machine: int) -> dict[str, int]:
     """Stack references by vector registers in each function that is part of a matrix product."""
     return {
-        name: sum(1 for line in lines if VECTOR_ON_STACK[machine].search(line))
-        for name, lines in functions(listing)
+        name: sum(1 for line in code.splitlines() if VECTOR_ON_STACK[machine].search(line))
+        for name, code in functions(listing)
         if "gemm" in name
     }
 
@@ -121,11 +113,6 @@ def first_unit(instruction: str) -> str:
     return next((unit for unit, pattern in FIRST_UNIT.items() if pattern.search(instruction)), "scalar")
 
 
-def instructions(lines: list[str]) -> set[str]:
-    """The instructions of a function, without the places that jumps and calls go to."""
-    return {line.partition("\t")[2].partition("<")[0] for line in lines}
-
-
 def foreign(listing: str, unit: str) -> set[str]:
     """The instructions of a listing that only units after this one may have, each with its function."""
     allowed = X86_UNITS[: X86_UNITS.index(unit) + 1]
@@ -133,9 +120,9 @@ def foreign(listing: str, unit: str) -> set[str]:
         allowed.remove("avx_vnni")  # the VEX form of an instruction that AVX-512 encodes otherwise
     return {
         f"{name}: {instruction}"
-        for name, lines in functions(listing)
+        for name, code in functions(listing)
         if GUARDED not in name
-        for instruction in instructions(lines)
+        for instruction in set(INSTRUCTION.findall(code))
         if first_unit(instruction) not in allowed
     }
 
@@ -159,7 +146,7 @@ def test_sums_of_the_matrix_products_stay_in_registers(isa: str) -> None:
 
 def disassembled(objects: list[Path]) -> str:
     """What objdump says of objects of one machine."""
-    command = [tool("objdump", machine_of(objects[0])), "-d", "-C", "--no-show-raw-insn", *map(str, objects)]
+    command = [tool("objdump", machine_of(objects[0])), "-d", "--no-show-raw-insn", *map(str, objects)]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
@@ -169,7 +156,7 @@ def test_a_unit_has_no_instruction_that_its_cpus_lack(isa: str) -> None:
     found = sorted(foreign(listing, isa))
     assert not found, f"{isa}: {len(found)} instructions of later units, such as {found[:5]}"
     if isa != "scalar":
-        assert any(first_unit(i) == isa for _, lines in functions(listing) for i in instructions(lines))
+        assert any(first_unit(instruction) == isa for instruction in INSTRUCTION.findall(listing))
 
 
 def test_the_engine_outside_the_units_runs_on_every_x86_64_cpu() -> None:
