@@ -4,6 +4,8 @@ VENV ?= .venv
 JOBS ?= 2
 BIN := $(VENV)/bin
 BUILD := build
+# Tests that start processes and wait for what these do run one at a time; the others share the cores.
+WAITING := tests/agent tests/capi tests/cli tests/demo tests/fleet tests/loop tests/simulation
 # The tools of the environment come first, so that builds use its cmake and ninja.
 export PATH := $(abspath $(BIN)):$(PATH)
 export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
@@ -42,7 +44,8 @@ tiny: build ## ten seconds that prove an install
 	$(BIN)/python -m pytest -q tests/test_tiny.py
 
 test: servers build lint test-cpp fuzz ## what CI runs: linters, C++ tests, a minute of fuzzing, the fast suite
-	$(BIN)/python -m pytest -q -m "not slow" -rs
+	$(BIN)/python -m pytest -q -m "not slow" -rs -n $(JOBS) tests $(addprefix --ignore=,$(WAITING))
+	$(BIN)/python -m pytest -q -m "not slow" -rs $(WAITING)
 
 test-all: test test-isas cross sanitize ## also: slow tests, every ISA, emulated AVX-512 and Arm, sanitizers
 	$(BIN)/python -m pytest -q -m slow -rs

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sanderling import _core
-from sanderling.errors import InputError
+from sanderling.errors import InputError, UnsupportedError
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,11 @@ class Model:
 
     def __init__(self, data: bytes, *, path: Path | None = None) -> None:
         """Parses `data`, the bytes of an ONNX file; `path` says where they are from."""
+        if file_format(data) == "tflite":
+            raise UnsupportedError(
+                "[load] this is a TFLite model, expected ONNX. Run it with sanderling.Session(..., backend='litert'), "
+                "or export the model to ONNX"
+            )
         self._bytes = bytes(data)
         self._path = path
         folder = "" if path is None else os.fspath(path.absolute().parent)
@@ -143,8 +148,13 @@ def load(source: str | os.PathLike[str] | bytes | Model) -> Model:
     return Model(data, path=path)
 
 
+def file_format(data: bytes) -> str:
+    """Returns "tflite" for the bytes of a .tflite file (its flatbuffer identifier is TFL3), else "onnx"."""
+    return "tflite" if data[4:8] == b"TFL3" else "onnx"
+
+
 def read_model(source: Any) -> tuple[bytes, Path | None]:
-    """Returns the ONNX bytes behind a path, bytes or a `Model`, without parsing them.
+    """Returns the file behind a path, bytes or a `Model`, without parsing it.
 
     Raises:
         InputError: The path cannot be read, or `source` is none of these.

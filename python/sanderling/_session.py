@@ -24,10 +24,11 @@ class Session:
     """Runs a model. Safe to call from several threads; native runs release the GIL and take turns.
 
     Args:
-        model: A path, the bytes of an ONNX file, or a `Model`.
-        backend: "native", the name of an installed backend such as "onnxruntime", or "auto": native if it can run the
-            model, else the first installed backend that can; `info()["why"]` then says why.
-        device: "auto" or "cpu".
+        model: A path, the bytes of an ONNX file, or a `Model`; for backend "litert" a .tflite file.
+        backend: "native", the name of an installed backend ("onnxruntime", "litert", "tensorrt", or another package's),
+            or "auto": native if it can run the model, else the first installed backend that can; `info()["why"]` then
+            says why.
+        device: "auto" or what the backend has: "cpu", of tensorrt "cuda".
         threads: Threads of one run, 1 to 256.
         float_products: "float32", or "bfloat16" to round both factors of float matrix products and convolutions (but
             depthwise ones) to 8 significant bits (half to even, sums in float32): faster where the CPU has

@@ -5,8 +5,9 @@ A backend is a class that a package registers under a name::
     [project.entry-points."sanderling.backends"]
     mynpu = "mynpu.sanderling:MyNpuBackend"
 
-Its constructor takes (data, device=..., threads=...) with the ONNX bytes and raises UnsupportedError if it cannot run
-them or has no such device; the object has the members of `BackendSession`.
+Its constructor takes (data, device=..., threads=...) with the bytes of the file and raises UnsupportedError if it
+cannot run them or has no such device; the object has the members of `BackendSession`. The files are ONNX, or what the
+class names as its `file_format`: "tflite".
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sanderling import _core
-from sanderling._model import Model, TensorSpec
+from sanderling._model import Model, TensorSpec, file_format
 from sanderling.backends.native import NativeBackend
 from sanderling.errors import UnsupportedError
 
@@ -100,17 +101,31 @@ def choose(
     if backend != "auto":
         if native_only:
             raise UnsupportedError(f"[session] backend {backend!r} keeps no {native_only[0]}, 'native' does")
-        return _watched(_load(backend)(data, device=device, threads=threads), watch), "asked for by name"
+        return _watched(_make(backend, data, device, threads), watch), "asked for by name"
     try:
         return native(), "native runs every operator of the model"
     except UnsupportedError as error:
         reasons = [f"native: {error}"]
     for name in () if native_only else installed()[1:]:
         try:
-            return _watched(_load(name)(data, device=device, threads=threads), watch), "; ".join(reasons)
+            made_by = _load(name)
+            if _file_format(made_by) == file_format(data):
+                return _watched(made_by(data, device=device, threads=threads), watch), "; ".join(reasons)
         except UnsupportedError as error:
             reasons.append(f"{name}: {error}")
     raise UnsupportedError("[session] no backend can run this model: " + "; ".join(reasons))
+
+
+def _make(name: str, data: bytes, device: str, threads: int) -> BackendSession:
+    made_by = _load(name)
+    takes, given = _file_format(made_by), file_format(data)
+    if takes != given:
+        raise UnsupportedError(f"[session] backend {name!r} runs {takes} files, this is {given}")
+    return made_by(data, device=device, threads=threads)
+
+
+def _file_format(made_by: Callable[..., BackendSession]) -> str:
+    return getattr(made_by, "file_format", "onnx")
 
 
 def _load(name: str) -> Callable[..., BackendSession]:

@@ -25,6 +25,7 @@ MIN_FREE_BYTES = 256 << 20
 EXTRAS = {
     "quantize": ("onnx", "sanderling.quantize and `sanderling model quantize`"),
     "onnxruntime": ("onnxruntime", "the onnxruntime backend and comparisons with it"),
+    "litert": ("ai_edge_litert", "the litert backend, which runs .tflite files"),
     "demo": ("sklearn", "`sanderling demo`"),
     "agent": ("tuf", "`sanderling agent`"),
     "fleet": ("sqlalchemy", "`sanderling fleet`"),
