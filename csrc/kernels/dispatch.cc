@@ -47,7 +47,12 @@ bool can_run(std::string_view isa) {
            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
   }
 #elif defined(__aarch64__)
+  constexpr unsigned long kI8mm = 1UL << 13;  // HWCAP2_I8MM, which headers before Linux 5.10 lack
   if (isa == "neon") return (getauxval(AT_HWCAP) & HWCAP_ASIMD) != 0;
+  if (isa == "neon_dotprod") return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+  if (isa == "neon_i8mm") {
+    return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0 && (getauxval(AT_HWCAP2) & kI8mm) != 0;
+  }
 #endif
   return false;
 }

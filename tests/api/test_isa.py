@@ -11,7 +11,7 @@ from small_models import quantized_mlp
 
 from sanderling import _core
 
-KNOWN = ["scalar", "avx2", "avx512_vnni", "neon"]
+KNOWN = ["scalar", "avx2", "avx512_vnni", "neon", "neon_dotprod", "neon_i8mm"]
 BUILT, RUNNABLE = _core.built_isas(), _core.runnable_isas()
 
 
