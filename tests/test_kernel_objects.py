@@ -1,8 +1,10 @@
 """Gates on the compiled kernels: no spilled sums in the matrix products, no symbols that the linker could mix up.
 
-The objects are those of a Release build by GCC or Clang: in SANDERLING_BUILD_DIR, else the newest in build/*.
+The objects are those of a Release build by GCC or Clang: in SANDERLING_BUILD_DIR, else the newest in build/*. Those for
+Arm are compiled here, into build/aarch64, where the cross compiler is there.
 """
 
+import functools
 import os
 import re
 import shutil
@@ -15,7 +17,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-ISAS = re.findall(r"^ISA\((\w+),", (ROOT / "csrc/kernels/cpu/isas.inc").read_text(), re.MULTILINE)
+# The processor of each instruction set: "any", or what uname calls it.
+PROCESSORS = dict(re.findall(r"^ISA\((\w+), (\w+),", (ROOT / "csrc/kernels/cpu/isas.inc").read_text(), re.MULTILINE))
+ISAS = list(PROCESSORS)
+CROSS_COMPILER = "aarch64-linux-gnu-g++"
 
 # References to the stack by a vector register that one tile may contain. A sum that is kept in memory costs two (a
 # load and a store), in each step of the inner loop; a tile that GCC 12 spills in earnest has 30 and more, and half
@@ -91,8 +96,26 @@ def spills(listing: str, machine: int) -> dict[str, int]:
     }
 
 
+@functools.cache
+def cross_compile() -> None:
+    """Compiles the Arm kernels in build/aarch64, where nothing is done if they are up to date."""
+    targets = [f"sanderling_isa_{isa}" for isa, processor in PROCESSORS.items() if processor == "aarch64"]
+    for command in (
+        ["cmake", "--preset", "aarch64"],
+        ["cmake", "--build", "build/aarch64", "--target", *targets],
+    ):
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
+
+
 def require_object(isa: str) -> Path:
-    """The object of one instruction set; skips the test where it was not built."""
+    """The object of one instruction set; skips the test where it was not built and cannot be."""
+    given = "SANDERLING_BUILD_DIR" in os.environ
+    if PROCESSORS[isa] == "aarch64" and os.uname().machine != "aarch64" and not given:
+        missing = [name for name in ("cmake", "ninja", CROSS_COMPILER) if shutil.which(name) is None]
+        if missing:
+            pytest.skip(f"{isa} needs {', '.join(missing)} (Debian: g++-aarch64-linux-gnu)")
+        cross_compile()
     path = kernel_objects().get(isa)
     if path is None:
         pytest.skip(f"no Release build with the {isa} kernels: set SANDERLING_BUILD_DIR, or build into build/NAME")
