@@ -26,7 +26,7 @@ cmake --build --preset aarch64
 export tests=$build/tests/cpp cases
 emulate() {
   if output=$(qemu-aarch64-static -cpu "$@" 2>&1); then
-    printf 'cross: %s: %s\n' "$1" "$output"
+    printf 'cross: %s %s: %s\n' "$1" "${2##*/}" "$output"
   else
     printf 'cross: FAILED: %s\n%s\n' "$*" "$output"
     return 1
