@@ -66,7 +66,12 @@ bool can_run(std::string_view isa) {
   if (isa == "avx512_vnni") return has_avx512_vnni();
   if (isa == "avx512_bf16") return has_avx512_vnni() && has_leaf_7_1(kAvx512BF16);
 #elif defined(__aarch64__)
+  constexpr unsigned long kI8mm = 1UL << 13;  // HWCAP2_I8MM, which headers before Linux 5.10 lack
   if (isa == "neon") return (getauxval(AT_HWCAP) & HWCAP_ASIMD) != 0;
+  if (isa == "neon_dotprod") return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+  if (isa == "neon_i8mm") {
+    return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0 && (getauxval(AT_HWCAP2) & kI8mm) != 0;
+  }
 #endif
   return false;
 }

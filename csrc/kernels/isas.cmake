@@ -12,7 +12,8 @@ elseif(SANDERLING_PROCESSOR STREQUAL "arm64")
 endif()
 
 # GCC 12 undoes the order in which the tiles are written, runs out of registers and spills the sums: up to half the speed.
-# PRE and GCSE hoist loads out of the unrolled steps; reassociation and TER gather the products before they are added.
+# PRE and GCSE hoist loads out of the unrolled steps; reassociation and TER gather the products before they are added; on
+# Arm the scheduler before register allocation moves the loads of later steps ahead of the products of earlier ones.
 # tests/test_kernel_objects.py counts what is left. Clang has none of these flags and does not need them.
 set(SANDERLING_KERNEL_FLAGS $<$<NOT:$<CONFIG:Debug>>:-O3> -fno-math-errno)
 if(SANDERLING_SANITIZE)
@@ -25,6 +26,7 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
         -fno-gcse
         -fno-tree-reassoc
         -fno-tree-ter
+        -fno-schedule-insns
     )
     # GCC 12 warns of its own avx512fintrin.h (PR 105593).
     list(

@@ -12,8 +12,8 @@ constexpr int64_t kAxisIsInputSince = 20;
 
 // [outer, axis, inner, 1 or 2]: the last axis holds real, or real and imaginary parts.
 struct Settings {
-  int64_t axis, length, outer, inner, signal, parts;
-  bool inverse, onesided;
+  int64_t axis = 0, length = 0, outer = 0, inner = 0, signal = 0, parts = 0;
+  bool inverse = false, onesided = false;
 
   // A transform of real numbers is symmetric: half of it says all.
   bool to_half() const { return onesided && !inverse; }

@@ -159,8 +159,12 @@ Channels channels_of(const InferContext& context, const IntegerEpilogue& empty) 
   const std::span<const int8_t> weights = context.constant(1).data<int8_t>();
   const int64_t count = context.constant(1).shape()[0];
   const size_t depth = count == 0 ? 0 : weights.size() / static_cast<size_t>(count);
-  const auto bias = context.has_input(2) ? std::optional(context.constant(2)) : std::nullopt;
-  const bool whole_bias = bias && bias->dtype() == DType::kInt32;
+  std::span<const int32_t> whole_bias;
+  std::span<const float> real_bias;
+  if (context.has_input(2) && context.constant(2).dtype() == DType::kInt32)
+    whole_bias = context.constant(2).data<int32_t>();
+  else if (context.has_input(2))
+    real_bias = context.constant(2).data<float>();
   const std::vector<float> weight_scale = context.attributes().numbers("weight_scale", {});
   const Quantization& x = context.input_quantization(0);
   const std::optional<Quantization>& y = context.quantization_of_output(0);
@@ -176,10 +180,10 @@ Channels channels_of(const InferContext& context, const IntegerEpilogue& empty) 
         static_cast<double>(x.scale) * weight_scale[weight_scale.size() == 1 ? 0 : o];
     const auto zero = static_cast<double>(-sums.all * x.zero_point);
     ScaledBias added{0.0, 0.0};
-    if (whole_bias)
-      added.steps = bias->data<int32_t>()[o];
-    else if (bias)
-      added = split(bias->data<float>()[o], step);
+    if (!whole_bias.empty())
+      added.steps = whole_bias[o];
+    else if (!real_bias.empty())
+      added = split(real_bias[o], step);
     // A bias that saturates int32, as quantizers give dead channels, is added as a real number.
     if (!sums.leave_room_for(zero + added.steps)) added = {0.0, added.rest + added.steps * step};
     made.bias.mutable_data<int32_t>()[o] = static_cast<int32_t>(zero + added.steps);

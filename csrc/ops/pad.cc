@@ -113,7 +113,7 @@ T fill_value(const InferContext& context, const void* input) {
   const double value = context.attributes().number("value", 0.0f);
   visit_element(context.input(0).dtype, [&](auto zero) {
     const auto element = convert_element<decltype(zero)>(value, true);
-    std::memcpy(&bits, &element, sizeof(element));
+    if constexpr (sizeof(element) <= sizeof(T)) std::memcpy(&bits, &element, sizeof(element));
   });
   return bits;
 }

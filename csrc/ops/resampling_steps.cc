@@ -45,9 +45,9 @@ std::optional<Table> table_of(const Resampling& resampling, size_t axis) {
 
 // [images, rows, columns, inner], of which rows and columns change.
 struct Step {
-  int64_t images, rows_in, columns_in, rows_out, columns_out, inner;
-  int64_t grain;  // output rows
-  std::shared_ptr<const Table> rows, columns;
+  int64_t images = 1, rows_in = 0, columns_in = 0, rows_out = 0, columns_out = 0, inner = 1;
+  int64_t grain = 0;  // output rows
+  std::shared_ptr<const Table> rows{}, columns{};
   bool doubles = false;  // each column, of one element, is shown twice: what most models do
 };
 
@@ -164,7 +164,7 @@ std::optional<Step> step_of(const Resampling& resampling) {
   if (last == first) first = std::max<int64_t>(last - 1, 0);
   if (rank < 2 || last - first > 1) return std::nullopt;
   if (last == 0) last = 1;
-  Step step{.images = 1, .inner = 1};
+  Step step;
   for (int64_t a = 0; a < first; ++a) step.images *= resampling.axes[static_cast<size_t>(a)].output;
   for (int64_t a = last + 1; a < rank; ++a)
     step.inner *= resampling.axes[static_cast<size_t>(a)].output;

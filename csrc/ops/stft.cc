@@ -7,7 +7,7 @@ namespace {
 
 // [batch, signal, 1 or 2] to [batch, frames, bins, 2].
 struct Settings {
-  int64_t signal, parts, step, length, frames, bins;
+  int64_t signal = 0, parts = 0, step = 0, length = 0, frames = 0, bins = 0;
 };
 
 int64_t frame_length(const InferContext& context) {

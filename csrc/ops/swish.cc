@@ -6,7 +6,7 @@ namespace {
 
 struct Swish {
   explicit Swish(const InferContext& context) : alpha(context.attributes().number("alpha", 1.0f)) {}
-  double operator()(double x) const { return swish(x, alpha); }
+  double operator()(double x) const { return swish(x, double{alpha}); }
   float operator()(float x) const { return swish(x, alpha); }
 
   float alpha;

@@ -29,11 +29,11 @@ struct Step {
   TransposedConvolution geometry;
   const KernelTable* kernels;
   bool has_bias;
-  std::shared_ptr<const Tensor> weights;  // per group and block of channels: packed columns
-  int64_t block_channels, blocks;         // per group
-  int64_t block_floats;
-  int64_t band_rows, bands;
-  size_t columns_offset, targets_offset;  // in scratch, bytes
+  std::shared_ptr<const Tensor> weights{};  // per group and block of channels: packed columns
+  int64_t block_channels = 0, blocks = 0;   // per group
+  int64_t block_floats = 0;
+  int64_t band_rows = 0, bands = 0;
+  size_t columns_offset = 0, targets_offset = 0;  // in scratch, bytes
 };
 
 struct Target {

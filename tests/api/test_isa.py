@@ -11,7 +11,7 @@ from small_models import quantized_mlp
 
 from sanderling import _core
 
-KNOWN = ["scalar", "sse41", "avx2", "avx_vnni", "avx512_vnni", "avx512_bf16", "neon"]
+KNOWN = ["scalar", "sse41", "avx2", "avx_vnni", "avx512_vnni", "avx512_bf16", "neon", "neon_dotprod", "neon_i8mm"]
 BUILT, RUNNABLE = _core.built_isas(), _core.runnable_isas()
 
 

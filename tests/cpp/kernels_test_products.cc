@@ -27,7 +27,7 @@ std::vector<Sizes> product_sizes(Random& random) {
   std::vector<Sizes> all;
   for (int64_t rows = 0; rows <= 8; ++rows) {
     for (const int64_t columns : {0, 1, 3, 4, 5, 8, 15, 16, 17, 33, 48, 64, 65}) {
-      for (const int64_t depth : {0, 1, 2, 3, 4, 5, 9})
+      for (const int64_t depth : {0, 1, 2, 3, 4, 5, 9, 21})
         all.push_back({rows, columns, depth, depth, columns});
     }
   }

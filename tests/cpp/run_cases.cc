@@ -1,8 +1,8 @@
 // Replays the cases that the Python tests wrote (tests/ops/runner.py, SANDERLING_WRITE_CASES=DIR)
-// on the reference functions and every instruction set that this CPU runs: the operator tests where
-// there is no Python, such as on emulated Arm.
+// on the reference functions and every instruction set that this CPU runs, or on those that are
+// named: the operator tests where there is no Python, such as on emulated Arm.
 //
-//   run_cases DIR
+//   run_cases DIR [reference|ISA ...]
 //
 // DIR/cases.txt has a line "NAME exact" or "NAME float ATOL RTOL" per case, DIR/NAME/ has
 // model.onnx, input_<i>.npy and output_<i>.npy in the model's order. Integer outputs must be equal
@@ -83,9 +83,12 @@ void run_case(const std::filesystem::path& folder, const Tolerance& tolerance,
   for (size_t i = 0; i < outputs.size(); ++i) compare(outputs[i], wanted[i], tolerance);
 }
 
-// How many cases failed on one instruction set.
-int run_all(const std::filesystem::path& folder, const KernelTable& kernels, bool reference) {
-  const std::string where = reference ? "reference" : kernels.isa;
+constexpr std::string_view kReference = "reference";
+
+// How many cases failed on one instruction set, or on the reference functions.
+int run_all(const std::filesystem::path& folder, std::string_view where) {
+  const bool reference = where == kReference;
+  const KernelTable& kernels = reference ? *runnable_tables().front() : table_named(where);
   std::ifstream list(folder / "cases.txt");
   if (!list)
     fail(ErrorCode::kInput, "[run_cases] '", (folder / "cases.txt").string(), "' cannot be read");
@@ -116,15 +119,20 @@ int run_all(const std::filesystem::path& folder, const KernelTable& kernels, boo
 
 int main(int count, char** arguments) {
   using namespace sanderling;
-  if (count != 2) {
-    std::cerr << "usage: run_cases DIR, a folder that the Python tests wrote under "
-                 "SANDERLING_WRITE_CASES=DIR\n";
+  if (count < 2) {
+    std::cerr
+        << "usage: run_cases DIR [reference|ISA ...], DIR being a folder that the Python tests "
+           "wrote under SANDERLING_WRITE_CASES=DIR\n";
     return 2;
   }
   try {
-    int failures = run_all(arguments[1], *runnable_tables().front(), /*reference=*/true);
-    for (const KernelTable* kernels : runnable_tables())
-      failures += run_all(arguments[1], *kernels, false);
+    std::vector<std::string_view> where(arguments + 2, arguments + count);
+    if (where.empty()) {
+      where.push_back(kReference);
+      for (const KernelTable* kernels : runnable_tables()) where.push_back(kernels->isa);
+    }
+    int failures = 0;
+    for (const std::string_view name : where) failures += run_all(arguments[1], name);
     return failures == 0 ? 0 : 1;
   } catch (const std::exception& problem) {
     std::cerr << problem.what() << "\n";

@@ -222,8 +222,9 @@ def _write(case: Case, results: Mapping[str, Mapping[str, Array]], expected: Map
     arrays = [*case.inputs.values(), *outputs.values()]
     if not folder or not case.same_bits or sum(a.size for a in arrays) > MOST_WRITTEN_ELEMENTS:
         return
-    if any(np.asarray(a).dtype.kind not in "biuf" for a in arrays):
-        return  # of ml_dtypes: .npy has no name for them
+    dtypes = [np.asarray(a).dtype for a in arrays]
+    if any(d.kind not in "biuf" or d.isbuiltin != 1 for d in dtypes):
+        return  # of ml_dtypes: .npy has no name for them (float8_e5m2 has the kind of a float)
     test = os.environ.get("PYTEST_CURRENT_TEST", "case").split("::")[0].rpartition("/")[2].removesuffix(".py")
     label = re.sub(r"[^\w.-]+", "_", f"{test.removeprefix('test_')}-{case.name}")
     names = itertools.chain([label], (f"{label}-{i}" for i in itertools.count(2)))

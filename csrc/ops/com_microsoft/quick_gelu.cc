@@ -7,7 +7,7 @@ namespace {
 struct QuickGelu {
   explicit QuickGelu(const InferContext& context)
       : alpha(context.attributes().number("alpha", 1.702f)) {}
-  double operator()(double x) const { return swish(x, alpha); }
+  double operator()(double x) const { return swish(x, double{alpha}); }
   float operator()(float x) const { return swish(x, alpha); }
 
   float alpha;
