@@ -29,7 +29,11 @@ BUDGET = 4
 
 X86_64, AARCH64 = 62, 183  # e_machine of the ELF header
 VECTOR_ON_STACK = {
-    X86_64: re.compile(r"\b[a-z]\w+ .*(?:%[xyz]mm\d+.*\(%r[sb]p|\(%r[sb]p.*%[xyz]mm\d+)"),
+    # Without AVX the frame pointer is one register of many, and scalars on the stack are parts of vectors to be loaded.
+    X86_64: re.compile(
+        r"\bv\w+ .*(?:%[xyz]mm\d+.*\(%r[sb]p|\(%r[sb]p.*%[xyz]mm\d+)"
+        r"|\t(?!v|\w+s[sd] )\w+ .*(?:%xmm\d+.*\(%rsp|\(%rsp.*%xmm\d+)"
+    ),
     # q registers only: the lower halves d8 to d15 are saved for the caller, once per call.
     AARCH64: re.compile(r"\b(?:ld|st)\w+\s+\{?[qv]\d+.*\[(?:sp|x29)"),
 }
@@ -207,6 +211,9 @@ def test_an_isa_unit_defines_nothing_but_its_table(isa: str) -> None:
         ("  4c01:\tvpaddd 0x68(%rsp),%ymm4,%ymm15", X86_64, True),
         ("  4c01:\tvmovaps %zmm1,-0x70(%rbp)", X86_64, True),
         ("  4c01:\tpaddd  0x68(%rsp),%xmm4", X86_64, True),
+        ("  4c01:\tmovaps %xmm4,0x68(%rsp)", X86_64, True),
+        ("  4c01:\tmovss  0x68(%rsp),%xmm4", X86_64, False),
+        ("  4c01:\tmovups 0x68(%rbp),%xmm4", X86_64, False),
         ("  4c01:\tvpaddd (%rcx),%ymm4,%ymm15", X86_64, False),
         ("  4c01:\tmov    0x10(%rsp),%rax", X86_64, False),
         ("  3224:\tstr\tq10, [sp, #64]", AARCH64, True),
