@@ -38,7 +38,7 @@ def images(seed: int) -> Array:
 
 
 def weights(shape: tuple[int, ...], used_by: tuple[str, int], rng: np.random.Generator) -> Array:
-    """What input number `used_by[1]` of the operator `used_by[0]` may be, so that values keep their size in the network."""
+    """What this input (operator, number) may be, so that values keep their size through the network."""
     if len(shape) > 1:
         return np.asarray(rng.normal(0, np.sqrt(2 / np.prod(shape[1:])), shape))
     if used_by in [("BatchNormalization", 1), ("BatchNormalization", 4), ("Unsqueeze", 0)]:
