@@ -6,7 +6,7 @@ may then drift far apart though each layer is right.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,12 +94,16 @@ def chained(model: onnx.ModelProto) -> bytes:
     return result.SerializeToString()
 
 
-def check_layers(data: bytes, inputs: Iterable[Mapping[str, Array]], isas: Iterable[str] | None = None) -> Agreement:
+def check_layers(data: bytes, inputs: Iterable[Mapping[str, Array]], exact: Collection[str] = ()) -> Agreement:
     """Runs a quantized model everywhere and judges every layer; raises AssertionError on the first that is wrong.
 
     No code may be more than one step from that of ONNX Runtime, which computes in float as the file says; of those
-    that are not at a tie `EQUAL_SHARE` must be equal. Outputs are judged in the same way, each fed our codes. Integer
-    codes of models without a float layer, and all results of different numbers of threads, are the caller's to compare.
+    that are not at a tie `EQUAL_SHARE` must be equal. Outputs are within `beside.bound` of those of the last layers.
+
+    Args:
+        data: The model.
+        inputs: Arrays by input name, for one run each.
+        exact: Tensors, outputs or codes, that must have the same bits on every instruction set and number of threads.
 
     Returns:
         Codes compared over all inputs, on the last instruction set.
@@ -108,20 +112,26 @@ def check_layers(data: bytes, inputs: Iterable[Mapping[str, Array]], isas: Itera
     stored = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
     found = quantizers(model)
     assert found, "the model has no quantized activations"
+    codes = {name for q in found for name in ((q.codes, q.scale, q.zero_point) if q.dynamic else (q.codes,))}
     reference, names = Theirs(chained(model), literal=True), [output.name for output in model.graph.output]
     feeds = [dict(one) for one in inputs]
+    first: list[dict[str, Array]] = []
     total = Agreement()
-    for (where, session), (_, plain) in zip(ours(probed(model), isas), ours(data, isas), strict=True):
+    for (where, session), (_, plain) in zip(ours(probed(model)), ours(data), strict=True):
         total = Agreement()
-        for one in feeds:
-            seen = session.run(one)
-            assert_near(plain.run(one), {name: seen[name] for name in names}, f"{where}, with and without probes")
-            codes = {fed(n): a for n, a in seen.items() if n not in names or n in {q.codes for q in found}}
-            wanted = reference.run(one | codes)
+        results = [session.run(one) for one in feeds]
+        first = first or results
+        for number, (one, seen) in enumerate(zip(feeds, results, strict=True)):
+            here = f"{where}, inputs {number}"
+            for name in exact:
+                np.testing.assert_array_equal(seen[name], first[number][name], err_msg=f"{here}: bits of {name}")
+            outputs = {name: seen[name] for name in names}
+            assert_near(plain.run(one), outputs, f"{here}, with and without probes")
+            wanted = reference.run(one | {fed(name): seen[name] for name in codes})
             for q in found:
                 real = one[q.real] if q.real in one else wanted[q.real]
-                _compare_codes(q, seen, wanted, real, stored, f"{where}, {q.codes}", total)
-            assert_near({n: seen[n] for n in names}, {n: wanted[n] for n in names}, where)
+                _compare_codes(q, seen, wanted, real, stored, f"{here}, {q.codes}", total)
+            assert_near(outputs, {name: wanted[name] for name in names}, here)
         assert total.equal >= EQUAL_SHARE * total.judged, (
             f"{where}: {total.judged - total.equal:,} of {total.judged:,} codes off ties differ; "
             f"allowed are {(1 - EQUAL_SHARE) * total.judged:,.0f}"

@@ -18,13 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
+import torch
 from tests.models.beside import Array
 from tests.models.exporting import export
-
-torch = pytest.importorskip("torch", reason="torch is not installed: `make models` does it")
-nn = torch.nn
-functional = torch.nn.functional
+from torch import nn
+from torch.nn import functional
 
 VOCABULARY, TOKENS, WIDTH, HEADS = 30522, 128, 384, 12
 
