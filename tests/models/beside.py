@@ -52,10 +52,10 @@ class Theirs:
         return dict(zip(self._names, self._session.run(None, dict(inputs)), strict=True))
 
 
-def ours(model: bytes, isas: Iterable[str] | None = None) -> Iterator[tuple[str, _core.Session]]:
+def ours(model: bytes) -> Iterator[tuple[str, _core.Session]]:
     """A session per instruction set and number of threads, with what to call it in a message."""
     compiled = _core.Model(model)
-    for isa in isas or _core.runnable_isas():
+    for isa in _core.runnable_isas():
         for threads in THREADS:
             yield f"{isa}, {threads} threads", _core.Session(compiled, isa=isa, threads=threads)
 
@@ -80,9 +80,7 @@ def assert_near(found: Mapping[str, Array], wanted: Mapping[str, Array], where: 
         assert error <= bound(reference), f"{what}: largest error {error:.3g}, allowed {bound(reference):.3g}"
 
 
-def check(
-    model: bytes, inputs: Iterable[Mapping[str, Array]], isas: Iterable[str] | None = None
-) -> list[dict[str, Array]]:
+def check(model: bytes, inputs: Iterable[Mapping[str, Array]]) -> list[dict[str, Array]]:
     """Runs the model on each set of inputs everywhere.
 
     Returns:
@@ -91,7 +89,7 @@ def check(
     feeds = [dict(one) for one in inputs]
     reference = Theirs(model)
     wanted = [reference.run(one) for one in feeds]
-    for where, session in ours(model, isas):
+    for where, session in ours(model):
         for number, (one, expected) in enumerate(zip(feeds, wanted, strict=True)):
             assert_near(session.run(one), expected, f"{where}, inputs {number}")
     return wanted
