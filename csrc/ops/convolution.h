@@ -27,7 +27,10 @@ struct ConvGeometry {
   int64_t taps() const { return grid.y().kernel * grid.x().kernel; }
   int64_t depth() const { return taps() * group_inputs(); }  // products per output element
   int64_t pixels() const { return grid.outputs(); }          // of the output
-  bool depthwise() const { return groups == grid.channels && out_channels == grid.channels; }
+  // A single channel is no group: kernels that take a channel per lane would use one lane.
+  bool depthwise() const {
+    return groups > 1 && groups == grid.channels && out_channels == grid.channels;
+  }
   // Every output pixel reads exactly its input pixel.
   bool pointwise() const;
 };

@@ -174,7 +174,8 @@ SANDERLING_OPERATOR(resize)({.name = "Resize",
                              .max_inputs = 4,
                              .infer = infer,
                              .reference = reference,
-                             .plan = plan});
+                             .plan = plan,
+                             .plans_empty_inputs = true});  // roi is, in most models
 
 }  // namespace
 }  // namespace sanderling

@@ -94,6 +94,14 @@ def test_conv(case: Case) -> None:
     check(case)
 
 
+def test_a_single_channel_is_a_product() -> None:
+    """Depthwise kernels have a channel per lane: a filter of one channel, as of sound, would leave the others idle."""
+    filtered = conv("filter", (1, 1, 1, 300), 1, Sliding((1, 64), (1, 2)))
+    session = _core.Session(_core.Model(filtered.model.SerializeToString()))
+    assert [step[2] for step in session.profile([filtered.inputs["x"]]) if step[0] == "Conv"] == ["gemm_f32"]
+    check(filtered)
+
+
 @pytest.mark.parametrize(("low", "high"), [(0.0, None), (0.0, 6.0), (-1.0, 0.5)])
 @pytest.mark.parametrize("group", [1, 5])
 def test_a_clamp_after_it_is_part_of_it(low: float, high: float | None, group: int) -> None:
