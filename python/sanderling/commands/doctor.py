@@ -25,6 +25,7 @@ MIN_FREE_BYTES = 256 << 20
 EXTRAS = {
     "quantize": ("onnx", "sanderling.quantize and `sanderling model quantize`"),
     "onnxruntime": ("onnxruntime", "the onnxruntime backend and comparisons with it"),
+    "train": ("onnxscript", "sanderling.load of a torch module"),
     "demo": ("sklearn", "`sanderling demo`"),
     "agent": ("tuf", "`sanderling agent`"),
     "fleet": ("sqlalchemy", "`sanderling fleet`"),
