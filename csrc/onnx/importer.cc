@@ -121,6 +121,14 @@ void check_tensor_type(const OnnxValueInfo& info, const std::string& what) {
          kOtherBackend);
 }
 
+// The dimension's name, or "" where what stands there does not say that two are the same: Paddle's
+// exporter writes "?" for each one that it does not know, others "*", "-1" or "None".
+std::string_view symbol_of(const OnnxDim& dim) {
+  for (const std::string_view any : {"?", "*", "-1", "None"})
+    if (dim.symbol == any) return "";
+  return dim.symbol;
+}
+
 void set_dims(const OnnxValueInfo& info, const std::string& what, std::vector<int64_t>& dims,
               std::vector<std::string>& symbols) {
   std::vector<int64_t> known;
@@ -129,7 +137,7 @@ void set_dims(const OnnxValueInfo& info, const std::string& what, std::vector<in
          " dimensions; the limit is ", Shape::kMaxRank);
   for (const OnnxDim& dim : info.dims) {
     dims.push_back(dim.extent < 0 ? -1 : dim.extent);  // some exporters write -1 for "any"
-    symbols.emplace_back(dim.symbol);
+    symbols.emplace_back(symbol_of(dim));
     if (dim.extent >= 0) known.push_back(dim.extent);
   }
   try {

@@ -23,17 +23,33 @@ std::vector<TensorType> types_of(InferContext& context, const char* branch) {
   return *types;
 }
 
-// Both branches must give the same types, unless it is known which will run.
+// Types of a branch that may not be the one that runs: for these inputs it may be meaningless (a
+// model may choose between branches for different lengths), which is an error only if it runs.
+std::vector<TensorType> types_if_possible(InferContext& context, const char* branch) {
+  context.body(branch);  // that there is none is always an error
+  try {
+    return types_of(context, branch);
+  } catch (const Error& problem) {
+    if (problem.code() == ErrorCode::kModel) context.needs_values();
+    throw;
+  }
+}
+
+// What both branches give, where it is not known which will run and their types are the same.
+std::vector<TensorType> common_types(InferContext& context) {
+  const std::vector<TensorType> types = types_if_possible(context, branch_of(true));
+  const std::vector<TensorType> others = types_if_possible(context, branch_of(false));
+  if (!std::equal(types.begin(), types.begin() + static_cast<ptrdiff_t>(context.outputs()),
+                  others.begin()))
+    context.needs_values();
+  return types;
+}
+
 void infer(InferContext& context) {
   check_condition(context);
-  const bool known = context.is_known(0);
-  const std::vector<TensorType> types = types_of(context, branch_of(!known || condition(context)));
-  if (!known) {
-    const std::vector<TensorType> others = types_of(context, branch_of(false));
-    if (!std::equal(types.begin(), types.begin() + static_cast<ptrdiff_t>(context.outputs()),
-                    others.begin()))
-      context.needs_values();
-  }
+  const std::vector<TensorType> types = context.is_known(0)
+                                            ? types_of(context, branch_of(condition(context)))
+                                            : common_types(context);
   for (size_t i = 0; i < context.outputs(); ++i)
     context.set_output(i, types[i].dtype, types[i].shape);
 }

@@ -14,10 +14,12 @@ from small_models import (
     BIAS,
     CLASSES,
     FEATURES,
+    FLOAT,
     INT64,
     affine,
     affine_numpy,
     integer_product,
+    onnx_bytes,
     quantized_mlp,
     relu,
     two_by_two,
@@ -269,6 +271,16 @@ def test_names_are_checked(session):
 def test_one_symbol_has_one_extent():
     with pytest.raises(InputError, match=r"'b' is float32\[2, 2\], .* float32\[N, 2\] and N is 3 in input 'a'"):
         Session(two_by_two()).run({"a": rows(3, 4), "b": rows(2, 2)})
+
+
+@pytest.mark.parametrize("anything", ["?", "*", "-1", "None"])
+def test_what_some_exporters_write_for_any_extent_is_no_symbol(anything):
+    nodes = [("Relu", ["a"], "x", {}), ("Neg", ["b"], "y", {})]
+    shapes = {name: (FLOAT, (anything, 4)) for name in "abxy"}
+    session = Session(onnx_bytes(nodes, {n: shapes[n] for n in "ab"}, {n: shapes[n] for n in "xy"}))
+    assert [spec.shape for spec in session.inputs] == [(None, 4)] * 2
+    outputs = session.run({"a": rows(3, 4), "b": rows(2, 4)})
+    assert [outputs[n].shape for n in "xy"] == [(3, 4), (2, 4)]
 
 
 @pytest.mark.parametrize("depth", [1, 4, 16, 37, 64])

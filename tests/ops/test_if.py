@@ -71,6 +71,28 @@ def test_a_branch_of_constants(condition: bool) -> None:
     check(Case("if", model([], SUM, constant), {"c": np.array(condition), "x": x}, {"z": y + np.float32(1)}))
 
 
+@pytest.mark.parametrize("condition", [False, True])
+def test_a_branch_that_these_inputs_do_not_fit(condition: bool) -> None:
+    """Only the branch that runs must be possible: models choose between branches for different lengths."""
+    columns = 5 if condition else 7
+    weights = {n: values(np.random.default_rng(n), (n, n)) for n in (5, 7)}
+    node = helper.make_node(
+        "If",
+        ["c"],
+        ["y"],
+        name="node",
+        then_branch=graph([helper.make_node("MatMul", ["x", "w"], ["t"])], ["t"], {"w": weights[5]}),
+        else_branch=graph([helper.make_node("MatMul", ["x", "w"], ["e"], name="product")], ["e"], {"w": weights[7]}),
+    )
+    chosen = model_of([node], {"c": (np.bool_, ()), "x": (np.float32, ("N", "M"))}, {"y": np.float32})
+    x = values(np.random.default_rng(0), (3, columns))
+    inputs = {"c": np.array(condition), "x": x}
+    check(Case("if", chosen, inputs, {"y": x.astype(np.float64) @ weights[columns]}, length=columns))
+    if condition:
+        other = {"c": np.array(False), "x": x}
+        check_refused(chosen, other, ModelError, "5 columns do not meet 7 rows", "MatMul", "product")
+
+
 def test_what_is_no_condition() -> None:
     inputs = {"c": np.array([True, False]), "x": np.zeros((3, 5), np.float32)}
     bad = model(PRODUCT, SUM)
