@@ -14,8 +14,8 @@ import pytest
 import sanderling
 from sanderling import InputError, UnsupportedError
 
-torch = pytest.importorskip("torch", reason="torch is missing: install requirements-models.txt")
-pytest.importorskip("onnxscript", reason="onnxscript is missing: install requirements-models.txt")
+torch = pytest.importorskip("torch", reason="torch is not installed: `make models` does it")
+pytest.importorskip("onnxscript", reason="onnxscript is not installed: `make models` does it")
 nn = torch.nn
 
 pytestmark = pytest.mark.slow  # each export takes seconds
