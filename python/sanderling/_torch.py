@@ -254,15 +254,17 @@ def _name_outputs(program: Any, outputs: Any, wanted: Sequence[str] | None) -> N
 
 
 def _name_batch(proto: Any) -> None:
-    """Calls the first dimension of the inputs "batch" throughout: torch's symbols for it say nothing."""
-    symbols = {_dims(value)[0].dim_param for value in proto.graph.input if _dims(value)} - {""}
-    if not symbols:
-        return
-    any_symbol = re.compile(rf"\b({'|'.join(map(re.escape, sorted(symbols)))})\b")
+    """Calls the inputs' first dimension "batch", since torch's symbols say nothing.
+
+    Inputs that forward does not hold to one batch have symbols of their own: they are "batch_1" and so on.
+    """
+    symbols = dict.fromkeys(_dims(value)[0].dim_param for value in proto.graph.input if _dims(value))
+    symbols.pop("", None)
+    names = {symbol: f"batch_{i}" if i else "batch" for i, symbol in enumerate(symbols)}
     for value in (*proto.graph.input, *proto.graph.output, *proto.graph.value_info):
         for dim in _dims(value):
             if dim.dim_param:
-                dim.dim_param = any_symbol.sub("batch", dim.dim_param)
+                dim.dim_param = re.sub(r"\w+", lambda word: names.get(word[0], word[0]), dim.dim_param)
 
 
 def _dims(value: Any) -> Any:

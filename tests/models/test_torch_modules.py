@@ -122,6 +122,14 @@ def test_several_inputs_by_place_and_by_name() -> None:
             assert_same(found, wanted)
 
 
+def test_batches_that_agree_by_chance_are_not_one() -> None:
+    module = Two(lambda a, b: a[b]).eval()
+    model = sanderling.load(module, example_inputs=(torch.randn(2, 3), torch.tensor([1, 0])))
+    assert [spec.shape for spec in model.inputs] == [("batch", 3), ("batch_1",)]
+    a, b = torch.randn(4, 3), torch.tensor([0, 3, 2, 2, 1])
+    assert_same(sanderling.Session(model).run({"a": a.numpy(), "b": b.numpy()})["output"], module(a, b))
+
+
 def test_outputs_are_named_as_forward_names_them() -> None:
     module = One(lambda x: {"scores": x.softmax(-1), "best": x.argmax(-1), "none": None}).eval()
     x = torch.randn(2, 6)
