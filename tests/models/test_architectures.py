@@ -116,7 +116,7 @@ def test_int8(name: str, activations: Literal["QUInt8", "QInt8"], tmp_path: Path
     found, stepwise = session.run(some), unfused.run(some)
     for output in architecture.outputs:
         np.testing.assert_array_equal(found[output], stepwise[output], err_msg=f"{output}, fused and not")
-    assert_nearer_than_quantization(found, Theirs(data).run(some), Theirs(real).run(some))
+    assert_nearer_than_quantization(found, Theirs(data, literal=True).run(some), Theirs(real).run(some))
 
 
 def assert_nearer_than_quantization(found: dict[str, Any], other: dict[str, Any], real: dict[str, Any]) -> None:

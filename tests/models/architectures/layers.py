@@ -78,8 +78,8 @@ def settle(module: nn.Module, inputs: tuple[Tensor, ...], seed: int = 0) -> nn.M
 
     Weights are He's normal ones, times a layer's attribute `gain` if it has one; normalizations are not identities,
     and the statistics of batch normalization are those of a pass over `inputs`: so activations neither vanish nor
-    explode with depth. A variance is at least a quarter of the squared mean: channels that hardly vary would be
-    stretched, and a deep network of such amplifies roundings until float32 says nothing.
+    explode with depth. A variance is at least the squared mean: channels that hardly vary would be stretched, and a
+    deep network of such amplifies roundings until float32 says nothing.
     """
     torch.manual_seed(seed)
     for layer in module.modules():
@@ -99,5 +99,5 @@ def settle(module: nn.Module, inputs: tuple[Tensor, ...], seed: int = 0) -> nn.M
         module.train()(*inputs)
         for layer in module.modules():
             if isinstance(layer, nn.modules.batchnorm._BatchNorm):
-                layer.running_var.add_(layer.running_mean.square() / 4)
+                layer.running_var.add_(layer.running_mean.square())
     return module.eval()
