@@ -5,7 +5,8 @@
 namespace sanderling {
 namespace {
 
-// [batch, signal, 1 or 2] to [batch, frames, bins, 2].
+// [batch, signal, 1 or 2] to [batch, frames, bins, 2]. torch exports a real signal without its last
+// axis, [batch, signal], which ONNX Runtime takes too.
 struct Settings {
   int64_t signal = 0, parts = 0, step = 0, length = 0, frames = 0, bins = 0;
 };
@@ -29,10 +30,11 @@ int64_t frame_length(const InferContext& context) {
 
 Settings settings_of(const InferContext& context) {
   const Shape& x = context.input(0).shape;
-  if (x.rank() != 3 || (x[2] != 1 && x[2] != 2))
-    context.error("the signal has shape ", x.to_string(), ", expected [batch, signal, 1 or 2]");
+  if (x.rank() != 2 && (x.rank() != 3 || (x[2] != 1 && x[2] != 2)))
+    context.error("the signal has shape ", x.to_string(),
+                  ", expected [batch, signal, 1 or 2] or [batch, signal]");
   Settings s{.signal = x[1],
-             .parts = x[2],
+             .parts = x.rank() == 2 ? 1 : x[2],
              .step = scalar_integer(context, 1, "frame_step", 1, kMaxSpatialNumber),
              .length = frame_length(context)};
   if (s.length < 1 || s.length > s.signal)

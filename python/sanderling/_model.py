@@ -6,10 +6,14 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sanderling import _core
+from sanderling._torch import is_module, onnx_bytes
 from sanderling.errors import InputError, UnsupportedError
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -131,20 +135,50 @@ class Model:
         return f"Model({inputs} -> {', '.join(s.name for s in self.outputs)}; {len(self._bytes):,} bytes)"
 
 
-def load(source: str | os.PathLike[str] | bytes | Model) -> Model:
-    """Loads an ONNX model.
+def load(
+    source: str | os.PathLike[str] | bytes | Model | torch.nn.Module,
+    *,
+    example_inputs: Any = None,
+    dynamic_shapes: Any = None,
+    input_names: Sequence[str] | None = None,
+    output_names: Sequence[str] | None = None,
+) -> Model:
+    """Loads an ONNX model, or a torch module, which becomes one.
+
+        model = sanderling.load(module, example_inputs=torch.zeros(1, 3, 224, 224))
+
+    A module takes the extra `train` (`pip install "sanderling[train]"`). It is exported by torch.export as it behaves
+    in eval mode, and its modes are as before afterwards; no file is written. Inputs are named as forward's parameters;
+    outputs as the keys that forward returns, else "output", or "output_0", "output_1", and so on. More than 2 GB of
+    weights do not fit into one ONNX message: write such a module by `torch.onnx.export(..., dynamo=True,
+    external_data=True)` and load that file. The other arguments are for modules only.
 
     Args:
-        source: A path, the bytes of an ONNX file, or a `Model`, which is returned as it is.
+        source: A path, the bytes of an ONNX file, a torch module, or a `Model`, which is returned as it is.
+        example_inputs: What forward takes: a tensor, a tuple of its arguments, or a mapping from its parameters'
+            names. Only dtypes, shapes and what is no tensor matter.
+        dynamic_shapes: What varies, as torch.onnx.export's argument of this name says it. None: where the first
+            dimensions of all example tensors agree they are the batch, of any size, unless the module holds it to the
+            example's; all else is as in the example. `inputs` of the result says what came of it.
+        input_names: Names of the inputs in the order of the example's tensors.
+        output_names: Names of the outputs.
 
     Raises:
-        InputError: The path cannot be read.
+        InputError: The path cannot be read; the example inputs are missing, or the module fails on them.
         ModelError: The bytes are not a sound ONNX model.
-        UnsupportedError: The model needs an operator, dtype or opset that the native engine does not have.
+        UnsupportedError: The model needs an operator, dtype or opset that the native engine does not have; the module
+            cannot be exported, or the extra `train` is not installed.
     """
+    settings = {
+        "example_inputs": example_inputs,
+        "dynamic_shapes": dynamic_shapes,
+        "input_names": input_names,
+        "output_names": output_names,
+    }
     if isinstance(source, Model):
+        _refuse_settings(source, settings)
         return source
-    data, path = read_model(source)
+    data, path = read_model(source, **settings)
     return Model(data, path=path)
 
 
@@ -153,12 +187,20 @@ def file_format(data: bytes) -> str:
     return "tflite" if data[4:8] == b"TFL3" else "onnx"
 
 
-def read_model(source: Any) -> tuple[bytes, Path | None]:
-    """Returns the file behind a path, bytes or a `Model`, without parsing it.
+def read_model(source: Any, **settings: Any) -> tuple[bytes, Path | None]:
+    """Returns the file behind a path, bytes, a torch module or a `Model`, without parsing it.
+
+    Args:
+        source: What `load` takes.
+        settings: `load`'s arguments for a torch module; None are those that were not given.
 
     Raises:
-        InputError: The path cannot be read, or `source` is none of these.
+        InputError: The path cannot be read, `source` is none of these, or settings do not fit it.
+        UnsupportedError: The module cannot be exported.
     """
+    if is_module(source):
+        return onnx_bytes(source, **settings), None
+    _refuse_settings(source, settings)
     if isinstance(source, Model):
         return source.bytes, source.path
     if isinstance(source, bytes | bytearray | memoryview):
@@ -169,4 +211,10 @@ def read_model(source: Any) -> tuple[bytes, Path | None]:
             return path.read_bytes(), path
         except OSError as error:
             raise InputError(f"[load] cannot read {str(path)!r}: {error.strerror}. Check the path") from error
-    raise InputError(f"[load] expected a path, bytes or a Model, got {type(source).__name__}")
+    raise InputError(f"[load] expected a path, bytes, a torch module or a Model, got {type(source).__name__}")
+
+
+def _refuse_settings(source: Any, settings: Mapping[str, Any]) -> None:
+    given = [name for name, value in settings.items() if value is not None]
+    if given:
+        raise InputError(f"[load] {given[0]} is for torch modules, this model is {type(source).__name__}. Leave it out")

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from operator import index
 from types import TracebackType
-from typing import Any, SupportsIndex, cast, overload
+from typing import TYPE_CHECKING, Any, SupportsIndex, cast, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,9 @@ from sanderling.backends import BackendSession, choose
 from sanderling.drift import Reference, Sketches
 from sanderling.errors import InputError
 
+if TYPE_CHECKING:
+    import torch
+
 Array = npt.NDArray[Any]
 
 
@@ -24,7 +27,9 @@ class Session:
     """Runs a model. Safe to call from several threads; native runs release the GIL and take turns.
 
     Args:
-        model: A path, the bytes of an ONNX file, or a `Model`; for backend "litert" a .tflite file.
+        model: A path, the bytes of an ONNX file, a `Model`, or a torch module with `example_inputs`; for backend
+            "litert" a .tflite file.
+        example_inputs: What a torch module's forward takes; `sanderling.load` exports it, and has more settings.
         backend: "native", the name of an installed backend ("onnxruntime", "litert", "tensorrt", or another package's),
             or "auto": native if it can run the model, else the first installed backend that can; `info()["why"]` then
             says why.
@@ -47,8 +52,9 @@ class Session:
 
     def __init__(
         self,
-        model: str | os.PathLike[str] | bytes | Model,
+        model: str | os.PathLike[str] | bytes | Model | torch.nn.Module,
         *,
+        example_inputs: Any = None,
         backend: str = "native",
         device: str = "auto",
         threads: int = 1,
@@ -69,7 +75,11 @@ class Session:
                 f"[session] memory_limit_bytes is {memory_limit_bytes!r}, expected a positive integer or None"
             )
         self._watch = None if watch is None else _core.Watch(watch.watch_spec())
-        source, path = (model, None) if isinstance(model, Model) else read_model(model)
+        source, path = (
+            (model, None)
+            if isinstance(model, Model) and example_inputs is None
+            else read_model(model, example_inputs=example_inputs)
+        )
         self._run: BackendSession
         self._run, self._why = choose(
             source,

@@ -325,7 +325,7 @@ def test_models_come_as_path_bytes_or_model(tmp_path):
         np.testing.assert_array_equal(Session(source).run(x), expected)
     with pytest.raises(InputError, match=r"cannot read .*missing.onnx': No such file or directory"):
         Session(tmp_path / "missing.onnx")
-    with pytest.raises(InputError, match="expected a path, bytes or a Model, got int"):
+    with pytest.raises(InputError, match="expected a path, bytes, a torch module or a Model, got int"):
         Session(3)
 
 

@@ -7,7 +7,7 @@ import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from tests.models.beside import Array
@@ -16,20 +16,27 @@ import onnx
 
 
 def export(
-    module: Any, arguments: tuple[Any, ...], inputs: Mapping[str, Sequence[str]], outputs: Sequence[str], dynamo: bool
+    module: Any,
+    arguments: tuple[Any, ...],
+    inputs: Mapping[str, Sequence[str | None]],
+    outputs: Sequence[str],
+    dynamo: bool,
+    opset: int | None = 17,
 ) -> bytes:
     """The file that one of torch's exporters writes.
 
     Args:
         module: In evaluation mode.
         arguments: Example inputs.
-        inputs: Their names, each with the names of its leading dimensions that are chosen at run time.
+        inputs: Their names, each with the names of its leading dimensions that are chosen at run time; None is one
+            that is as in the example.
         outputs: Their names.
-        dynamo: The exporter of torch.export; else TorchScript's, with opset 17.
+        dynamo: The exporter of torch.export, with its default opset; else TorchScript's.
+        opset: TorchScript's; None: its default.
     """
     torch = pytest.importorskip("torch", reason="torch is not installed: `make models` does it")
     names = {"input_names": list(inputs), "output_names": list(outputs)}
-    axes = {name: dict(enumerate(dims)) for name, dims in inputs.items()}
+    axes = {name: {i: dim for i, dim in enumerate(dims) if dim} for name, dims in inputs.items()}
     file = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporters about themselves
@@ -41,7 +48,7 @@ def export(
             return bytes(program.model_proto.SerializeToString())
         # Outputs too, or their first dimension is written as that of the example.
         axes |= {name: {0: next(iter(inputs.values()))[0]} for name in outputs}
-        torch.onnx.export(module, arguments, file, **names, dynamo=False, opset_version=17, dynamic_axes=axes)
+        torch.onnx.export(module, arguments, file, **names, dynamo=False, opset_version=opset, dynamic_axes=axes)
     return file.getvalue()
 
 
@@ -56,9 +63,13 @@ def quantized_dynamically(model: bytes, folder: Path, per_channel: bool = True) 
 
 
 def quantized_statically(
-    model: bytes, calibration: Sequence[Mapping[str, Array]], folder: Path, operators: Sequence[str] | None = None
+    model: bytes,
+    calibration: Sequence[Mapping[str, Array]],
+    folder: Path,
+    operators: Sequence[str] | None = None,
+    activations: Literal["QUInt8", "QInt8"] = "QUInt8",
 ) -> bytes:
-    """QDQ nodes around `operators` (all that can be by default): uint8 activations, int8 weights per channel."""
+    """QDQ nodes around `operators` (all that can be by default): weights are int8 per channel."""
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -80,7 +91,7 @@ def quantized_statically(
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=operators,
             per_channel=True,
-            activation_type=QuantType.QUInt8,
+            activation_type=QuantType[activations],
             weight_type=QuantType.QInt8,
         )
     return target.read_bytes()

@@ -14,7 +14,8 @@ from sanderling.errors import ModelError, UnsupportedError
 
 def spectra(x: Array, step: int, window: Array, onesided: bool) -> Array:
     wide = x.astype(np.float64)
-    signal = wide[..., 0] + (1j * wide[..., 1] if x.shape[-1] == 2 else 0)
+    wide = wide[..., None] if x.ndim == 2 else wide
+    signal = wide[..., 0] + (1j * wide[..., 1] if wide.shape[-1] == 2 else 0)
     starts = range(0, x.shape[1] - len(window) + 1, step)
     frames = np.stack([signal[:, s : s + len(window)] * window for s in starts], 1)
     made = np.fft.fft(frames)
@@ -57,6 +58,7 @@ def cases() -> Iterator[Case]:
     yield case((3, 100, 1), 7, length=25)
     yield case((3, 100, 2), 7, length=25, onesided=False)
     yield case((1, 1000, 1), 160, window=400)
+    yield case((2, 128), 8, window=16)  # as torch exports torch.stft
     yield case((2, 16, 1), 8, onnxruntime=False)  # one frame of the whole signal
     yield case((2, 50, 1), 100, length=50)
     yield case((2, 64, 1), 8, window=16, dtype=np.float64)
@@ -80,7 +82,7 @@ def refused(message: str, shape: tuple[int, ...], error: type[Exception] = Model
 
 
 def test_what_is_refused() -> None:
-    refused("expected .batch, signal", (2, 128), length=16)
+    refused("expected .batch, signal", (128,), length=16)
     refused("expected .batch, signal", (2, 128, 3), length=16)
     refused("frame_step is 0", (2, 128, 1), step=0, length=16)
     refused("a frame of 129 elements", (2, 128, 1), length=129)

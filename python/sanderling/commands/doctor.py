@@ -26,6 +26,7 @@ EXTRAS = {
     "quantize": ("onnx", "sanderling.quantize and `sanderling model quantize`"),
     "onnxruntime": ("onnxruntime", "the onnxruntime backend and comparisons with it"),
     "litert": ("ai_edge_litert", "the litert backend, which runs .tflite files"),
+    "train": ("onnxscript", "sanderling.load of a torch module"),
     "demo": ("sklearn", "`sanderling demo`"),
     "agent": ("tuf", "`sanderling agent`"),
     "fleet": ("sqlalchemy", "`sanderling fleet`"),
