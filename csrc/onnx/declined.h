@@ -39,7 +39,8 @@ inline constexpr std::string_view kTraining =
 inline constexpr std::string_view kImage =
     "it reads image files. Decode them before the model (Pillow, OpenCV), and pass pixels";
 inline constexpr std::string_view kBlocked =
-    "it works on weights that ONNX Runtime has rearranged for one kind of CPU, in blocks whose size "
+    "it works on weights that ONNX Runtime has rearranged for one kind of CPU, in blocks whose "
+    "size "
     "the file does not say. Save the optimized model with graph_optimization_level "
     "ORT_ENABLE_EXTENDED, or run the original";
 

@@ -12,7 +12,8 @@ enum class ScatterReduction : uint8_t { kNone, kAdd, kMul, kMin, kMax };
 
 // The node's, checked against its opset and the data's type.
 inline ScatterReduction scatter_reduction_of(const InferContext& context) {
-  // min and max are of opset 18; PyTorch writes them for 16 and 17 too, and ONNX Runtime takes them.
+  // min and max are of opset 18; PyTorch writes them for 16 and 17 too, and ONNX Runtime takes
+  // them.
   constexpr int64_t kReductionsSince = 16;
   const int64_t opset = context.node().opset;
   const std::string name = context.attributes().text("reduction", "none");
