@@ -38,6 +38,11 @@ inline constexpr std::string_view kTraining =
     "it is for training. Export the model for inference (model.eval()), without loss and optimizer";
 inline constexpr std::string_view kImage =
     "it reads image files. Decode them before the model (Pillow, OpenCV), and pass pixels";
+inline constexpr std::string_view kBlocked =
+    "it works on weights that ONNX Runtime has rearranged for one kind of CPU, in blocks whose "
+    "size "
+    "the file does not say. Save the optimized model with graph_optimization_level "
+    "ORT_ENABLE_EXTENDED, or run the original";
 
 // In order of name.
 inline constexpr DeclinedOperator kOperators[] = {
@@ -75,6 +80,14 @@ inline constexpr DeclinedOperator kOperators[] = {
     {"ai.onnx.preview.training.Adam", kTraining},
     {"ai.onnx.preview.training.Gradient", kTraining},
     {"ai.onnx.preview.training.Momentum", kTraining},
+    {"com.microsoft.nchwc.AveragePool", kBlocked},
+    {"com.microsoft.nchwc.Conv", kBlocked},
+    {"com.microsoft.nchwc.GlobalAveragePool", kBlocked},
+    {"com.microsoft.nchwc.GlobalMaxPool", kBlocked},
+    {"com.microsoft.nchwc.MaxPool", kBlocked},
+    {"com.microsoft.nchwc.ReorderInput", kBlocked},
+    {"com.microsoft.nchwc.ReorderOutput", kBlocked},
+    {"com.microsoft.nchwc.Upsample", kBlocked},
 };
 static_assert(std::is_sorted(std::begin(kOperators), std::end(kOperators),
                              [](const DeclinedOperator& a, const DeclinedOperator& b) {

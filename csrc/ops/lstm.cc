@@ -1,6 +1,6 @@
-#include <algorithm>
+#include "ops/lstm.h"
 
-#include "ops/recurrent.h"
+#include <algorithm>
 
 namespace sanderling {
 namespace {
@@ -17,8 +17,6 @@ Recurrence recurrence(const InferContext& context) {
 bool input_forget(const InferContext& context) {
   return context.attributes().integer("input_forget", 0) != 0;
 }
-
-void infer(InferContext& context) { infer_recurrent(context, recurrence(context), true); }
 
 // clip bounds what goes into the gates' functions, not the cell state that goes into the last: so
 // ONNX Runtime reads the specification.
@@ -42,16 +40,6 @@ void advance(const ReferenceContext& context, const Recurrence& s, const Referen
         gate(kOutputGate, kF, c) * s.function(step.direction, kHiddenFunction)(c);
   }
   step.h = h;
-}
-
-void reference(const ReferenceContext& context) {
-  const Recurrence s = recurrence(context);
-  reference_recurrent(context, s, [&](const ReferenceStep& step) {
-    if (context.input(kX).dtype == DType::kFloat32)
-      advance<float>(context, s, step);
-    else
-      advance<double>(context, s, step);
-  });
 }
 
 // x = function(clip(x + r + p * c)) of one gate.
@@ -105,10 +93,23 @@ SANDERLING_OPERATOR(lstm)({.name = "LSTM",
                            .min_inputs = 3,
                            .max_inputs = 8,
                            .max_outputs = 3,
-                           .infer = infer,
-                           .reference = reference,
+                           .infer = infer_lstm,
+                           .reference = reference_lstm,
                            .plan = plan,
                            .macs = macs});
 
 }  // namespace
+
+void infer_lstm(InferContext& context) { infer_recurrent(context, recurrence(context), true); }
+
+void reference_lstm(const ReferenceContext& context) {
+  const Recurrence s = recurrence(context);
+  reference_recurrent(context, s, [&](const ReferenceStep& step) {
+    if (context.input(kX).dtype == DType::kFloat32)
+      advance<float>(context, s, step);
+    else
+      advance<double>(context, s, step);
+  });
+}
+
 }  // namespace sanderling

@@ -106,6 +106,10 @@ void reference_attention(const ReferenceContext& context, const AttentionShape& 
   std::vector<void*> inputs(context.inputs());
   for (size_t i = 0; i < inputs.size(); ++i)
     inputs[i] = const_cast<void*>(context.raw_input(i));  // masks are only read
+  if (io.lengths) {
+    inputs.resize(s.lengths + 1);
+    inputs[s.lengths] = const_cast<int64_t*>(io.lengths);
+  }
   for (int64_t b = 0; b < s.batch; ++b) {
     for (int64_t h = 0; h < s.heads; ++h) {
       const int64_t kv_head = h / (s.heads / s.kv_heads);

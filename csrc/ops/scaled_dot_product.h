@@ -73,6 +73,7 @@ struct ReferenceAttention {
   using Source = std::function<double(int64_t b, int64_t h, int64_t i, int64_t d)>;
   Source q, k, v, past_k, past_v;
   size_t y = 0, present_k, present_v, scores;  // outputs
+  const int64_t* lengths = nullptr;            // those of s.lengths where that is no input
 };
 void reference_attention(const ReferenceContext& context, const AttentionShape& s,
                          const ReferenceAttention& io);

@@ -12,22 +12,23 @@ enum class ScatterReduction : uint8_t { kNone, kAdd, kMul, kMin, kMax };
 
 // The node's, checked against its opset and the data's type.
 inline ScatterReduction scatter_reduction_of(const InferContext& context) {
-  constexpr int64_t kSumsSince = 16, kExtremesSince = 18;
+  // min and max are of opset 18; PyTorch writes them for 16 and 17 too, and ONNX Runtime takes
+  // them.
+  constexpr int64_t kReductionsSince = 16;
   const int64_t opset = context.node().opset;
   const std::string name = context.attributes().text("reduction", "none");
   ScatterReduction reduction = ScatterReduction::kNone;
-  if (opset >= kSumsSince && name == "add")
+  if (opset >= kReductionsSince && name == "add")
     reduction = ScatterReduction::kAdd;
-  else if (opset >= kSumsSince && name == "mul")
+  else if (opset >= kReductionsSince && name == "mul")
     reduction = ScatterReduction::kMul;
-  else if (opset >= kExtremesSince && name == "min")
+  else if (opset >= kReductionsSince && name == "min")
     reduction = ScatterReduction::kMin;
-  else if (opset >= kExtremesSince && name == "max")
+  else if (opset >= kReductionsSince && name == "max")
     reduction = ScatterReduction::kMax;
   else if (name != "none")
     context.error("reduction is '", name, "', opset ", opset, " has none",
-                  opset >= kSumsSince ? ", add, mul" : "",
-                  opset >= kExtremesSince ? ", min, max" : "");
+                  opset >= kReductionsSince ? ", add, mul, min, max" : "");
   if (reduction != ScatterReduction::kNone)
     require_dtype(context, 0,
                   {DType::kFloat32, DType::kFloat64, DType::kUInt8, DType::kInt8, DType::kUInt16,

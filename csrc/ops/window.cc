@@ -37,11 +37,12 @@ void pad_same(WindowAxis& axis, bool upper) {
 
 void count_outputs(const InferContext& context, WindowAxis& axis, bool ceil) {
   const int64_t room = axis.input + axis.pad_begin + axis.pad_end - axis.reach();
-  if (room < 0)
+  // Rounded up, a kernel that reaches past the end by less than a stride has one window.
+  if (room < 0 && !(ceil && -room < axis.stride))
     context.error("a kernel of ", axis.kernel, " with dilation ", axis.dilation, " reaches over ",
                   axis.reach(), ", the input has ", axis.input, " and pads of ", axis.pad_begin,
                   " and ", axis.pad_end);
-  axis.output = (ceil ? divide_up(room, axis.stride) : room / axis.stride) + 1;
+  axis.output = (ceil && room > 0 ? divide_up(room, axis.stride) : room / axis.stride) + 1;
   // A window that would start beyond the input and its first pad is not counted.
   if (ceil && (axis.output - 1) * axis.stride >= axis.input + axis.pad_begin) --axis.output;
 }

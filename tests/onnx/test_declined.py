@@ -30,7 +30,7 @@ def model_of(*names: str) -> bytes:
 def test_the_table_names_operators_of_onnx() -> None:
     assert len(NAMES) > 30
     known = {f"{s.domain}.{s.name}".lstrip(".") for s in onnx.defs.get_all_schemas_with_history()}
-    assert set(NAMES) <= known
+    assert {name for name in NAMES if not name.startswith("com.microsoft.nchwc.")} <= known
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -40,6 +40,9 @@ def cases() -> Iterator[Case]:
         yield case(Pool(f"batch{batch}", (batch, 5, 7, 7), square), 0, symbolic_batch=True)
     for opset in (7, 10, 11, 19):
         yield case(Pool(f"opset{opset}", (3, 5, 7, 7), square), 1, opset=opset)
+    past_the_end = Sliding((5, 4), (5, 3), ceil_mode=True)
+    for include in (0, 1):
+        yield case(Pool("past-the-end", (2, 3, 2, 3), past_the_end), include)
     yield case(Pool("float64", (3, 5, 7, 7), square), 1, np.float64)
 
 

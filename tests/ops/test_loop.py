@@ -115,6 +115,31 @@ def test_what_is_carried_may_change_places() -> None:
     check(Case("swap", model, {"a0": a, "b0": b}, {"y": b, "z": a}, exact=True))
 
 
+def test_weights_that_are_only_carried() -> None:
+    rng = np.random.default_rng(0)
+    x, w, b = values(rng, (3, 4)), values(rng, (4, 4)), values(rng, (4,))
+    graph = body(
+        [
+            helper.make_node("Identity", ["go"], ["go_on"]),
+            helper.make_node("MatMul", ["s", "w"], ["product"]),
+            helper.make_node("Add", ["product", "b"], ["next"]),
+        ],
+        ["s", "w", "b"],
+        ["go_on", "next", "w", "b"],
+    )
+    nodes = [loop(graph, ["n", "", "x", "w0", "b0"], ["y", "w1", "b1"])]
+    for constants in ({"w0": w, "b0": b}, {"b0": b}, {}):
+        given = {n: a for n, a in {"x": x, "w0": w, "b0": b}.items() if n not in constants}
+        inputs = {n: (np.float32, a.shape) for n, a in given.items()}
+        outputs = dict.fromkeys(("y", "w1", "b1"), np.float32)
+        for count in (0, 3):
+            expected = x.astype(np.float64)
+            for _ in range(count):
+                expected = expected @ w + b
+            model = model_of(nodes, inputs, outputs, constants | {"n": np.array(count, np.int64)})
+            check(Case(f"carried{count}-{len(constants)}", model, given, {"y": expected, "w1": w, "b1": b}))
+
+
 def test_a_body_that_gives_too_little() -> None:
     graph = body([helper.make_node("Identity", ["go"], ["go_on"])], ["s"], ["go_on"])
     x = {"x": np.zeros(3, np.float32)}

@@ -112,7 +112,7 @@ def test_refused() -> None:
     refused(r"updates have shape \[2, 4\], expected \[2\]", (2, 2))
     refused("tuples of 3", (2, 3))
     refused("float64.*float32", updates=np.zeros((2, 4)))
-    refused("reduction is 'max', opset 16 has none, add, mul$", opset=16, reduction="max")
+    refused("reduction is 'mean', opset 16 has none, add, mul, min, max$", opset=16, reduction="mean")
     refused("reduction is 'add', opset 13 has none$", opset=13, reduction="add")
     refused("reduction is 'mean'", reduction="mean")
     refused("input 0 is int4", error=UnsupportedError, dtype=OTHER_DTYPES[-3], reduction="add")

@@ -2,10 +2,12 @@
 // wrote it:
 //   QLinearConv and the like    DequantizeLinear of each input, the operator, QuantizeLinear
 //   DynamicQuantizeMatMul       DynamicQuantizeLinear, MatMulIntegerToFloat
+//   DynamicQuantizeLSTM         (codes - zero point) * scale, transposed, of its weights, LSTM
 //   FusedConv, FusedGemm        the operator, Add, the activation
 // and gives QuantizeLinear and DequantizeLinear of com.microsoft ONNX's own names.
 // Operators whose scales are computed in the run stay as they are.
 #include <algorithm>
+#include <array>
 
 #include "graph/operator.h"
 #include "graph/passes/qdq.h"
@@ -59,7 +61,8 @@ class Expansion {
       // The same but for the domain, in which older opsets have more types.
       if (node.op == kMicrosoft + "QuantizeLinear" || node.op == kMicrosoft + "DequantizeLinear")
         node.op = node.op.substr(kMicrosoft.size());
-      if (!expand_codes(node) && !expand_dynamic(node) && !expand_activation(node))
+      if (!expand_codes(node) && !expand_dynamic(node) && !expand_dynamic_lstm(node) &&
+          !expand_activation(node))
         graph_.nodes.push_back(std::move(node));
     }
     sort_and_prune(graph_);
@@ -226,6 +229,54 @@ class Expansion {
     add_node(kMicrosoft + "MatMulIntegerToFloat", node,
              {codes, node.inputs[1], scale, node.inputs[2], zero, input(node, 3), input(node, 4)},
              node.outputs, 1);
+    return true;
+  }
+
+  // Whether weights, scale and zero point are constant and fit; else its shape rule says what does
+  // not.
+  bool has_real_weights(const Node& node, size_t codes, size_t scale, size_t zero) const {
+    const Tensor *w = constant(node, codes), *s = constant(node, scale), *z = constant(node, zero);
+    if (!w || !s || !z || w->shape().rank() != 3) return false;
+    const Shape each{w->shape()[0]}, every{w->shape()[0], w->shape()[2]};
+    const auto fits = [&](const Tensor& t) { return t.shape() == each || t.shape() == every; };
+    return (w->dtype() == DType::kInt8 || w->dtype() == DType::kUInt8) &&
+           z->dtype() == w->dtype() && s->dtype() == DType::kFloat32 && fits(*s) && fits(*z) &&
+           w->shape().elements() > 0;
+  }
+
+  // [directions, depth, columns] of codes as [directions, columns, depth] of real numbers. A scale
+  // or zero point is one for each direction, or one for each of its columns.
+  ValueId real_weights(const Node& node, ValueId codes, ValueId scale, ValueId zero) {
+    Tensor shape(DType::kInt64, Shape{3});
+    std::ranges::copy(std::array<int64_t, 3>{0, 1, -1}, shape.mutable_data<int64_t>().begin());
+    const ValueId to = graph_.add_constant(node.name + "/columns", std::move(shape));
+    const auto made = [&](const char* op, std::vector<ValueId> inputs, int rank) -> Node& {
+      const ValueId y = add_value(node, op, rank);
+      return add_node(op, node, std::move(inputs), {y}, 13);
+    };
+    const auto real = [&](ValueId x) {
+      Node& cast = made("Cast", {x}, rank(x));
+      cast.attributes.set("to", int64_t{1});  // FLOAT
+      return cast.outputs[0];
+    };
+    const ValueId scales = made("Reshape", {scale, to}, 3).outputs[0];
+    const ValueId zeros = made("Reshape", {real(zero), to}, 3).outputs[0];
+    const ValueId centred = made("Sub", {real(codes), zeros}, 3).outputs[0];
+    const ValueId weights = made("Mul", {centred, scales}, 3).outputs[0];
+    Node& turned = made("Transpose", {weights}, 3);
+    turned.attributes.set("perm", std::vector<int64_t>{0, 2, 1});
+    return turned.outputs[0];
+  }
+
+  bool expand_dynamic_lstm(const Node& node) {
+    if (node.op != kMicrosoft + "DynamicQuantizeLSTM") return false;
+    if (!has_real_weights(node, 1, 8, 9) || !has_real_weights(node, 2, 10, 11)) return false;
+    const ValueId w = real_weights(node, node.inputs[1], node.inputs[8], node.inputs[9]);
+    const ValueId r = real_weights(node, node.inputs[2], node.inputs[10], node.inputs[11]);
+    std::vector<ValueId> inputs(node.inputs.begin(), node.inputs.begin() + 8);
+    inputs[1] = w;
+    inputs[2] = r;
+    add_node("LSTM", node, std::move(inputs), node.outputs, 14).attributes = node.attributes;
     return true;
   }
 
