@@ -19,6 +19,8 @@ void fold_constants(Graph& graph, bool keep_dequantize);
 void find_ranks(Graph& graph);
 // Drops Identity nodes.
 void remove_identities(Graph& graph);
+// Makes equal constants one, and nodes that compute the same from the same inputs.
+void eliminate_common_subexpressions(Graph& graph);
 // Merges BatchNormalization into the Conv or Gemm before it.
 void fold_batch_normalization(Graph& graph);
 // Rewrites DequantizeLinear - operator - QuantizeLinear into the integer operators of
