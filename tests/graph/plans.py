@@ -34,9 +34,9 @@ def arena_bytes(model: onnx.ModelProto, inputs: Arrays) -> int:
 
 
 def steps(model: onnx.ModelProto, inputs: Arrays) -> list[str]:
-    """The operators of the steps that run, in order; a copy that stands for no node is "copy"."""
+    """The operators of the steps that run, in order; what only copies is "copy"."""
     session = _core.Session(_core.Model(model.SerializeToString()))
-    return [str(step["op"]) for step in session.profile(dict(inputs))]
+    return ["copy" if kernel == "copy" else op for op, _, kernel, *_ in session.profile(list(inputs.values()))]
 
 
 def check_as_onnxruntime(model: onnx.ModelProto, inputs: Arrays) -> dict[str, npt.NDArray[Any]]:
