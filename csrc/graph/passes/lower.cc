@@ -17,6 +17,9 @@ void lower(Graph& graph) {
   use_channels_last(graph);
   fold_constants(graph, /*keep_dequantize=*/false);
   eliminate_common_subexpressions(graph);
+  fuse_lookups(graph);
+  fuse_residuals(graph);
+  fuse_activations(graph);  // those behind the sums
   lower_subgraphs(graph);
 }
 
