@@ -116,7 +116,9 @@ class JoinPieces {
     }
     for (size_t i : copied) add(copy_of(step, i));
     if (!copied.empty()) last = static_cast<int>(planned_.steps.size()) - 1;
-    planned_.steps[static_cast<size_t>(last)].completes.push_back(whole);
+    std::vector<ValueId>& completes = planned_.steps[static_cast<size_t>(last)].completes;
+    completes.push_back(whole);
+    completes.insert(completes.end(), step.completes.begin(), step.completes.end());
     maker(whole) = last;
     return true;
   }

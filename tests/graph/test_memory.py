@@ -15,6 +15,7 @@ from plans import arena_bytes, check_as_onnxruntime, node, steps
 
 from onnx import helper
 from onnx_models import model_of
+from sanderling import _core
 
 FLOAT = np.float32
 SCRATCH = 64  # of one thread, for steps that need none
@@ -314,3 +315,36 @@ def test_random_graphs(seed):
     outputs += [name for name in list(drawing.rows)[1:] if name not in outputs and drawing.rng.random() < 0.1]
     made = model_of(drawing.nodes, {"x": (FLOAT, (6, 12))}, dict.fromkeys(outputs, FLOAT), drawing.constants, opset=17)
     check_as_onnxruntime(made, sample(6, 12))
+
+
+def test_codes_without_a_step_of_their_own_are_counted():
+    """A watching session sees what was put together in place, and the parts of it, once each."""
+    scales = {"s": FLOAT(0.03), "z": np.uint8(128), "parts": np.array([3, 9])}
+    nodes = [
+        node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        node("DequantizeLinear", ["q", "s", "z"], ["r"]),
+        node("Neg", ["r"], ["a"]),
+        node("QuantizeLinear", ["a", "s", "z"], ["aq"]),
+        node("DequantizeLinear", ["aq", "s", "z"], ["ar"]),
+        node("Tanh", ["r"], ["b"]),
+        node("QuantizeLinear", ["b", "s", "z"], ["bq"]),
+        node("DequantizeLinear", ["bq", "s", "z"], ["br"]),
+        node("Concat", ["ar", "br"], ["c"], axis=0),
+        node("Split", ["c", "parts"], ["p0", "p1"], axis=0),
+        *(node("Cos", [f"p{i}"], [f"d{i}"]) for i in "01"),
+        *(node("QuantizeLinear", [f"d{i}", "s", "z"], [f"d{i}q"]) for i in "01"),
+        *(node("DequantizeLinear", [f"d{i}q", "s", "z"], [f"m{i}"]) for i in "01"),
+        node("Concat", ["m0", "m1"], ["y"], axis=0),
+    ]
+    made = model(nodes, ("N", 40), **scales)
+    x = sample(6, 40)
+    assert not {"Split", "Concat"} & set(steps(made, x))
+    watch = _core.Watch(_core.WatchSpec([None], [None]))
+    session = _core.Session(_core.Model(made.SerializeToString()), watch=watch)
+    session.run(x)
+    counted = {name: histogram.counts for name, histogram in watch.take().codes.items()}
+    whole = counted["c/codes"]
+    assert whole.sum() == 12 * 40
+    np.testing.assert_array_equal(counted["aq"] + counted["bq"], whole)
+    np.testing.assert_array_equal(counted["p0/codes"] + counted["p1/codes"], whole)
+    assert counted["p0/codes"].sum() == 3 * 40
