@@ -53,6 +53,12 @@ std::vector<TensorType> types_of(std::span<const TensorView> views) {
   return types;
 }
 
+// An operand among the caller's arrays; one that is empty may have no address.
+void* at(std::span<const TensorView> arrays, const Operand& operand) {
+  void* const data = arrays[operand.index].data;
+  return operand.offset == 0 ? data : static_cast<std::byte*>(data) + operand.offset;
+}
+
 }  // namespace
 
 void MemoryBudget::take(size_t bytes) {
@@ -200,7 +206,7 @@ void Runner::resolve(Stage& stage, size_t depth) const {
     if (operand.kind == Operand::Kind::kConstant)
       stage.pointers[i] = const_cast<void*>(operand.constant);
     else if (operand.kind == Operand::Kind::kArena)
-      stage.pointers[i] = arena.memory.get() + operand.index;
+      stage.pointers[i] = arena.memory.get() + operand.offset;
   }
   stage.resolved_for = arena.generation;
 }
@@ -212,8 +218,8 @@ void Runner::execute(Stage& stage, size_t depth, std::span<const TensorView> inp
   const Program& program = *stage.program;
   for (size_t i = 0; i < program.operands.size(); ++i) {
     const Operand& operand = program.operands[i];
-    if (operand.kind == Operand::Kind::kInput) stage.pointers[i] = inputs[operand.index].data;
-    if (operand.kind == Operand::Kind::kOutput) stage.pointers[i] = outputs[operand.index].data;
+    if (operand.kind == Operand::Kind::kInput) stage.pointers[i] = at(inputs, operand);
+    if (operand.kind == Operand::Kind::kOutput) stage.pointers[i] = at(outputs, operand);
   }
   StepArgs args{.inputs = nullptr,
                 .outputs = nullptr,
@@ -250,9 +256,9 @@ void* Runner::place(const Operand& operand, size_t depth,
     case Operand::Kind::kConstant:
       return const_cast<void*>(operand.constant);
     case Operand::Kind::kInput:
-      return inputs[operand.index].data;
+      return at(inputs, operand);
     case Operand::Kind::kArena:
-      return arenas_[depth].memory.get() + operand.index;
+      return arenas_[depth].memory.get() + operand.offset;
     default:
       return nullptr;
   }

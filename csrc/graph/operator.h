@@ -276,6 +276,12 @@ struct Operator {
   // Output 0 is input 0's bytes under another shape: no step runs, the memory is shared.
   bool view = false;
   bool (*view_if)(const InferContext&) = nullptr;  // the same, where it depends on the shapes
+  // Where an output's bytes are in input 0, if these shapes leave them there in one run: no step
+  // runs then (Split, Slice).
+  std::optional<size_t> (*part_offset)(const InferContext&, size_t output) = nullptr;
+  // Where an input's bytes are in output 0, if these shapes leave them in one run: what makes the
+  // input may then write it there (Concat).
+  std::optional<size_t> (*piece_offset)(const InferContext&, size_t input) = nullptr;
   // Output element i depends on nothing but element i of each input (after NumPy broadcasting), so
   // layouts and lookup tables pass through.
   bool elementwise = false;

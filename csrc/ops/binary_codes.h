@@ -32,6 +32,31 @@ inline BinaryU8 binary_codes(const InferContext& context) {
           .y = nullptr};
 }
 
+// The parameters of a sum, or with `sign` -1 of a difference. Scales are relative to the output's;
+// the quotients round once, from double.
+inline BinaryU8 sum_of_codes_parameters(const Quantization& a, const Quantization& b,
+                                        const Quantization& y, const CodeRange& range,
+                                        double sign = 1.0) {
+  const double y_scale = y.scale;
+  return {.count = 0,
+          .a = nullptr,
+          .b = nullptr,
+          .b_step = 1,
+          .a_zero = a.zero_point,
+          .b_zero = b.zero_point,
+          .a_scale = static_cast<float>(a.scale / y_scale),
+          .b_scale = static_cast<float>(sign * b.scale / y_scale),
+          .zero_point = y.zero_point,
+          .low = range.low,
+          .high = range.high,
+          .y = nullptr};
+}
+
+// A sum in output steps, of codes less their zero points.
+inline float sum_in_steps(int32_t a, int32_t b, const BinaryU8& p) {
+  return static_cast<float>(a) * p.a_scale + static_cast<float>(b) * p.b_scale;
+}
+
 // The last step of both: a number in output steps to a code.
 inline uint8_t code_of_steps(float steps, const BinaryU8& p) {
   return static_cast<uint8_t>(quantized(steps, 1.0f, p.zero_point, p.low, p.high));

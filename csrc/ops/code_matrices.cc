@@ -105,7 +105,7 @@ struct Parameters {
   bool a_signed, b_signed;
   bool b_zero_each, b_scale_each;  // one per column
   const KernelTable* kernels;
-  std::shared_ptr<const PackedCodes> weights;
+  PackedCodes weights;
   size_t acc_offset, sums_offset;  // in scratch, after rows of raised codes
 };
 
@@ -124,8 +124,7 @@ void finish(const Parameters& p, const StepArgs& args, const int32_t* acc, const
     const int64_t at = (begin + r) * p.columns + first;
     for (int64_t c = 0; c < count; ++c) {
       const int32_t b_zero = lowered_zero_point(b_zeros, p.b_signed, p.b_zero_each ? first + c : 0);
-      const int32_t sum =
-          p.weights->centred(acc[r * count + c], sums[r], a_zero, b_zero, first + c);
+      const int32_t sum = p.weights.centred(acc[r * count + c], sums[r], a_zero, b_zero, first + c);
       if (!p.real) {
         static_cast<int32_t*>(args.outputs[0])[at + c] = sum;
         continue;
@@ -142,7 +141,7 @@ void finish(const Parameters& p, const StepArgs& args, const int32_t* acc, const
 
 void run(const Parameters& p, const StepArgs& args) {
   const auto* a = static_cast<const uint8_t*>(args.inputs[p.inputs.a]);
-  const int64_t blocks = p.weights->blocks.blocks();
+  const int64_t blocks = p.weights.blocks.blocks();
   const int64_t tasks = (p.rows + kTaskRows - 1) / kTaskRows * blocks;
   args.workers->for_each(tasks, [&](int64_t task, int thread) {
     std::byte* scratch = args.scratch + static_cast<size_t>(thread) * args.scratch_stride;
@@ -153,8 +152,10 @@ void run(const Parameters& p, const StepArgs& args) {
     const int64_t first = task % blocks * kBlockColumns,
                   count = std::min(kBlockColumns, p.columns - first);
     const uint8_t* rows = a + begin * p.depth;
-    if (p.a_signed) {
-      for (int64_t i = 0; i < (end - begin) * p.depth; ++i) raised[i] = rows[i] ^ 0x80;
+    // The last rows too: the kernel reads past their end (kSlackBytes), and they may be a user's.
+    if (p.a_signed || end == p.rows) {
+      const uint8_t flip = p.a_signed ? 0x80 : 0;
+      for (int64_t i = 0; i < (end - begin) * p.depth; ++i) raised[i] = rows[i] ^ flip;
       rows = raised;
     }
     for (int64_t r = 0; r < end - begin; ++r) sums[r] = sum_of_codes(rows + r * p.depth, p.depth);
@@ -163,7 +164,7 @@ void run(const Parameters& p, const StepArgs& args) {
                              .depth = p.depth,
                              .a = rows,
                              .a_stride = p.depth,
-                             .b = p.weights->blocks.block(0, task % blocks),
+                             .b = p.weights.blocks.block(0, task % blocks),
                              .c = acc,
                              .c_stride = count});
     finish(p, args, acc, sums, begin, end - begin, first, count);
@@ -199,18 +200,14 @@ void plan_product(PlanContext& context, const ProductInputs& inputs,
                .b_zero_each = !one_value(context, inputs.b_zero),
                .b_scale_each = real && !one_value(context, real->b_scale),
                .kernels = &context.kernels(),
-               .weights = context.shared<PackedCodes>(
-                   "packed",
-                   [&] {
-                     return PackedCodes(context.kernels(), context.constant(inputs.b), m.columns,
-                                        m.depth, /*transposed=*/true);
-                   }),
+               .weights = PackedCodes::of_node(context, context.constant(inputs.b), 1, m.columns,
+                                               m.depth, /*transposed=*/true),
                .acc_offset = 0,
                .sums_offset = 0};
   if (p.real) p.real->bias = present(p.real->bias);
   const int64_t rows = std::min(p.rows, kTaskRows);
   const int64_t columns = std::min(p.columns, kBlockColumns);
-  if (p.a_signed) p.acc_offset = scratch_bytes(rows * p.depth);
+  p.acc_offset = scratch_bytes(rows * p.depth);
   p.sums_offset =
       p.acc_offset + scratch_bytes(rows * columns * static_cast<int64_t>(sizeof(int32_t)));
   context.scratch(p.sums_offset + scratch_bytes(rows * static_cast<int64_t>(sizeof(int32_t))));

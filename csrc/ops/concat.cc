@@ -111,12 +111,21 @@ void plan(PlanContext& context) {
   context.emit(run_long, std::move(pieces));
 }
 
+std::optional<size_t> piece_offset(const InferContext& context, size_t input) {
+  const int64_t axis = concat_axis(context);
+  if (context.input(0).shape.elements(0, axis) != 1) return std::nullopt;
+  size_t offset = 0;
+  for (size_t i = 0; i < input; ++i) offset += piece_bytes(context, i, axis);
+  return offset;
+}
+
 SANDERLING_OPERATOR(concat)({.name = "Concat",
                              .since_opset = 7,
                              .max_inputs = std::numeric_limits<size_t>::max(),
                              .infer = infer,
                              .reference = reference,
                              .plan = plan,
+                             .piece_offset = piece_offset,
                              .nan = NanRule::kKeeps});
 
 }  // namespace

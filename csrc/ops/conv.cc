@@ -2,6 +2,7 @@
 #include "ops/activation_range.h"
 #include "ops/convolution.h"
 #include "ops/node_checks.h"
+#include "ops/residual.h"
 
 namespace sanderling {
 namespace {
@@ -11,6 +12,7 @@ void infer(InferContext& context) {
   require_same_dtype(context, 0, 1);
   if (context.has_input(2)) require_same_dtype(context, 0, 2);
   infer_convolution(context, context.input(0).dtype);
+  infer_residual(context);
 }
 
 template <typename T>
@@ -23,6 +25,10 @@ void convolve(const ReferenceContext& context) {
   const ImageLayout y{is_channels_last(context), outputs, window.outputs()};
   const ActivationRange range = activation_range(context);
   const T* bias = context.has_input(2) ? context.in<T>(2) : nullptr;
+  const Shape shape = image_shape(context, outputs, window);
+  std::vector<T> product(has_residual(context) ? static_cast<size_t>(shape.elements()) : 0);
+  T* const to = has_residual(context) ? product.data() : context.out<T>(0);
+  const ActivationRange product_range = has_residual(context) ? ActivationRange{} : range;
   for (int64_t n = 0; n < context.input(0).shape[0]; ++n) {
     for (int64_t p = 0; p < window.outputs(); ++p) {
       const Position at = window.position(p);
@@ -34,10 +40,12 @@ void convolve(const ReferenceContext& context) {
                        context.in<T>(0)[x.at(n, o / group_outputs * group_inputs + c, pixel)]) *
                    static_cast<double>(context.in<T>(1)[(o * group_inputs + c) * taps + tap]);
         });
-        context.out<T>(0)[y.at(n, o, p)] = range.clamp(static_cast<T>(sum));
+        to[y.at(n, o, p)] = product_range.clamp(static_cast<T>(sum));
       }
     }
   }
+  if (has_residual(context))
+    reference_residual(context, product, shape, [&](T a, T b) { return range.clamp(a + b); });
 }
 
 void reference(const ReferenceContext& context) {
@@ -51,7 +59,7 @@ struct Parameters {
   ConvGeometry geometry;
   ActivationRange range;
   const KernelTable* kernels;
-  bool has_bias;
+  bool has_bias, has_residual;
   std::shared_ptr<const Tensor> weights =
       nullptr;  // packed panels, `group_floats` per group; or [taps, C] for depthwise
   std::shared_ptr<const Tensor> padding = nullptr;  // one pixel of zeros
@@ -60,6 +68,24 @@ struct Parameters {
 
   const float* bias(const StepArgs& args, int64_t channel) const {
     return has_bias ? static_cast<const float*>(args.inputs[2]) + channel : nullptr;
+  }
+  // What the product is clamped to.
+  ActivationRange product_range() const { return has_residual ? ActivationRange{} : range; }
+  // Makes the product of these pixels, which is in the output, the sum.
+  void add_residual(const StepArgs& args, int64_t begin, int64_t end) const {
+    if (!has_residual) return;
+    const int64_t first = begin * geometry.out_channels,
+                  count = end * geometry.out_channels - first;
+    float* const y = static_cast<float*>(args.outputs[0]) + first;
+    kernels->add_f32({.count = count,
+                      .a = y,
+                      .a_step = 1,
+                      .b = static_cast<const float*>(args.inputs[kResidual]) + first,
+                      .b_step = 1,
+                      .y = y});
+    const ActivationRange all;
+    if (range.low != all.low || range.high != all.high)
+      kernels->clip_f32(y, y, count, range.low, range.high);
   }
 };
 
@@ -78,8 +104,8 @@ void run_tiles(const Parameters& p, const StepArgs& args) {
                    .a_stride = g.depth(),
                    .b = p.weights->data<float>().data() + group * p.group_floats,
                    .bias = p.bias(args, group * g.group_outputs()),
-                   .low = p.range.low,
-                   .high = p.range.high,
+                   .low = p.product_range().low,
+                   .high = p.product_range().high,
                    .c = y + begin * g.out_channels + group * g.group_outputs(),
                    .c_stride = g.out_channels};
       if (g.pointwise()) {
@@ -91,6 +117,7 @@ void run_tiles(const Parameters& p, const StepArgs& args) {
       }
       p.kernels->gemm_f32(gemm);
     }
+    p.add_residual(args, begin, end);
   });
 }
 
@@ -108,10 +135,11 @@ void run_depthwise(const Parameters& p, const StepArgs& args) {
                                 .taps = taps,
                                 .weights = p.weights->data<float>().data(),
                                 .bias = p.bias(args, 0),
-                                .low = p.range.low,
-                                .high = p.range.high,
+                                .low = p.product_range().low,
+                                .high = p.product_range().high,
                                 .out = y + pixel * g.out_channels});
     }
+    p.add_residual(args, begin, end);
   });
 }
 
@@ -128,16 +156,17 @@ void plan_depthwise(PlanContext& context, Parameters p, const float* weights) {
 }
 
 // Kernels run channels-last float32 with constant weights; everything else is left to the
-// reference.
+// reference, also a residual that is broadcast, which the pass does not expect.
 void plan(PlanContext& context) {
   if (!has_pixel_grid(context) || context.input(0).dtype != DType::kFloat32 ||
-      !context.is_constant(1))
+      !context.is_constant(1) || !is_plain_sum(context))
     return;
   const KernelTable& kernels = context.kernels();
   Parameters p{.geometry = conv_geometry(context),
                .range = activation_range(context),
                .kernels = &kernels,
-               .has_bias = context.has_input(2)};
+               .has_bias = context.has_input(2),
+               .has_residual = has_residual(context)};
   const ConvGeometry& g = p.geometry;
   const float* weights = context.constant(1).data<float>().data();
   if (g.depthwise()) return plan_depthwise(context, std::move(p), weights);
@@ -160,7 +189,7 @@ void plan(PlanContext& context) {
 SANDERLING_OPERATOR(conv)({.name = "Conv",
                            .since_opset = 7,
                            .min_inputs = 2,
-                           .max_inputs = 3,
+                           .max_inputs = 4,
                            .infer = infer,
                            .reference = reference,
                            .plan = plan,

@@ -28,9 +28,9 @@ struct Parameters {
   int64_t images, channels, groups, group_outputs, depth;
   bool x_signed, w_signed, has_x_zero, has_w_zero, w_zero_each;
   const KernelTable* kernels;
-  std::shared_ptr<const std::vector<PackedCodes>> weights;  // per group
-  int64_t rows;                                             // pixels per tile
-  size_t acc_offset;                                        // in scratch, after gathered rows
+  PackedCodes weights;  // a matrix per group
+  int64_t rows;         // pixels per tile
+  size_t acc_offset;    // in scratch, after gathered rows
 
   int64_t tiles() const { return (window.outputs() + rows - 1) / rows; }  // of an image
 };
@@ -58,7 +58,6 @@ void run_tile(const Parameters& p, const StepArgs& args, int64_t image, int64_t 
   const void* w_zeros = p.has_w_zero ? args.inputs[kInputs.weights_zero] : nullptr;
   const int64_t group_inputs = p.channels / p.groups, outputs = p.window.outputs();
   for (int64_t g = 0; g < p.groups; ++g) {
-    const PackedCodes& weights = (*p.weights)[static_cast<size_t>(g)];
     const auto* x = static_cast<const uint8_t*>(args.inputs[0]) +
                     (image * p.channels + g * group_inputs) * p.window.inputs();
     for (int64_t pixel = begin; pixel < end; ++pixel)
@@ -70,7 +69,7 @@ void run_tile(const Parameters& p, const StepArgs& args, int64_t image, int64_t 
                                .depth = p.depth,
                                .a = rows,
                                .a_stride = p.depth,
-                               .b = weights.blocks.block(0, first / kBlockColumns),
+                               .b = p.weights.blocks.block(g, first / kBlockColumns),
                                .c = acc,
                                .c_stride = count});
       for (int64_t pixel = begin; pixel < end; ++pixel) {
@@ -81,8 +80,8 @@ void run_tile(const Parameters& p, const StepArgs& args, int64_t image, int64_t 
           const int32_t w_zero = lowered_zero_point(w_zeros, p.w_signed, p.w_zero_each ? o : 0);
           static_cast<int32_t*>(
               args.outputs[0])[(image * p.groups * p.group_outputs + o) * outputs + pixel] =
-              weights.centred(acc[r * count + c], row_sum, static_cast<int32_t>(x_zero), w_zero,
-                              first + c);
+              p.weights.centred(acc[r * count + c], row_sum, static_cast<int32_t>(x_zero), w_zero,
+                                o);
         }
       }
     }
@@ -203,20 +202,10 @@ void plan(PlanContext& context) {
       .has_w_zero = has_w_zero,
       .w_zero_each = has_w_zero && context.input(kInputs.weights_zero).shape.elements() != 1,
       .kernels = &context.kernels(),
-      .weights = nullptr,
+      .weights = PackedCodes::of_node(context, context.constant(1), groups, weights[0] / groups,
+                                      depth, /*transposed=*/false),
       .rows = tile_rows(depth),
       .acc_offset = 0};
-  p.weights = context.shared<std::vector<PackedCodes>>("packed", [&] {
-    const KnownTensor known = context.constant(1);
-    const TensorType one{known.dtype(), Shape{p.group_outputs, depth}};
-    std::vector<PackedCodes> packed;
-    for (int64_t g = 0; g < groups; ++g)
-      packed.emplace_back(context.kernels(),
-                          KnownTensor(one, static_cast<const std::byte*>(known.raw()) +
-                                               g * p.group_outputs * depth),
-                          p.group_outputs, depth, /*transposed=*/false);
-    return packed;
-  });
   p.rows = std::min(p.rows, p.window.outputs());
   p.acc_offset = scratch_bytes(p.rows * depth);
   const int64_t columns = std::min(p.group_outputs, kBlockColumns);

@@ -129,6 +129,12 @@ void check_integer_weights(const InferContext& context) {
     context.error("the bias has shape ", bias.shape().to_string(), ", expected [", channels, "]");
 }
 
+std::optional<Quantization> product_quantization(const InferContext& context) {
+  if (!context.attributes().has("product_scale")) return context.quantization_of_output(0);
+  return Quantization{context.attributes().number("product_scale", 1.0f),
+                      static_cast<int32_t>(context.attributes().integer("product_zero", 0))};
+}
+
 DType integer_output_dtype(const InferContext& context) {
   return context.quantization_of_output(0) ? DType::kUInt8 : DType::kFloat32;
 }
@@ -137,15 +143,17 @@ namespace {
 
 // What an epilogue has besides its channels.
 IntegerEpilogue empty_epilogue(const InferContext& context) {
-  const std::optional<Quantization>& y = context.quantization_of_output(0);
+  const std::optional<Quantization> y = product_quantization(context);
   IntegerEpilogue epilogue;
   for (int64_t zero : context.attributes().integers("weight_zero", {}))
     epilogue.weight_zero.push_back(static_cast<int32_t>(zero));
+  const bool has_residual = context.attributes().has("product_scale");
   epilogue.range = activation_range(context);
   epilogue.codes = y.has_value();
   if (y) {
     epilogue.zero_point = y->zero_point;
-    epilogue.code_range = code_range(context, *y);
+    // Of a sum, low and high are its own.
+    epilogue.code_range = has_residual ? CodeRange{0, 255} : code_range(context, *y);
   }
   return epilogue;
 }
@@ -167,7 +175,7 @@ Channels channels_of(const InferContext& context, const IntegerEpilogue& empty) 
     real_bias = context.constant(2).data<float>();
   const std::vector<float> weight_scale = context.attributes().numbers("weight_scale", {});
   const Quantization& x = context.input_quantization(0);
-  const std::optional<Quantization>& y = context.quantization_of_output(0);
+  const std::optional<Quantization> y = product_quantization(context);
   const double y_scale = y ? static_cast<double>(y->scale) : 1.0;
 
   Channels made{{DType::kInt32, Shape{count}},

@@ -50,6 +50,8 @@ struct IntegerEpilogue {
 // Checks the weights (int8, constant, output channels first), bias, weight_scale and weight_zero of
 // a QConv or QGemm node; throws kUnsupported where the sums could overflow int32.
 void check_integer_weights(const InferContext& context);
+// Of the product: the output's, but where a residual is added to it (ops/residual.h).
+std::optional<Quantization> product_quantization(const InferContext& context);
 // codes where the lowering pass gave the output a quantization, else float32.
 DType integer_output_dtype(const InferContext& context);
 // Reads it from the node: input 0 codes, input 1 weights, input 2 bias, attributes weight_scale,

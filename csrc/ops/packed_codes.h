@@ -38,31 +38,37 @@ inline int32_t lowered_zero_point(const void* zeros, bool is_signed, int64_t i) 
 
 struct PackedCodes {
   PackedBlocks<int8_t> blocks;
-  std::vector<int32_t> sums;  // of each column
+  std::shared_ptr<const Tensor> sums;  // int32, of each column of each matrix
   int64_t depth;
 
-  // Weights [columns][depth], or `transposed` [depth][columns].
-  PackedCodes(const KernelTable& kernels, const KnownTensor& weights, int64_t columns,
-              int64_t depth_, bool transposed)
-      : PackedCodes(kernels, lowered(weights, columns, depth_, transposed), columns, depth_) {}
+  // Those of a node's weights [matrices][columns][depth], or `transposed` [depth][columns] of one
+  // matrix, which its model keeps.
+  static PackedCodes of_node(PlanContext& context, const KnownTensor& weights, int64_t matrices,
+                             int64_t columns, int64_t depth, bool transposed) {
+    const auto codes = [&] { return lowered(weights, matrices * columns, depth, transposed); };
+    const TensorType type{DType::kInt32, Shape{matrices * columns}};
+    return {PackedBlocks<int8_t>::of_node(context, "packed", matrices, columns, depth, codes),
+            context.shared_tensor("sums", type, [&] { return sums_of(type, codes(), depth); }),
+            depth};
+  }
 
   // The sum of (a - a_zero) * (b - b_zero) from that of a * b, the sum of the row of a, and both
-  // zero points; in the low 32 bits.
+  // zero points; in the low 32 bits. `column` counts through all matrices.
   int32_t centred(int32_t sum, int32_t row_sum, int32_t a_zero, int32_t b_zero,
                   int64_t column) const {
     const auto u = [](int64_t x) { return static_cast<uint32_t>(x); };
-    const uint32_t a = u(a_zero) * u(sums[static_cast<size_t>(column)]);
+    const uint32_t a = u(a_zero) * u(sums->data<int32_t>()[static_cast<size_t>(column)]);
     const uint32_t b = u(b_zero) * (u(row_sum) - u(depth) * u(a_zero));
     return static_cast<int32_t>(u(sum) - a - b);
   }
 
  private:
-  PackedCodes(const KernelTable& kernels, const std::vector<int8_t>& weights, int64_t columns,
-              int64_t depth_)
-      : blocks(kernels, weights.data(), 1, columns, depth_),
-        sums(static_cast<size_t>(columns)),
-        depth(depth_) {
-    for (size_t i = 0; i < weights.size(); ++i) sums[i / static_cast<size_t>(depth)] += weights[i];
+  static Tensor sums_of(const TensorType& type, const std::vector<int8_t>& weights, int64_t depth) {
+    Tensor sums(type);
+    const std::span<int32_t> of_columns = sums.mutable_data<int32_t>();
+    for (size_t i = 0; i < weights.size(); ++i)
+      of_columns[i / static_cast<size_t>(depth)] += weights[i];
+    return sums;
   }
 
   static std::vector<int8_t> lowered(const KnownTensor& weights, int64_t columns, int64_t depth,

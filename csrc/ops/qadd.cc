@@ -3,21 +3,16 @@
 namespace sanderling {
 namespace {
 
-// Scales relative to the output's; the quotients round once, from double.
 BinaryU8 parameters(const InferContext& context) {
-  BinaryU8 p = binary_codes(context);
-  const double y_scale = context.output_quantization(0).scale;
-  const double sign = context.attributes().integer("subtract", 0) != 0 ? -1.0 : 1.0;
-  p.a_scale = static_cast<float>(context.input_quantization(0).scale / y_scale);
-  p.b_scale = static_cast<float>(sign * context.input_quantization(1).scale / y_scale);
-  return p;
+  const Quantization& y = context.output_quantization(0);
+  return sum_of_codes_parameters(context.input_quantization(0), context.input_quantization(1), y,
+                                 code_range(context, y),
+                                 context.attributes().integer("subtract", 0) != 0 ? -1.0 : 1.0);
 }
 
 void reference(const ReferenceContext& context) {
   const BinaryU8 p = parameters(context);
-  reference_binary_codes(context, p, [&](int32_t a, int32_t b) {
-    return static_cast<float>(a) * p.a_scale + static_cast<float>(b) * p.b_scale;
-  });
+  reference_binary_codes(context, p, [&](int32_t a, int32_t b) { return sum_in_steps(a, b, p); });
 }
 
 void plan(PlanContext& context) {

@@ -1,8 +1,10 @@
 #include <algorithm>
 
+#include "ops/binary_codes.h"
 #include "ops/convolution.h"
 #include "ops/integer_epilogue.h"
 #include "ops/packed_codes.h"
+#include "ops/residual.h"
 
 namespace sanderling {
 namespace {
@@ -13,6 +15,15 @@ void infer(InferContext& context) {
     context.unsupported("input 0 has shape ", context.input(0).shape.to_string(),
                         "; at most 2 spatial axes run on codes");
   infer_convolution(context, integer_output_dtype(context));
+  infer_residual(context);
+}
+
+// As QAdd has it, of the product's codes and the residual's.
+BinaryU8 residual_sum(const InferContext& context) {
+  const Quantization a = *product_quantization(context);
+  const Quantization& b = context.input_quantization(kResidual);
+  const Quantization& y = context.output_quantization(0);
+  return sum_of_codes_parameters(a, b, y, code_range(context, y));
 }
 
 // Codes on padding are the zero point, so that they add nothing.
@@ -27,6 +38,8 @@ void reference(const ReferenceContext& context) {
   const ImageLayout y{true, outputs, window.outputs()};
   std::vector<int32_t> codes(
       static_cast<size_t>(group_inputs * taps));  // in the order of the weights
+  const Shape shape = image_shape(context, outputs, window);
+  std::vector<uint8_t> product(has_residual(context) ? static_cast<size_t>(shape.elements()) : 0);
   for (int64_t n = 0; n < context.input(0).shape[0]; ++n) {
     for (int64_t p = 0; p < window.outputs(); ++p) {
       const Position at = window.position(p);
@@ -41,13 +54,19 @@ void reference(const ReferenceContext& context) {
         const int32_t zero = epilogue.weight_zero_of(o);
         int32_t acc = 0;
         for (size_t i = 0; i < codes.size(); ++i) acc += codes[i] * (filter[i] - zero);
-        if (epilogue.codes)
+        if (has_residual(context))
+          product[static_cast<size_t>(y.at(n, o, p))] = epilogue.code(acc, o);
+        else if (epilogue.codes)
           context.out<uint8_t>(0)[y.at(n, o, p)] = epilogue.code(acc, o);
         else
           context.out<float>(0)[y.at(n, o, p)] = epilogue.real(acc, o);
       }
     }
   }
+  if (has_residual(context))
+    reference_residual(context, product, shape, [sum = residual_sum(context)](int a, int b) {
+      return code_of_steps(sum_in_steps(a - sum.a_zero, b - sum.b_zero, sum), sum);
+    });
 }
 
 struct Parameters {
@@ -61,6 +80,19 @@ struct Parameters {
   int64_t group_bytes = 0;
   int64_t rows = 0;       // pixels per tile
   size_t acc_offset = 0;  // of the sums in scratch; gathered rows or tap pointers come before
+  std::optional<BinaryU8> residual{};  // without count and pointers
+
+  // Makes the product of these pixels, which is in the output, the sum.
+  void add_residual(const StepArgs& args, int64_t begin, int64_t end) const {
+    if (!residual) return;
+    const int64_t first = begin * geometry.out_channels;
+    BinaryU8 sum = *residual;
+    sum.count = end * geometry.out_channels - first;
+    sum.y = static_cast<uint8_t*>(args.outputs[0]) + first;
+    sum.a = sum.y;
+    sum.b = static_cast<const uint8_t*>(args.inputs[kResidual]) + first;
+    kernels->add_u8(sum);
+  }
 };
 
 void run_tiles(const Parameters& p, const StepArgs& args) {
@@ -95,6 +127,7 @@ void run_tiles(const Parameters& p, const StepArgs& args) {
       p.epilogue.finish(*p.kernels, acc, end - begin, g.group_outputs(), channel, args.outputs[0],
                         begin * g.out_channels + channel, g.out_channels);
     }
+    p.add_residual(args, begin, end);
   });
 }
 
@@ -124,6 +157,7 @@ void run_depthwise(const Parameters& p, const StepArgs& args) {
     }
     p.epilogue.finish(*p.kernels, acc, end - begin, g.channels(), 0, args.outputs[0],
                       begin * g.out_channels, g.out_channels);
+    p.add_residual(args, begin, end);
   });
 }
 
@@ -148,12 +182,15 @@ void plan_depthwise(PlanContext& context, Parameters p, const int8_t* weights) {
   context.emit(run_depthwise, std::move(p), "depthwise_u8s8s32");
 }
 
+// A residual that is broadcast, which the pass does not expect, is left to the reference.
 void plan(PlanContext& context) {
+  if (!is_plain_sum(context)) return;
   const KernelTable& kernels = context.kernels();
   Parameters p{.geometry = conv_geometry(context),
                .kernels = &kernels,
                .epilogue = shared_integer_epilogue(context),
                .zero_point = static_cast<uint8_t>(context.input_quantization(0).zero_point)};
+  if (has_residual(context)) p.residual = residual_sum(context);
   const ConvGeometry& g = p.geometry;
   const int8_t* weights = context.constant(1).data<int8_t>().data();
   if (g.depthwise()) return plan_depthwise(context, std::move(p), weights);
@@ -176,7 +213,7 @@ void plan(PlanContext& context) {
 
 SANDERLING_OPERATOR(qconv)({.name = "QConv",
                             .min_inputs = 2,
-                            .max_inputs = 3,
+                            .max_inputs = 4,
                             .infer = infer,
                             .reference = reference,
                             .plan = plan,

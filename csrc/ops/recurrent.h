@@ -76,7 +76,7 @@ void reference_recurrent(const ReferenceContext& context, const Recurrence& recu
 // Rows of a weight matrix in blocks of hidden units, each block with those of several gates: so one
 // task computes all that its units need. Packed for the kernels.
 struct GateBlocks {
-  Tensor packed;
+  std::shared_ptr<const Tensor> packed;
   std::vector<int64_t> starts;  // of each block, in elements
 };
 
@@ -101,14 +101,14 @@ struct Phase {
   int64_t first_gate, gates;
   bool of_mixed;  // multiplies `mixed`, not h
   Cell cell;
-  std::array<std::shared_ptr<const GateBlocks>, 2> weights{};  // by direction
+  std::array<GateBlocks, 2> weights{};  // by direction
 };
 
 struct RecurrentPlan {
   Recurrence recurrence;
   const KernelTable* kernels = nullptr;
   std::vector<Phase> phases{};
-  std::array<std::shared_ptr<const GateBlocks>, 2> input_weights{};
+  std::array<GateBlocks, 2> input_weights{};
   std::array<std::shared_ptr<const Tensor>, 2> input_bias{}, recurrent_bias{};  // as the blocks
   std::array<std::shared_ptr<const Tensor>, 2> peepholes{};  // [3][hidden]; or nullptr
   bool input_forget = false;

@@ -22,9 +22,10 @@ int64_t blocks_of(const RecurrentPlan& s) {
   return (s.recurrence.hidden + s.unit_block - 1) / s.unit_block;
 }
 
-// Rows [gate][hidden][depth] of `weights` as blocks of [gate][width][depth].
-GateBlocks packed(const RecurrentPlan& s, const float* weights, int64_t first_gate, int64_t gates,
-                  int64_t depth) {
+// Rows [gate][hidden][depth] of `weights` as blocks of [gate][width][depth], which the node's model
+// keeps.
+GateBlocks packed(PlanContext& context, std::string_view tag, const RecurrentPlan& s,
+                  const float* weights, int64_t first_gate, int64_t gates, int64_t depth) {
   const int64_t hidden = s.recurrence.hidden;
   GateBlocks result;
   int64_t size = 0;
@@ -34,17 +35,21 @@ GateBlocks packed(const RecurrentPlan& s, const float* weights, int64_t first_ga
         (s.kernels->packed_bytes_f32(gates * block_width(s, block), depth) + kAlignment - 1) /
         kAlignment * kAlignment / sizeof(float));
   }
-  result.packed = Tensor(DType::kFloat32, Shape{size});
-  std::vector<float> rows(static_cast<size_t>(gates * s.unit_block * depth));
-  for (int64_t block = 0; block < blocks_of(s); ++block) {
-    const int64_t width = block_width(s, block);
-    for (int64_t g = 0; g < gates; ++g)
-      std::copy_n(weights + ((first_gate + g) * hidden + block * s.unit_block) * depth,
-                  width * depth, rows.data() + g * width * depth);
-    s.kernels->pack_f32(
-        rows.data(), gates * width, depth,
-        result.packed.mutable_data<float>().data() + result.starts[static_cast<size_t>(block)]);
-  }
+  const TensorType type{DType::kFloat32, Shape{size}};
+  result.packed = context.shared_tensor(tag, type, [&] {
+    Tensor blocks(type);
+    std::vector<float> rows(static_cast<size_t>(gates * s.unit_block * depth));
+    for (int64_t block = 0; block < blocks_of(s); ++block) {
+      const int64_t width = block_width(s, block);
+      for (int64_t g = 0; g < gates; ++g)
+        std::copy_n(weights + ((first_gate + g) * hidden + block * s.unit_block) * depth,
+                    width * depth, rows.data() + g * width * depth);
+      s.kernels->pack_f32(
+          rows.data(), gates * width, depth,
+          blocks.mutable_data<float>().data() + result.starts[static_cast<size_t>(block)]);
+    }
+    return blocks;
+  });
   return result;
 }
 
@@ -104,7 +109,7 @@ void multiply(const RecurrentPlan& s, const GateBlocks& weights, int64_t block, 
        .depth = depth,
        .a = a,
        .a_stride = depth,
-       .b = weights.packed.data<float>().data() + weights.starts[static_cast<size_t>(block)],
+       .b = weights.packed->data<float>().data() + weights.starts[static_cast<size_t>(block)],
        .bias = bias ? bias + at : nullptr,
        .low = all.low,
        .high = all.high,
@@ -170,7 +175,7 @@ struct Run {
     const float* const x = gather(first, count);
     const float* const bias = s.input_bias[d()] ? s.input_bias[d()]->data<float>().data() : nullptr;
     workers.for_each(blocks_of(s), [&](int64_t block, int /*thread*/) {
-      multiply(s, *s.input_weights[d()], block, q().gates, count * rows(), q().input, x, bias,
+      multiply(s, s.input_weights[d()], block, q().gates, count * rows(), q().input, x, bias,
                work.gates);
     });
   }
@@ -188,7 +193,7 @@ struct Run {
   // One block of hidden units in one phase of a step; `gates` are the input products of the step.
   void advance(const Phase& phase, int64_t block, int64_t step, float* gates) const {
     const int64_t first = block * s.unit_block, width = block_width(s, block);
-    multiply(s, *phase.weights[d()], block, phase.gates, rows(), q().hidden,
+    multiply(s, phase.weights[d()], block, phase.gates, rows(), q().hidden,
              phase.of_mixed ? work.mixed : work.h,
              s.recurrent_bias[d()] ? s.recurrent_bias[d()]->data<float>().data() : nullptr, work.r);
     for (int64_t row = 0; row < rows(); ++row) {
@@ -288,23 +293,24 @@ void plan_recurrent(PlanContext& context, RecurrentPlan s, int64_t first_recurre
   };
   for (int64_t d = 0; d < q.directions; ++d) {
     const auto i = static_cast<size_t>(d);
-    s.input_weights[i] = context.shared<GateBlocks>(
-        cat("w", d), [&] { return packed(s, slice(kW, d), 0, q.gates, q.input); });
+    s.input_weights[i] = packed(context, cat("w", d), s, slice(kW, d), 0, q.gates, q.input);
     for (Phase& phase : s.phases)
-      phase.weights[i] = context.shared<GateBlocks>(cat("r", phase.first_gate, "-", d), [&] {
-        return packed(s, slice(kR, d), phase.first_gate, phase.gates, q.hidden);
-      });
+      phase.weights[i] = packed(context, cat("r", phase.first_gate, "-", d), s, slice(kR, d),
+                                phase.first_gate, phase.gates, q.hidden);
     if (context.has_input(kP))
-      s.peepholes[i] = context.shared<Tensor>(cat("p", d), [&] {
-        return Tensor::of<float>(Shape{3 * q.hidden},
-                                 std::span(slice(kP, d), static_cast<size_t>(3 * q.hidden)));
-      });
+      s.peepholes[i] =
+          context.shared_tensor(cat("p", d), {DType::kFloat32, Shape{3 * q.hidden}}, [&] {
+            return Tensor::of<float>(Shape{3 * q.hidden},
+                                     std::span(slice(kP, d), static_cast<size_t>(3 * q.hidden)));
+          });
     if (!context.has_input(kB)) continue;
-    s.input_bias[i] = context.shared<Tensor>(
-        cat("wb", d), [&] { return bias_of(s, slice(kB, d), true, first_recurrent_bias_gate); });
-    if (first_recurrent_bias_gate < q.gates)
-      s.recurrent_bias[i] = context.shared<Tensor>(
-          cat("rb", d), [&] { return bias_of(s, slice(kB, d), false, first_recurrent_bias_gate); });
+    const auto shared_bias = [&](const char* tag, bool of_input) {
+      return context.shared_tensor(cat(tag, d), {DType::kFloat32, Shape{q.gates * q.hidden}}, [&] {
+        return bias_of(s, slice(kB, d), of_input, first_recurrent_bias_gate);
+      });
+    };
+    s.input_bias[i] = shared_bias("wb", true);
+    if (first_recurrent_bias_gate < q.gates) s.recurrent_bias[i] = shared_bias("rb", false);
   }
   share(context, s);
   context.emit(run, std::move(s));

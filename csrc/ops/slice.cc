@@ -102,6 +102,23 @@ bool keeps_all(const InferContext& context) {
          context.input(0).shape == context.output_type(0).shape;
 }
 
+// One index of each axis up to one, of which a range is kept, and all of the axes after it.
+std::optional<size_t> part_offset(const InferContext& context, size_t /*output*/) {
+  const TensorType& x = context.input(0);
+  const std::vector<Range> ranges = ranges_of(context);
+  const std::vector<int64_t> strides = x.shape.strides();
+  int64_t offset = 0;
+  bool whole = false;  // whether the axes from here on must be kept whole
+  for (size_t i = 0; i < ranges.size(); ++i) {
+    const auto& [start, step, count] = ranges[i];
+    if (count != 1 && step != 1) return std::nullopt;
+    if (whole && count != x.shape[static_cast<int64_t>(i)]) return std::nullopt;
+    whole = whole || count != 1;
+    offset += start * strides[i];
+  }
+  return static_cast<size_t>(offset) * size_of(x.dtype);
+}
+
 SANDERLING_OPERATOR(slice)({.name = "Slice",
                             .since_opset = 1,
                             .max_inputs = 5,
@@ -109,6 +126,7 @@ SANDERLING_OPERATOR(slice)({.name = "Slice",
                             .reference = reference,
                             .plan = plan,
                             .view_if = keeps_all,
+                            .part_offset = part_offset,
                             .nan = NanRule::kKeeps});
 
 }  // namespace

@@ -118,6 +118,16 @@ void plan(PlanContext& context) {
   context.emit(run, std::move(step));
 }
 
+std::optional<size_t> part_offset(const InferContext& context, size_t output) {
+  const TensorType& x = context.input(0);
+  const int64_t axis = split_axis(context);
+  if (x.shape.elements(0, axis) != 1) return std::nullopt;
+  const std::vector<int64_t> parts = parts_of(context, x.shape[axis]);
+  const int64_t start =
+      std::accumulate(parts.begin(), parts.begin() + static_cast<ptrdiff_t>(output), int64_t{0});
+  return static_cast<size_t>(start * x.shape.elements(axis + 1, x.shape.rank())) * size_of(x.dtype);
+}
+
 SANDERLING_OPERATOR(split)({.name = "Split",
                             .since_opset = 2,
                             .max_inputs = 2,
@@ -125,6 +135,7 @@ SANDERLING_OPERATOR(split)({.name = "Split",
                             .infer = infer,
                             .reference = reference,
                             .plan = plan,
+                            .part_offset = part_offset,
                             .nan = NanRule::kKeeps});
 
 }  // namespace

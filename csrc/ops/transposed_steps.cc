@@ -218,8 +218,9 @@ void plan_transposed_convolution(PlanContext& context) {
   s.targets_offset =
       s.columns_offset +
       aligned(static_cast<size_t>(kPixels * s.block_channels * taps) * sizeof(float));
-  s.weights = context.shared<Tensor>(
-      "packed", [&] { return packed_weights(s, context.constant(1).data<float>().data()); });
+  s.weights = context.shared_tensor(
+      "packed", {DType::kFloat32, Shape{g.groups * s.blocks * s.block_floats}},
+      [&] { return packed_weights(s, context.constant(1).data<float>().data()); });
   context.scratch(s.targets_offset + static_cast<size_t>(taps) * sizeof(Target));
   context.emit(run, std::move(s));
 }

@@ -1,10 +1,9 @@
 #include "plan/program.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "kernels/table.h"
-#include "plan/memory.h"
+#include "plan/lay_out.h"
 
 namespace sanderling {
 namespace {
@@ -78,15 +77,6 @@ void run_compute(const void* parameters, const StepArgs& args) {
   step.op->compute(context);
 }
 
-struct CopyStep {
-  size_t bytes;
-
-  static void run(const void* parameters, const StepArgs& args) {
-    const size_t bytes = static_cast<const CopyStep*>(parameters)->bytes;
-    if (bytes != 0) std::memcpy(args.outputs[0], args.inputs[0], bytes);
-  }
-};
-
 // Plans the nodes of a graph from one on, given the values that are there.
 class Planner {
  public:
@@ -98,10 +88,10 @@ class Planner {
         types_(std::move(types)),
         given_(std::move(given)),
         first_node_(first_node),
-        root_(graph_.values.size()),
+        storage_(graph_.values.size()),
+        maker_(graph_.values.size(), -1),
         there_(graph_.values.size(), false),
         program_(std::make_shared<Program>()) {
-    for (size_t id = 0; id < root_.size(); ++id) root_[id] = static_cast<ValueId>(id);
     for (ValueId id : given_) {
       program_->input_types.push_back(id == kNoValue ? TensorType{} : type(id));
       if (id != kNoValue) there_[index(id)] = true;
@@ -112,24 +102,16 @@ class Planner {
     for (size_t n = first_node_; n < graph_.nodes.size() && !program_->cut; ++n) add_node(n);
     collect_results();
     drop_dead_steps();
-    place_values();
+    lay_out({graph_, std::move(types_), given_, std::move(steps_), std::move(results_),
+             std::move(storage_)},
+            /*from_user=*/first_node_ == 0, *program_);
     return program_;
   }
 
  private:
-  struct PlannedStep {
-    int node;
-    StepFunction function;
-    std::shared_ptr<const void> parameters;
-    std::vector<ValueId> inputs;
-    std::vector<ValueId> outputs;
-    const char* kernel = "copy";
-    size_t scratch_bytes = 0;
-  };
-
   static size_t index(ValueId id) { return static_cast<size_t>(id); }
   const TensorType& type(ValueId id) const { return types_.type(id); }
-  ValueId root(ValueId id) const { return root_[index(id)]; }
+  ValueId root(ValueId id) const { return storage_.root(id); }
   bool empty(ValueId id) const { return type(id).shape.elements() == 0; }
 
   void add_node(size_t n) {
@@ -160,14 +142,12 @@ class Planner {
     NodePlan context(model_, n, {graph_, node, inputs.types, inputs.data, outputs, bodies},
                      options_.threads);
     const bool view = op.view || (op.view_if && op.view_if(context));
-    if (view && !graph_.is_output(node.outputs[0]) && !types_.known(node.inputs[0])) {
-      root_[index(node.outputs[0])] = root(node.inputs[0]);
-      return;
-    }
-    if (view) {
-      add_copy(static_cast<int>(n), node.inputs[0], node.outputs[0]);
-      return;
-    }
+    if (view && !graph_.is_output(node.outputs[0]) && !types_.known(node.inputs[0]))
+      return storage_.put(node.outputs[0], node.inputs[0], 0);
+    if (view)
+      return add_step(copy_step(static_cast<int>(n), node.inputs[0], node.outputs[0],
+                                type(node.outputs[0]).bytes()));
+    if (op.part_offset && take_parts(node, op, context)) return;
     // Kernels are for tensors that have elements.
     const bool has_empty_input = std::any_of(node.inputs.begin(), node.inputs.end(),
                                              [&](auto id) { return id != kNoValue && empty(id); });
@@ -175,12 +155,53 @@ class Planner {
       op.plan(context);
     PlannedStep step{static_cast<int>(n), context.function(), context.parameters(),   node.inputs,
                      node.outputs,        context.kernel(),   context.scratch_bytes()};
+    step.writes_in_place = op.elementwise && step.function;
+    if (op.piece_offset) step.piece_offsets = piece_offsets(op, context);
     if (!step.function) {
       step.function = op.compute ? run_compute : run_reference;
       step.kernel = op.compute ? "compute" : "reference";
       step.parameters = node_step(node, op, inputs, std::move(outputs), std::move(bodies));
     }
+    add_step(std::move(step));
+  }
+
+  void add_step(PlannedStep step) {
+    for (ValueId id : step.outputs)
+      if (id != kNoValue) maker_[index(id)] = static_cast<int>(steps_.size());
     steps_.push_back(std::move(step));
+  }
+
+  // Leaves the outputs where they are in input 0; false if one of them is not in one run of bytes
+  // there, or must be elsewhere.
+  bool take_parts(const Node& node, const Operator& op, const NodePlan& context) {
+    const ValueId whole = node.inputs[0];
+    const int maker = maker_[index(root(whole))];
+    // Codes are counted after the step that makes them: parts of an input need one.
+    if (types_.known(whole) || (maker < 0 && graph_.value(whole).quantization)) return false;
+    std::vector<std::optional<size_t>> offsets;
+    for (size_t i = 0; i < node.outputs.size(); ++i) {
+      const ValueId part = node.outputs[i];
+      offsets.push_back(part == kNoValue ? 0 : op.part_offset(context, i));
+      if (!offsets.back() || (part != kNoValue && graph_.is_output(part))) return false;
+    }
+    for (size_t i = 0; i < node.outputs.size(); ++i) {
+      const ValueId part = node.outputs[i];
+      if (part == kNoValue) continue;
+      storage_.put(part, whole, *offsets[i]);
+      if (maker >= 0) steps_[static_cast<size_t>(maker)].completes.push_back(part);
+    }
+    return true;
+  }
+
+  // Where each input is in output 0; none if they are not one after the other.
+  static std::vector<size_t> piece_offsets(const Operator& op, const NodePlan& context) {
+    std::vector<size_t> offsets;
+    for (size_t i = 0; i < context.inputs(); ++i) {
+      const std::optional<size_t> offset = op.piece_offset(context, i);
+      if (!offset) return {};
+      offsets.push_back(*offset);
+    }
+    return offsets;
   }
 
   std::shared_ptr<const NodeStep> node_step(const Node& node, const Operator& op,
@@ -199,15 +220,6 @@ class Planner {
     step->outputs = std::move(outputs);
     step->bodies = std::move(bodies);
     return step;
-  }
-
-  void add_copy(int node, ValueId from, ValueId to) {
-    steps_.push_back({node,
-                      CopyStep::run,
-                      std::make_shared<const CopyStep>(CopyStep{type(to).bytes()}),
-                      {from},
-                      {to},
-                      "copy"});
   }
 
   // What must be there when the last step has run.
@@ -249,106 +261,6 @@ class Planner {
         if (id != kNoValue) needed[index(root(id))] = true;
     }
     std::erase_if(steps_, [](const PlannedStep& step) { return step.function == nullptr; });
-    for (const PlannedStep& step : steps_)
-      program_->scratch_bytes = std::max(program_->scratch_bytes, step.scratch_bytes);
-  }
-
-  // Gives every value a home: a constant's own memory, an input, a graph output's buffer, or a
-  // place in the arena.
-  void place_values() {
-    std::vector<Operand> home(graph_.values.size());
-    for (size_t id = 0; id < home.size(); ++id)
-      if (const Tensor* known = types_.known(static_cast<ValueId>(id)))
-        home[id] = {Operand::Kind::kConstant, 0, known->raw()};
-    // Their elements live in here.
-    program_->owned.push_back(std::make_shared<const TypeInference>(types_));
-    // Integer kernels read past the end of codes (kSlackBytes), which a caller's array does not
-    // allow: codes that come in from outside are copied into the arena first.
-    std::vector<size_t> copied_inputs;
-    for (size_t i = 0; i < given_.size(); ++i) {
-      if (given_[i] == kNoValue || home[index(given_[i])].kind != Operand::Kind::kAbsent) continue;
-      if (first_node_ == 0 && graph_.value(given_[i]).quantization)
-        copied_inputs.push_back(i);
-      else
-        home[index(given_[i])] = {Operand::Kind::kInput, i, nullptr};
-    }
-    std::vector<std::pair<size_t, ValueId>> copies;  // graph outputs that no step can write itself
-    for (size_t i = 0; program_->writes_outputs && i < results_.size(); ++i) {
-      const ValueId id = results_[i];
-      Operand& place = home[index(root(id))];
-      const bool copied = std::any_of(copied_inputs.begin(), copied_inputs.end(),
-                                      [&](size_t input) { return given_[input] == root(id); });
-      if (place.kind == Operand::Kind::kAbsent && !copied)
-        place = {Operand::Kind::kOutput, i, nullptr};
-      else
-        copies.emplace_back(i, id);
-    }
-
-    std::vector<BufferUse> buffers;
-    std::vector<int> buffer_of(graph_.values.size(), -1);
-    const auto touch = [&](ValueId id, int step) {
-      if (id == kNoValue) return;
-      const auto r = index(root(id));
-      if (home[r].kind != Operand::Kind::kAbsent) return;
-      if (buffer_of[r] < 0) {
-        buffer_of[r] = static_cast<int>(buffers.size());
-        buffers.push_back({type(root(id)).bytes(), step, step});
-      }
-      buffers[static_cast<size_t>(buffer_of[r])].last_step = step;
-    };
-    for (size_t i : copied_inputs) touch(given_[i], 0);
-    for (size_t s = 0; s < steps_.size(); ++s) {
-      for (ValueId id : steps_[s].inputs) touch(id, static_cast<int>(s));
-      for (ValueId id : steps_[s].outputs) touch(id, static_cast<int>(s));
-    }
-    for (ValueId id : results_) touch(id, static_cast<int>(steps_.size()));
-    const MemoryPlan memory = plan_memory(buffers);
-    program_->arena_bytes = memory.total_bytes;
-    for (size_t id = 0; id < home.size(); ++id)
-      if (buffer_of[id] >= 0)
-        home[id] = {Operand::Kind::kArena, memory.offsets[static_cast<size_t>(buffer_of[id])],
-                    nullptr};
-
-    const auto operand = [&](ValueId id) {
-      return id == kNoValue ? Operand{} : home[index(root(id))];
-    };
-    for (size_t i : copied_inputs)
-      copy({Operand::Kind::kInput, i, nullptr}, operand(given_[i]), program_->input_types[i]);
-    for (PlannedStep& step : steps_) {
-      const auto first_input = static_cast<uint32_t>(program_->operands.size());
-      for (ValueId id : step.inputs) program_->operands.push_back(operand(id));
-      const auto first_output = static_cast<uint32_t>(program_->operands.size());
-      for (ValueId id : step.outputs) {
-        if (id != kNoValue && graph_.value(id).quantization)
-          program_->codes.push_back({static_cast<int>(program_->steps.size()),
-                                     program_->operands.size(), type(id).shape.elements(), id});
-        program_->operands.push_back(operand(id));
-      }
-      for (ValueId id : step.outputs) {
-        if (id == kNoValue) continue;
-        program_->step_types.push_back(type(id));
-        break;
-      }
-      program_->steps.push_back({step.function, step.parameters.get(), step.node, first_input,
-                                 first_output, step.kernel});
-      program_->owned.push_back(std::move(step.parameters));
-    }
-    for (const auto& [output, id] : copies)
-      copy(operand(id), {Operand::Kind::kOutput, output, nullptr}, type(id));
-    if (program_->cut)
-      for (ValueId id : results_) program_->cut->places.push_back(operand(id));
-    else if (!program_->writes_outputs)
-      for (ValueId id : results_) program_->outputs.push_back(operand(id));
-  }
-
-  void copy(const Operand& from, const Operand& to, const TensorType& type) {
-    const auto first = static_cast<uint32_t>(program_->operands.size());
-    program_->operands.push_back(from);
-    program_->operands.push_back(to);
-    program_->owned.push_back(std::make_shared<const CopyStep>(CopyStep{type.bytes()}));
-    program_->step_types.push_back(type);
-    program_->steps.push_back(
-        {CopyStep::run, program_->owned.back().get(), -1, first, first + 1, "copy"});
   }
 
   const CompiledModel& model_;
@@ -357,8 +269,9 @@ class Planner {
   TypeInference types_;
   const std::vector<ValueId> given_;  // the program's inputs
   const size_t first_node_;
-  std::vector<ValueId> root_;  // the value whose bytes a view shares
-  std::vector<bool> there_;    // given, or made by a node so far
+  Storage storage_;
+  std::vector<int> maker_;   // the step that makes a value, -1 if none does
+  std::vector<bool> there_;  // given, or made by a node so far
   std::vector<PlannedStep> steps_;
   std::vector<ValueId> results_;
   std::shared_ptr<Program> program_;

@@ -21,7 +21,8 @@ namespace sanderling {
 struct Operand {
   enum class Kind : uint8_t { kAbsent, kConstant, kInput, kOutput, kArena };
   Kind kind = Kind::kAbsent;
-  size_t index = 0;                // of a program's input or output, or byte offset in the arena
+  size_t index = 0;                // of a program's input or output
+  size_t offset = 0;               // in bytes, there or in the arena
   const void* constant = nullptr;  // kConstant
 };
 

@@ -8,13 +8,18 @@ void lower(Graph& graph) {
   fold_constants(graph, /*keep_dequantize=*/true);
   find_ranks(graph);
   remove_identities(graph);
+  // Exporters give each reader its own QuantizeLinear; fusion asks for values that are read once.
+  eliminate_common_subexpressions(graph);
   fold_batch_normalization(graph);
   lower_qdq(graph);
   fold_constants(graph, /*keep_dequantize=*/false);
   fuse_activations(graph);
   use_channels_last(graph);
   fold_constants(graph, /*keep_dequantize=*/false);
-  sort_and_prune(graph);
+  eliminate_common_subexpressions(graph);
+  fuse_lookups(graph);
+  fuse_residuals(graph);
+  fuse_activations(graph);  // those behind the sums
   lower_subgraphs(graph);
 }
 

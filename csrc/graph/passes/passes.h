@@ -19,6 +19,8 @@ void fold_constants(Graph& graph, bool keep_dequantize);
 void find_ranks(Graph& graph);
 // Drops Identity nodes.
 void remove_identities(Graph& graph);
+// Makes equal constants one, and nodes that compute the same from the same inputs.
+void eliminate_common_subexpressions(Graph& graph);
 // Merges BatchNormalization into the Conv or Gemm before it.
 void fold_batch_normalization(Graph& graph);
 // Rewrites DequantizeLinear - operator - QuantizeLinear into the integer operators of
@@ -29,6 +31,10 @@ void fuse_activations(Graph& graph);
 // Gives spatial operators the [N, spatial..., C] layout that their kernels read, and keeps it
 // across elementwise operators, so that transposes remain only where a layout is visible.
 void use_channels_last(Graph& graph);
+// Makes one table of a QLookup and the one before it.
+void fuse_lookups(Graph& graph);
+// Merges Add and QAdd into the convolution before them, where the shapes are likely to be the same.
+void fuse_residuals(Graph& graph);
 
 // Moves constants that subgraphs capture into them, and lowers them.
 void lower_subgraphs(Graph& graph);

@@ -145,7 +145,7 @@ void reference(const ReferenceContext& context) {
 
 struct Step {
   AttentionPlan plan;
-  std::shared_ptr<const PackedBlocks<float>> weights;
+  std::optional<PackedBlocks<float>> weights;
   int64_t rows, columns, depth;
   size_t inputs, outputs;
   size_t projected_bytes;  // at the start of what all threads have for scratch
@@ -205,7 +205,7 @@ void plan(PlanContext& context) {
       s.batch == 0 || s.queries == 0)
     return;
   Step step{.plan = plan_attention(context.kernels(), context.threads(), s),
-            .weights = nullptr,
+            .weights = std::nullopt,
             .rows = s.batch * s.queries,
             .columns = weights[1],
             .depth = weights[0],
@@ -213,14 +213,14 @@ void plan(PlanContext& context) {
             .outputs = context.outputs(),
             .projected_bytes = 0,
             .thread_bytes = 0};
-  step.weights = context.shared<PackedBlocks<float>>("packed", [&] {
+  step.weights = PackedBlocks<float>::of_node(context, "packed", 1, step.columns, step.depth, [&] {
     const std::span<const float> given = context.constant(kWeights).data<float>();
     std::vector<float> columns(given.size());
     for (int64_t k = 0; k < step.depth; ++k)
       for (int64_t n = 0; n < step.columns; ++n)
         columns[static_cast<size_t>(n * step.depth + k)] =
             given[static_cast<size_t>(k * step.columns + n)];
-    return PackedBlocks<float>(context.kernels(), columns.data(), 1, step.columns, step.depth);
+    return columns;
   });
   const auto aligned = [](size_t bytes) {
     return (bytes + kAlignment - 1) / kAlignment * kAlignment;
