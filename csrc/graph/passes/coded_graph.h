@@ -1,0 +1,67 @@
+// What the parts of the QDQ lowering share: a graph, and which of its values stand for codes. New
+// nodes are added beside the originals.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "graph/graph.h"
+#include "graph/passes/passes.h"
+
+namespace sanderling {
+
+// What a QuantizeLinear of the model gives: uint8 codes with Value::quantization, and the type of
+// the model's own codes.
+struct QuantizedValue {
+  ValueId codes = kNoValue;
+  DType dtype = DType::kUInt8;
+};
+
+class CodedGraph {
+ public:
+  explicit CodedGraph(Graph& graph);
+
+  Graph& graph() { return graph_; }
+  const Uses& uses() const { return uses_; }
+  const Node* producer(ValueId id) const;  // among the originals; nullptr where there is none
+  void sort_and_prune();                   // makes originals of all nodes
+
+  // The codes of a float value; kNoValue where it has none.
+  ValueId codes_of(ValueId id) const;
+  void set_codes(ValueId id, ValueId codes) { codes_[static_cast<size_t>(id)] = codes; }
+  // What stands for a tensor of the model's own codes.
+  QuantizedValue quantized_of(ValueId id) const;
+  void set_quantized(ValueId id, QuantizedValue value) {
+    quantized_[static_cast<size_t>(id)] = value;
+  }
+
+  ValueId add_codes(const std::string& name, const Quantization& quantization, int rank);
+  ValueId add_constant_codes(ValueId original, Tensor tensor, const Quantization& quantization);
+  // With the name and opset of `like`; the reference holds until the next node is added.
+  Node& add_node(std::string op, const Node& like, std::vector<ValueId> inputs, ValueId output);
+
+ private:
+  Graph& graph_;
+  Uses uses_;
+  // By value; values added here have no entry.
+  std::vector<ValueId> codes_;
+  std::vector<QuantizedValue> quantized_;
+};
+
+bool is_one_of(const std::string& op, std::initializer_list<const char*> names);
+// QuantizeLinear of one number; NaN gives 0, as the kernel does.
+uint8_t quantize(float x, const Quantization& quantization);
+
+// Where the node moves elements of a tensor of codes, notes the codes of its outputs.
+void move_codes(CodedGraph& g, const Node& node);
+// Any chain of elementwise operators from one tensor of codes to `x` becomes one 256-entry table.
+bool lower_table(CodedGraph& g, const Node& like, ValueId x, ValueId codes);
+// `codes` in another quantization, by a table.
+ValueId requantized(CodedGraph& g, const Node& like, ValueId codes, const Quantization& to);
+// Looks back from the float value `x` over Relu and Clip to an operator with an integer form that
+// yields `codes`.
+bool lower_operator(CodedGraph& g, ValueId x, ValueId codes);
+// The node's integer form, with `output` codes or real; false where it has none.
+bool lower_node(CodedGraph& g, const Node& node, ValueId output, ClampRange range);
+
+}  // namespace sanderling
