@@ -82,27 +82,28 @@ struct ImageLayout {
   }
 };
 
-// The windows of a channels-last tensor with one or two spatial axes, as steps walk them; one axis
-// is a row of height 1.
+// The windows of a channels-last tensor with up to three spatial axes, as steps walk them; the
+// first are of extent 1 where it has fewer.
 struct PixelGrid {
   int64_t images, channels;
-  std::array<WindowAxis, 2> axes;
+  std::array<WindowAxis, 3> axes;
 
-  const WindowAxis& y() const { return axes[0]; }
-  const WindowAxis& x() const { return axes[1]; }
-  int64_t outputs() const { return images * y().output * x().output; }
+  const WindowAxis& z() const { return axes[0]; }
+  const WindowAxis& y() const { return axes[1]; }
+  const WindowAxis& x() const { return axes[2]; }
+  int64_t outputs() const { return images * z().output * y().output * x().output; }
   struct Output {
     int64_t image;
-    std::array<int64_t, 2> at;  // y, x
+    std::array<int64_t, 3> at;  // z, y, x
   };
   Output output(int64_t i) const {
-    const int64_t row = i / x().output;
-    return {row / y().output, {row % y().output, i % x().output}};
+    const int64_t row = i / x().output, plane = row / y().output;
+    return {plane / z().output, {plane % z().output, row % y().output, i % x().output}};
   }
   // The first channel of pixel 0 of an image.
   template <typename T>
   const T* image(const T* data, int64_t index) const {
-    return data + index * y().input * x().input * channels;
+    return data + index * z().input * y().input * x().input * channels;
   }
 };
 // Whether input 0 has such a layout.

@@ -18,6 +18,7 @@ const Node* CodedGraph::producer(ValueId id) const {
 
 void CodedGraph::sort_and_prune() {
   sanderling::sort_and_prune(graph_);
+  makers_.clear();
   uses_ = Uses(graph_);
 }
 
@@ -31,7 +32,7 @@ QuantizedValue CodedGraph::quantized_of(ValueId id) const {
   return id != kNoValue && i < quantized_.size() ? quantized_[i] : QuantizedValue{};
 }
 
-ValueId CodedGraph::add_codes(const std::string& name, const Quantization& quantization, int rank) {
+ValueId CodedGraph::add_codes(const std::string& name, Quantization quantization, int rank) {
   const ValueId id = graph_.add_value(name);
   graph_.value(id).quantization = quantization;
   graph_.value(id).rank = rank;
@@ -55,7 +56,13 @@ Node& CodedGraph::add_node(std::string op, const Node& like, std::vector<ValueId
             .outputs = {output},
             .attributes = {},
             .opset = like.opset};
+  makers_[output] = graph_.nodes.size();
   return graph_.nodes.emplace_back(std::move(node));
+}
+
+Node* CodedGraph::maker(ValueId id) {
+  const auto it = makers_.find(id);
+  return it == makers_.end() ? nullptr : &graph_.nodes[it->second];
 }
 
 bool is_one_of(const std::string& op, std::initializer_list<const char*> names) {

@@ -2,11 +2,13 @@
 // nodes are added beside the originals.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
 #include "graph/graph.h"
 #include "graph/passes/passes.h"
+#include "graph/passes/qdq.h"
 
 namespace sanderling {
 
@@ -35,10 +37,12 @@ class CodedGraph {
     quantized_[static_cast<size_t>(id)] = value;
   }
 
-  ValueId add_codes(const std::string& name, const Quantization& quantization, int rank);
+  ValueId add_codes(const std::string& name, Quantization quantization, int rank);
   ValueId add_constant_codes(ValueId original, Tensor tensor, const Quantization& quantization);
   // With the name and opset of `like`; the reference holds until the next node is added.
   Node& add_node(std::string op, const Node& like, std::vector<ValueId> inputs, ValueId output);
+  // The node that was added here to make `id`; nullptr where there is none.
+  Node* maker(ValueId id);
 
  private:
   Graph& graph_;
@@ -46,6 +50,7 @@ class CodedGraph {
   // By value; values added here have no entry.
   std::vector<ValueId> codes_;
   std::vector<QuantizedValue> quantized_;
+  std::map<ValueId, size_t> makers_;  // nodes that were added
 };
 
 bool is_one_of(const std::string& op, std::initializer_list<const char*> names);
@@ -58,6 +63,9 @@ void move_codes(CodedGraph& g, const Node& node);
 bool lower_table(CodedGraph& g, const Node& like, ValueId x, ValueId codes);
 // `codes` in another quantization, by a table.
 ValueId requantized(CodedGraph& g, const Node& like, ValueId codes, const Quantization& to);
+// `codes` within bounds. Where nothing else reads them (`only`) the operator that makes them
+// keeps to the bounds by itself, if it can.
+ValueId clamped(CodedGraph& g, const Node& like, ValueId codes, CodeBounds bounds, bool only);
 // Looks back from the float value `x` over Relu and Clip to an operator with an integer form that
 // yields `codes`.
 bool lower_operator(CodedGraph& g, ValueId x, ValueId codes);

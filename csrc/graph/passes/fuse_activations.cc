@@ -9,7 +9,8 @@ namespace {
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 bool takes_clamp(const Node& node) {
-  return node.op == "Conv" || node.op == "Gemm" || node.op == "MatMul";
+  return node.op == "Conv" || node.op == "Gemm" || node.op == "MatMul" || node.op == "QConv" ||
+         node.op == "QGemm";
 }
 
 }  // namespace

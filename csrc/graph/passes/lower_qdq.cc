@@ -36,6 +36,8 @@ class Lowering {
         note_dequantize(node);
       else if (node.op == "QuantizeLinear")
         lower_quantize(node);
+      else if (node.op == "Clip")
+        clamp_codes(node);
       else
         move_codes(g_, node);
     }
@@ -104,6 +106,17 @@ class Lowering {
     g_.set_quantized(node.outputs[0], {codes, dtype});
   }
 
+  // Clip between QuantizeLinear and DequantizeLinear: training for fewer codes than a byte has,
+  // such as PyTorch's reduced range, writes it.
+  void clamp_codes(const Node& node) {
+    const QuantizedValue from = g_.quantized_of(node.inputs[0]);
+    if (from.codes == kNoValue || !graph_.value(from.codes).quantization) return;
+    const std::optional<CodeBounds> bounds = code_bounds(graph_, node, from.dtype);
+    if (!bounds) return;
+    const bool only = g_.uses().read_once(node.inputs[0]);
+    g_.set_quantized(node.outputs[0], {clamped(g_, node, from.codes, *bounds, only), from.dtype});
+  }
+
   void replace_dequantize(size_t originals) {
     for (size_t n = 0; n < originals; ++n) {
       Node& node = graph_.nodes[n];
@@ -170,6 +183,8 @@ class Lowering {
 void lower_qdq(Graph& graph) {
   expand_fused(graph);
   fuse_dynamic_products(graph);
+  move_dequantize(graph);
+  merge_quantizers(graph);
   Lowering(graph).run();
 }
 

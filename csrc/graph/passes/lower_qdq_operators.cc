@@ -1,6 +1,7 @@
 // Operators that have an integer form of their own.
 #include <algorithm>
 #include <limits>
+#include <numeric>
 
 #include "graph/passes/coded_graph.h"
 #include "graph/passes/qdq.h"
@@ -12,6 +13,9 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 // kernels/params.h kMaxDepthU8S8, and ops/packed_codes.h kMaxCentredDepth for weights with zero
 // points; deeper sums stay in float.
 constexpr int64_t kMaxIntegerDepth = 65536, kMaxCentredDepth = 32768;
+
+// Of tensors with up to three spatial axes, which is what ops/window.h PixelGrid has.
+constexpr int64_t kMostSpatialRank = 5;
 
 void set_range(Node& node, ClampRange range) {
   if (range.low != -kInfinity) node.attributes.set("low", range.low);
@@ -43,7 +47,7 @@ bool lower_conv(CodedGraph& g, const Node& node, ValueId output, ClampRange rang
   auto weights = integer_weights(g.graph(), g.uses(), node.inputs[1], 0);
   if (!weights) return false;
   const int64_t rank = weights->codes.shape().rank();
-  if (rank != 3 && rank != 4) return false;
+  if (rank < 3 || rank > kMostSpatialRank) return false;
   if (is_too_deep(*weights)) return false;
   auto bias = integer_bias(g.graph(), g.uses(), node.inputs.size() > 2 ? node.inputs[2] : kNoValue,
                            g.graph().value(x).quantization->scale, *weights);
@@ -52,25 +56,34 @@ bool lower_conv(CodedGraph& g, const Node& node, ValueId output, ClampRange rang
   return true;
 }
 
+// A matrix of codes the other way round.
+ValueId transposed(CodedGraph& g, const Node& like, ValueId codes) {
+  const Value& from = g.graph().value(codes);
+  const ValueId output = g.add_codes(from.name + "/transposed", *from.quantization, from.rank);
+  Node& added = g.add_node("Transpose", like, {codes}, output);
+  added.attributes.set("perm", std::vector<int64_t>{1, 0});
+  added.opset = 13;
+  return output;
+}
+
+// alpha * x * weights + beta * bias
 bool lower_gemm(CodedGraph& g, const Node& node, ValueId bias_id, ValueId output,
                 ClampRange range) {
-  const ValueId x = g.codes_of(node.inputs[0]);
+  ValueId x = g.codes_of(node.inputs[0]);
   if (x == kNoValue || g.graph().constant(x)) return false;
-  int64_t channel_axis = 1;
-  if (node.op == "Gemm") {
-    if (node.attributes.integer("transA", 0) != 0 ||
-        node.attributes.number("alpha", 1.0f) != 1.0f ||
-        node.attributes.number("beta", 1.0f) != 1.0f)
-      return false;
-    channel_axis = node.attributes.integer("transB", 0) != 0 ? 0 : 1;
-  } else if (g.graph().value(node.inputs[0]).rank < 2) {
-    return false;
-  }
+  const bool gemm = node.op == "Gemm";
+  const float alpha = gemm ? node.attributes.number("alpha", 1.0f) : 1.0f;
+  const float beta = gemm ? node.attributes.number("beta", 1.0f) : 1.0f;
+  const int64_t channel_axis = gemm && node.attributes.integer("transB", 0) != 0 ? 0 : 1;
+  if (!gemm && g.graph().value(node.inputs[0]).rank < 2) return false;
   auto weights = integer_weights(g.graph(), g.uses(), node.inputs[1], channel_axis);
   if (!weights || weights->codes.shape().rank() != 2 || is_too_deep(*weights)) return false;
-  auto bias =
-      integer_bias(g.graph(), g.uses(), bias_id, g.graph().value(x).quantization->scale, *weights);
+  for (float& scale : weights->scale) scale *= alpha;
+  if (!valid_scales(weights->scale)) return false;
+  auto bias = integer_bias(g.graph(), g.uses(), bias_id, g.graph().value(x).quantization->scale,
+                           *weights, beta, /*broadcasts=*/true);
   if (!bias) return false;
+  if (gemm && node.attributes.integer("transA", 0) != 0) x = transposed(g, node, x);
   add_weighted(g, "QGemm", node, x, std::move(*weights), std::move(*bias), output, range);
   return true;
 }
@@ -101,7 +114,7 @@ bool lower_binary(CodedGraph& g, const Node& node, ValueId output, ClampRange ra
 bool lower_average(CodedGraph& g, const Node& node, ValueId output) {
   const ValueId x = g.codes_of(node.inputs[0]);
   const int rank = x == kNoValue ? -1 : g.graph().value(x).rank;
-  if (rank != 3 && rank != 4) return false;
+  if (rank < 3 || rank > kMostSpatialRank) return false;
   Node& added = g.add_node("QAveragePool", node, {x}, output);
   added.attributes = node.attributes;
   if (node.op == "GlobalAveragePool") added.attributes.set("global", int64_t{1});
@@ -117,14 +130,16 @@ bool reduces_pixels(CodedGraph& g, const Node& node, int rank) {
   }
   for (int64_t& axis : axes) axis = axis < 0 ? axis + rank : axis;
   std::sort(axes.begin(), axes.end());
-  return axes == (rank == 4 ? std::vector<int64_t>{2, 3} : std::vector<int64_t>{2});
+  std::vector<int64_t> spatial(static_cast<size_t>(rank - 2));
+  std::iota(spatial.begin(), spatial.end(), int64_t{2});
+  return axes == spatial;
 }
 
 // A mean over all spatial axes is a global pool; without keepdims, less its axes of extent 1.
 bool lower_mean(CodedGraph& g, const Node& node, ValueId output) {
   const ValueId x = g.codes_of(node.inputs[0]);
   const int rank = x == kNoValue ? -1 : g.graph().value(x).rank;
-  if ((rank != 3 && rank != 4) || !reduces_pixels(g, node, rank)) return false;
+  if (rank < 3 || rank > kMostSpatialRank || !reduces_pixels(g, node, rank)) return false;
   const bool keep = node.attributes.integer("keepdims", 1) != 0;
   const Quantization to = *g.graph().value(output).quantization;
   const ValueId pooled = keep ? output : g.add_codes(node.name + "/pooled", to, rank);

@@ -1,5 +1,6 @@
 // Elementwise operators between codes: 256 codes go in, so that a table says it all.
 #include <algorithm>
+#include <limits>
 
 #include "graph/evaluate.h"
 #include "graph/passes/coded_graph.h"
@@ -7,6 +8,7 @@
 namespace sanderling {
 namespace {
 
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr size_t kMaxTableChain = 16;  // unary operators merged into one table
 
 // The operators between one tensor of codes and `id`, in order of evaluation.
@@ -72,18 +74,48 @@ bool lower_table(CodedGraph& g, const Node& like, ValueId x, ValueId codes) {
   return true;
 }
 
+namespace {
+
+template <typename Map>
+ValueId looked_up(CodedGraph& g, const Node& like, ValueId codes, const Quantization& to,
+                  const Map& map) {
+  Tensor table(DType::kUInt8, Shape{256});
+  for (int code = 0; code < 256; ++code)
+    table.mutable_data<uint8_t>()[static_cast<size_t>(code)] = map(code);
+  const ValueId table_id = g.graph().add_constant(like.name + "/table", std::move(table));
+  const Value& from = g.graph().value(codes);
+  const ValueId output = g.add_codes(from.name + "/table", to, from.rank);
+  g.add_node("QLookup", like, {codes, table_id}, output);
+  return output;
+}
+
+}  // namespace
+
 ValueId requantized(CodedGraph& g, const Node& like, ValueId codes, const Quantization& to) {
   const Quantization from = *g.graph().value(codes).quantization;
   if (from == to) return codes;
-  Tensor table(DType::kUInt8, Shape{256});
-  for (int code = 0; code < 256; ++code)
-    table.mutable_data<uint8_t>()[static_cast<size_t>(code)] =
-        quantize(static_cast<float>(code - from.zero_point) * from.scale, to);
-  const ValueId table_id = g.graph().add_constant(like.name + "/table", std::move(table));
-  const ValueId output =
-      g.add_codes(g.graph().value(codes).name + "/requantized", to, g.graph().value(codes).rank);
-  g.add_node("QLookup", like, {codes, table_id}, output);
-  return output;
+  return looked_up(g, like, codes, to, [&](int code) {
+    return quantize(static_cast<float>(code - from.zero_point) * from.scale, to);
+  });
+}
+
+ValueId clamped(CodedGraph& g, const Node& like, ValueId codes, CodeBounds bounds, bool only) {
+  const Quantization q = *g.graph().value(codes).quantization;
+  Node* maker = only ? g.maker(codes) : nullptr;
+  if (maker && is_one_of(maker->op, {"QConv", "QGemm", "QAdd", "QMul"})) {
+    const auto narrow = [&](const char* name, float otherwise, uint8_t bound) {
+      const float real = static_cast<float>(bound - q.zero_point) * q.scale;
+      const float given = maker->attributes.number(name, otherwise);
+      maker->attributes.set(name, otherwise < 0 ? std::max(given, real) : std::min(given, real));
+    };
+    // A bound that every code keeps says nothing about real numbers.
+    if (bounds.low > 0) narrow("low", -kInfinity, bounds.low);
+    if (bounds.high < 255) narrow("high", kInfinity, bounds.high);
+    return codes;
+  }
+  return looked_up(g, like, codes, q, [&](int code) {
+    return std::clamp(static_cast<uint8_t>(code), bounds.low, bounds.high);
+  });
 }
 
 }  // namespace sanderling

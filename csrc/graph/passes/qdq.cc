@@ -39,11 +39,6 @@ bool is_bias(const Shape& shape, int64_t channels) {
   return shape.elements() == channels && (shape.rank() == 0 || shape[shape.rank() - 1] == channels);
 }
 
-bool valid_scales(std::span<const float> scales) {
-  return std::all_of(scales.begin(), scales.end(),
-                     [](float s) { return std::isnormal(s) && s > 0; });
-}
-
 int32_t zero_point_of(const Tensor* zero, size_t channel) {
   if (!zero) return 0;
   return code_at(*zero, zero->shape().elements() == 1 ? 0 : channel);
@@ -94,6 +89,11 @@ Tensor transpose(const Tensor& weights) {
 
 }  // namespace
 
+bool valid_scales(std::span<const float> scales) {
+  return std::all_of(scales.begin(), scales.end(),
+                     [](float s) { return std::isnormal(s) && s > 0; });
+}
+
 std::optional<Quantization> tensor_quantization(const Graph& graph, const Node& node, DType implied,
                                                 DType& dtype) {
   const Tensor* scale = optional_constant(graph, node, 1);
@@ -120,6 +120,21 @@ std::optional<Tensor> to_codes(const Tensor& tensor) {
                  codes.mutable_data<uint8_t>().begin(),
                  [](int8_t code) { return static_cast<uint8_t>(code + 128); });
   return codes;
+}
+
+std::optional<CodeBounds> code_bounds(const Graph& graph, const Node& clip, DType dtype) {
+  if (clip.opset < 12) return std::nullopt;  // of floats only
+  CodeBounds bounds{0, 255};
+  const auto read = [&](size_t i, uint8_t& bound) {
+    if (!has_input(clip, i)) return true;
+    const Tensor* given = graph.constant(clip.inputs[i]);
+    if (!given || given->dtype() != dtype || given->shape().elements() != 1) return false;
+    bound = to_codes(*given)->data<uint8_t>()[0];
+    return true;
+  };
+  if (!read(1, bounds.low) || !read(2, bounds.high) || bounds.low > bounds.high)
+    return std::nullopt;
+  return bounds;
 }
 
 std::optional<IntegerWeights> integer_weights(const Graph& graph, const Uses& uses, ValueId id,
@@ -160,41 +175,65 @@ std::optional<IntegerWeights> integer_weights(const Graph& graph, const Uses& us
                         std::move(zeros)};
 }
 
-std::optional<IntegerBias> integer_bias(const Graph& graph, const Uses& uses, ValueId id,
-                                        float x_scale, const IntegerWeights& weights) {
-  if (id == kNoValue) return IntegerBias{};
-  const int64_t channels = weights.codes.shape()[0];
-  if (const Tensor* tensor = graph.constant(id)) {
-    if (tensor->dtype() != DType::kFloat32 || !is_bias(tensor->shape(), channels))
-      return std::nullopt;
-    return IntegerBias{tensor->reshaped(Shape{channels})};
-  }
-  const Node* node = dequantize_of_constant(graph, uses, id);
-  if (!node) return std::nullopt;
-  const Tensor& codes = *graph.constant(node->inputs[0]);
-  const Tensor* scale = optional_constant(graph, *node, 1);
-  const Tensor* zero = optional_constant(graph, *node, 2);
-  if (!scale || scale->dtype() != DType::kFloat32 || !is_bias(codes.shape(), channels))
-    return std::nullopt;
+namespace {
+
+// Whether a DequantizeLinear counts in x_scale * weight_scale from 0, so that its codes add to the
+// sums as they are.
+bool counts_in_sums(const Graph& graph, const Node& node, const Tensor& codes, float x_scale,
+                    const IntegerWeights& weights) {
+  const Tensor* scale = optional_constant(graph, node, 1);
+  const Tensor* zero = optional_constant(graph, node, 2);
+  if (codes.dtype() != DType::kInt32 || scale->dtype() != DType::kFloat32) return false;
   const auto scales = scale->data<float>();
-  bool exact = codes.dtype() == DType::kInt32 &&
-               (scales.size() == 1 || scales.size() == static_cast<size_t>(channels));
+  const auto channels = static_cast<size_t>(weights.codes.shape()[0]);
+  if (scales.size() != 1 && scales.size() != channels) return false;
   if (zero) {
-    if (zero->dtype() != DType::kInt32) return std::nullopt;
+    if (zero->dtype() != DType::kInt32) return false;
     const auto zeros = zero->data<int32_t>();
-    exact = exact && std::all_of(zeros.begin(), zeros.end(), [](int32_t z) { return z == 0; });
+    if (std::any_of(zeros.begin(), zeros.end(), [](int32_t z) { return z != 0; })) return false;
   }
-  for (size_t c = 0; exact && c < static_cast<size_t>(channels); ++c) {
+  for (size_t c = 0; c < channels; ++c) {
     const double weight_scale = weights.scale[weights.scale.size() == 1 ? 0 : c];
     const double product = static_cast<double>(x_scale) * weight_scale;
-    exact = std::abs(scales[scales.size() == 1 ? 0 : c] - product) <= kScaleTolerance * product;
+    if (std::abs(scales[scales.size() == 1 ? 0 : c] - product) > kScaleTolerance * product)
+      return false;
   }
-  if (exact) return IntegerBias{codes.reshaped(Shape{channels})};
+  return true;
+}
+
+// A real bias, one number per channel.
+std::optional<IntegerBias> real_bias(const Tensor& bias, int64_t channels, float factor) {
+  if (bias.dtype() != DType::kFloat32) return std::nullopt;
+  Tensor real(DType::kFloat32, Shape{channels});
+  const auto from = bias.data<float>();
+  for (size_t c = 0; c < static_cast<size_t>(channels); ++c)
+    real.mutable_data<float>()[c] = factor * from[from.size() == 1 ? 0 : c];
+  return IntegerBias{std::move(real)};
+}
+
+}  // namespace
+
+std::optional<IntegerBias> integer_bias(const Graph& graph, const Uses& uses, ValueId id,
+                                        float x_scale, const IntegerWeights& weights, float factor,
+                                        bool broadcasts) {
+  if (id == kNoValue || factor == 0.0f) return IntegerBias{};
+  const int64_t channels = weights.codes.shape()[0];
+  const auto fits = [&](const Shape& shape) {
+    return is_bias(shape, channels) || (broadcasts && shape.elements() == 1 && shape.rank() <= 2);
+  };
+  if (const Tensor* tensor = graph.constant(id))
+    return fits(tensor->shape()) ? real_bias(*tensor, channels, factor) : std::nullopt;
+  const Node* node = dequantize_of_constant(graph, uses, id);
+  if (!node || !optional_constant(graph, *node, 1)) return std::nullopt;
+  if (has_input(*node, 2) && !optional_constant(graph, *node, 2)) return std::nullopt;
+  const Tensor& codes = *graph.constant(node->inputs[0]);
+  if (!fits(codes.shape())) return std::nullopt;
+  if (factor == 1.0f && codes.shape().elements() == channels &&
+      counts_in_sums(graph, *node, codes, x_scale, weights))
+    return IntegerBias{codes.reshaped(Shape{channels})};
   std::vector<const Tensor*> inputs;
   for (ValueId input : node->inputs) inputs.push_back(graph.constant(input));
-  const Tensor real = evaluate(graph, *node, inputs)[0];
-  if (real.dtype() != DType::kFloat32) return std::nullopt;
-  return IntegerBias{real.reshaped(Shape{channels})};
+  return real_bias(evaluate(graph, *node, inputs)[0], channels, factor);
 }
 
 }  // namespace sanderling

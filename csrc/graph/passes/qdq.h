@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 
 #include "graph/graph.h"
 
@@ -21,6 +22,9 @@ struct IntegerBias {
   std::optional<Tensor> tensor;  // absent: no bias
 };
 
+// Whether each can be divided and multiplied by: normal and positive.
+bool valid_scales(std::span<const float> scales);
+
 // The parameters of a QuantizeLinear or DequantizeLinear node with one scale, as uint8 codes (an
 // int8 zero point is raised by 128); nothing if it is per axis, blocked, of another type or not
 // constant. `dtype` gets the dtype of the model's own codes; without a zero point it is `implied`.
@@ -30,6 +34,13 @@ std::optional<Quantization> tensor_quantization(const Graph& graph, const Node& 
 // The uint8 codes of a constant 8-bit tensor whose dtype is `dtype` (int8 is raised by 128).
 std::optional<Tensor> to_codes(const Tensor& tensor);
 
+// What a Clip of the model's own codes, whose type is `dtype`, leaves of them as uint8; nothing if
+// its bounds are not constant.
+struct CodeBounds {
+  uint8_t low, high;
+};
+std::optional<CodeBounds> code_bounds(const Graph& graph, const Node& clip, DType dtype);
+
 // Follows `id` to DequantizeLinear(constant) and brings its weights into integer form.
 // `channel_axis` is the axis of output channels; Gemm and MatMul weights of [K, N] (channel_axis 1)
 // are transposed to [N, K].
@@ -37,13 +48,19 @@ std::optional<IntegerWeights> integer_weights(const Graph& graph, const Uses& us
                                               int64_t channel_axis);
 
 // Brings a bias, constant or DequantizeLinear(int32 constant), into integer form; nothing if that
-// is not possible.
+// is not possible. It is multiplied by `factor`; where it `broadcasts` one number may stand for all
+// channels.
 std::optional<IntegerBias> integer_bias(const Graph& graph, const Uses& uses, ValueId id,
-                                        float x_scale, const IntegerWeights& weights);
+                                        float x_scale, const IntegerWeights& weights,
+                                        float factor = 1.0f, bool broadcasts = false);
 
 // Takes apart what other tools have fused, operators on codes with constant scales among it:
 // lower_qdq sees their QDQ form.
 void expand_fused(Graph& graph);
+// One QuantizeLinear for all that bring the same value to the same codes.
+void merge_quantizers(Graph& graph);
+// Moves Transpose, Reshape and the like from behind the DequantizeLinear of constants to before it.
+void move_dequantize(Graph& graph);
 // Merges the products of dynamic quantization with the scales and the bias that follow them.
 void fuse_dynamic_products(Graph& graph);
 

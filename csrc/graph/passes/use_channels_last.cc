@@ -32,11 +32,15 @@ int64_t moved_axis(int64_t axis, int rank) {
 class Layout {
  public:
   explicit Layout(Graph& graph)
-      : graph_(graph), twins_(graph.values.size(), kNoValue), there_(graph.values.size(), true) {}
+      : graph_(graph),
+        twins_(graph.values.size(), kNoValue),
+        there_(graph.values.size(), true),
+        wanted_(graph.values.size(), false) {}
 
   void run() {
     std::vector<Node> originals;
     originals.swap(graph_.nodes);
+    find_wanted(originals);
     for (Node& node : originals) place(std::move(node));
     for (const GraphOutput& output : graph_.outputs) bring_back(output.value);
     sort_and_prune(graph_);
@@ -49,8 +53,27 @@ class Layout {
     return id != kNoValue && index(id) < twins_.size() && twins_[index(id)] != kNoValue;
   }
 
+  // Which values something spatial reads, perhaps behind operators that take any layout.
+  void find_wanted(const std::vector<Node>& nodes) {
+    for (auto node = nodes.rbegin(); node != nodes.rend(); ++node) {
+      const bool spatial = spatial_rank(*node) > 0;
+      const bool follower =
+          node->outputs.size() == 1 && takes_any_layout(*node) && wanted_[index(node->outputs[0])];
+      if (!spatial && !follower) continue;
+      const bool all = follower && node->op != "Pad";
+      for (size_t i = 0; i < (all ? node->inputs.size() : 1); ++i)
+        if (node->inputs[i] != kNoValue) wanted_[index(node->inputs[i])] = true;
+    }
+  }
+
+  static bool takes_any_layout(const Node& node) {
+    return node.op == "Concat" || node.op == "Pad" || find_operator(node.op)->elementwise;
+  }
+
   void place(Node node) {
-    if (spatial_rank(node) > 0) {
+    if (is_own_transpose(node)) {
+      place_transpose(node);
+    } else if (spatial_rank(node) > 0) {
       place_spatial(std::move(node));
     } else if (follows(node)) {
       node.inputs = twin_inputs(node);
@@ -59,6 +82,33 @@ class Layout {
     } else {
       for (ValueId id : node.inputs) bring_back(id);
       graph_.nodes.push_back(std::move(node));
+    }
+  }
+
+  // A Transpose of the model that goes from channels-last order to its own, or back: TensorFlow's
+  // models, converted, have one on each side of what is spatial.
+  bool is_own_transpose(const Node& node) const {
+    if (node.op != "Transpose" || node.inputs.size() != 1) return false;
+    const int n = rank(node.outputs[0]);
+    if (n < 3 || rank(node.inputs[0]) != n) return false;
+    const std::vector<int64_t> permutation = node.attributes.integers("perm", {});
+    if (has_twin(node.inputs[0])) return permutation == to_last(n);
+    return permutation == to_first(n) && wanted_[index(node.outputs[0])];
+  }
+
+  // The input of the one is its output's twin, and the twin of the other's input its output.
+  void place_transpose(const Node& node) {
+    const ValueId input = node.inputs[0], output = node.outputs[0];
+    if (!has_twin(input)) {
+      twins_[index(output)] = input;
+      there_[index(output)] = false;
+    } else {
+      graph_.nodes.push_back({.op = "Identity",
+                              .name = node.name,
+                              .inputs = {twins_[index(input)]},
+                              .outputs = {output},
+                              .attributes = {},
+                              .opset = 13});
     }
   }
 
@@ -78,7 +128,7 @@ class Layout {
     // A kernel whose rank is not the input's is left for the operator to refuse in the model's own
     // terms.
     if (rank(node.inputs[0]) >= 0 && rank(node.inputs[0]) != found) return 0;
-    return found == 3 || found == 4 ? found : 0;
+    return found >= 3 && found <= 5 ? found : 0;  // what PixelGrid has axes for
   }
 
   void place_spatial(Node node) {
@@ -192,6 +242,7 @@ class Layout {
   Graph& graph_;
   std::vector<ValueId> twins_;  // of the values that were there before this pass
   std::vector<bool> there_;     // whether the value exists in the model's own order
+  std::vector<bool> wanted_;    // find_wanted
 };
 
 }  // namespace
