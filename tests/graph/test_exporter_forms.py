@@ -131,6 +131,20 @@ def test_tflite_by_tf2onnx(dtype, depthwise):
 
 
 @BOTH
+def test_attention(dtype):
+    """Both products of attention are of activations; what is between them is in float, as the file says."""
+    b = Builder(["n", 2, 9, 16], dtype)
+    x = b.start()
+    keys = b.add("Transpose", [b.between(b.add("Tanh", [x], "t"))], "k", perm=[0, 1, 3, 2])
+    scores = b.add("Softmax", [b.add("MatMul", [x, keys], "scores")], "p", axis=-1)
+    b.quantize(scores, "p", 1 / 255, 0)
+    b.finish(b.add("MatMul", [b.dequantize("p"), x], "a"))
+    operators = b.compare()
+    assert "QMatMul" in operators
+    assert "MatMul" not in operators
+
+
+@BOTH
 @pytest.mark.parametrize("reshape", ["Squeeze", "Unsqueeze", "Flatten", "Identity"])
 def test_weights_that_move_after_their_dequantize_linear(dtype, reshape):
     b = Builder(["n", 12], dtype)

@@ -10,7 +10,7 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 bool takes_clamp(const Node& node) {
   return node.op == "Conv" || node.op == "Gemm" || node.op == "MatMul" || node.op == "QConv" ||
-         node.op == "QGemm";
+         node.op == "QGemm" || node.op == "QMatMul";
 }
 
 }  // namespace

@@ -102,6 +102,14 @@ bool lower_biased_product(CodedGraph& g, const Node& add, ValueId output, ClampR
   return false;
 }
 
+// Where the right side is no constant matrix: the product of two tensors of codes.
+bool lower_product(CodedGraph& g, const Node& node, ValueId output, ClampRange range) {
+  const ValueId a = g.codes_of(node.inputs[0]), b = g.codes_of(node.inputs[1]);
+  if (a == kNoValue || b == kNoValue) return false;
+  set_range(g.add_node("QMatMul", node, {a, b}, output), range);
+  return true;
+}
+
 bool lower_binary(CodedGraph& g, const Node& node, ValueId output, ClampRange range) {
   const ValueId a = g.codes_of(node.inputs[0]), b = g.codes_of(node.inputs[1]);
   if (a == kNoValue || b == kNoValue) return false;
@@ -167,7 +175,9 @@ bool lower_node(CodedGraph& g, const Node& node, ValueId output, ClampRange rang
   if (node.op == "Gemm")
     return lower_gemm(g, Node(node), node.inputs.size() > 2 ? node.inputs[2] : kNoValue, output,
                       range);
-  if (node.op == "MatMul") return lower_gemm(g, Node(node), kNoValue, output, range);
+  if (node.op == "MatMul")
+    return lower_gemm(g, Node(node), kNoValue, output, range) ||
+           lower_product(g, Node(node), output, range);
   if (node.op == "Add" && lower_biased_product(g, Node(node), output, range)) return true;
   if (!g.graph().value(output).quantization) return false;
   if (node.op == "Add" || node.op == "Sub" || node.op == "Mul")

@@ -102,7 +102,7 @@ ValueId requantized(CodedGraph& g, const Node& like, ValueId codes, const Quanti
 ValueId clamped(CodedGraph& g, const Node& like, ValueId codes, CodeBounds bounds, bool only) {
   const Quantization q = *g.graph().value(codes).quantization;
   Node* maker = only ? g.maker(codes) : nullptr;
-  if (maker && is_one_of(maker->op, {"QConv", "QGemm", "QAdd", "QMul"})) {
+  if (maker && is_one_of(maker->op, {"QConv", "QGemm", "QMatMul", "QAdd", "QMul"})) {
     const auto narrow = [&](const char* name, float otherwise, uint8_t bound) {
       const float real = static_cast<float>(bound - q.zero_point) * q.scale;
       const float given = maker->attributes.number(name, otherwise);
