@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from qdq_builder import BOTH, SCALES, Builder
 
+from onnx import TensorProto, helper
+
 
 def trained_weight(b, shape, axis, *, codes=None, folded_clip=False):
     """Q-DQ of float weights, symmetric per output channel, as NNCF, TensorRT and PyTorch's QAT leave them."""
@@ -128,6 +130,73 @@ def test_tflite_by_tf2onnx(dtype, depthwise):
     finally:
         SCALES["y"] = scale
     assert "Transpose" not in operators  # NHWC is what the kernels read
+
+
+UP = [
+    ((2, 2), {"strides": [2, 2]}),  # a U-Net's
+    ((4, 4), {"strides": [2, 2], "pads": [1, 1, 1, 1]}),
+    ((3, 3), {"strides": [2, 2], "pads": [1, 1, 1, 1], "output_padding": [1, 1]}),
+    ((3, 3), {"strides": [2, 2]}),
+    ((5, 4), {"strides": [2, 2], "pads": [3, 0, 2, 2]}),
+    ((3, 3), {"pads": [1, 1, 1, 1]}),  # stride 1
+    ((4, 5), {"strides": [3, 3], "pads": [0, 1, 3, 2], "output_padding": [2, 0]}),
+    ((6, 6), {"strides": [4, 4], "auto_pad": "VALID"}),
+    ((3,), {"strides": [2], "pads": [1, 0], "output_padding": [1]}),
+    ((8,), {"strides": [4], "pads": [2, 2]}),
+]
+
+
+@BOTH
+@pytest.mark.parametrize(("kernel", "settings"), UP, ids=[str(i) for i in range(len(UP))])
+@pytest.mark.parametrize("group", [1, 2])
+@pytest.mark.parametrize(("w_type", "zero"), [(np.int8, 0), (np.uint8, 77)])
+def test_transposed_convolutions(dtype, kernel, settings, group, w_type, zero):
+    b = Builder(["n", 6, *([5, 7] if len(kernel) == 2 else [7])], dtype)
+    w = b.weight((6, 5, *kernel), w_type, channels=1, zero=zero, axis=1)
+    bias = b.bias(5) if group == 1 else b.bias(10, np.float32)
+    y = b.add("ConvTranspose", [b.start(), w, bias], "c", group=group, **settings)
+    b.finish(b.add("Relu", [y], "r"))
+    b.check(["QConv"])
+
+
+def test_a_transposed_convolution_that_no_codes_follow():
+    b = Builder(["n", 6, 5, 7])
+    w = b.weight((6, 5, 2, 2), channels=1, axis=1)
+    b.add("ConvTranspose", [b.start(), w, b.bias(5)], "y", strides=[2, 2])
+    operators = b.compare()
+    assert "QConv" in operators
+    assert "ConvTranspose" not in operators
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"strides": [2, 1]},
+        {"dilations": [2, 2]},
+        {"strides": [2, 2], "auto_pad": "SAME_UPPER"},
+        {"strides": [2, 2], "output_shape": [10, 14]},
+        {"strides": [8, 8]},
+    ],
+    ids=str,
+)
+def test_transposed_convolutions_without_phases_stay_in_float(settings):
+    b = Builder(["n", 6, 5, 7])
+    w = b.weight((6, 5, 3, 3), channels=1, axis=1)
+    b.finish(b.add("ConvTranspose", [b.start(), w, b.bias(5)], "c", **settings))
+    assert "ConvTranspose" in b.compare()
+
+
+@pytest.mark.parametrize("codes", ["int4", "uint4"])
+def test_weights_of_4_bits(codes):
+    b = Builder(["n", 4, 6, 6])
+    w = b.weight((5, 4, 3, 3), channels=1)
+    dtype = helper.tensor_dtype_to_np_dtype(TensorProto.INT4 if codes == "int4" else TensorProto.UINT4)
+    low, high = (-8, 7) if codes == "int4" else (0, 15)
+    b.constants["w_q"] = b.rng.integers(low, high, (5, 4, 3, 3), endpoint=True).astype(dtype)
+    b.constants["w_z"] = np.full(5, 0 if codes == "int4" else 7, dtype)
+    b.constants["w_s"] *= 16
+    b.finish(b.add("Conv", [b.start(), w, b.bias(5)], "c"))
+    b.check(["QConv"], opset=21)
 
 
 @BOTH

@@ -69,6 +69,14 @@ ValueId clamped(CodedGraph& g, const Node& like, ValueId codes, CodeBounds bound
 // Looks back from the float value `x` over Relu and Clip to an operator with an integer form that
 // yields `codes`.
 bool lower_operator(CodedGraph& g, ValueId x, ValueId codes);
+// A QConv or QGemm. Attributes of its own, such as strides, are the caller's to set.
+Node& add_weighted(CodedGraph& g, const char* op, const Node& like, ValueId x,
+                   IntegerWeights weights, IntegerBias bias, ValueId output, ClampRange range);
+// Whether its sums could leave int32: such a layer stays in float.
+bool is_too_deep(const IntegerWeights& weights);
+// ConvTranspose as a QConv that computes all phases of its stride as channels, and DepthToSpace.
+bool lower_transposed_convolution(CodedGraph& g, const Node& node, ValueId output,
+                                  ClampRange range);
 // The node's integer form, with `output` codes or real; false where it has none.
 bool lower_node(CodedGraph& g, const Node& node, ValueId output, ClampRange range);
 

@@ -168,7 +168,7 @@ class Lowering {
       }
     };
     lower_all({"Add"});  // a product with its bias, before the product alone
-    lower_all({"Conv", "Gemm", "MatMul"});
+    lower_all({"Conv", "ConvTranspose", "Gemm", "MatMul"});
   }
 
   // A value that nothing reads, so that the node which makes it is pruned.

@@ -10,35 +10,12 @@ namespace sanderling {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-// kernels/params.h kMaxDepthU8S8, and ops/packed_codes.h kMaxCentredDepth for weights with zero
-// points; deeper sums stay in float.
-constexpr int64_t kMaxIntegerDepth = 65536, kMaxCentredDepth = 32768;
-
 // Of tensors with up to three spatial axes, which is what ops/window.h PixelGrid has.
 constexpr int64_t kMostSpatialRank = 5;
 
 void set_range(Node& node, ClampRange range) {
   if (range.low != -kInfinity) node.attributes.set("low", range.low);
   if (range.high != kInfinity) node.attributes.set("high", range.high);
-}
-
-void add_weighted(CodedGraph& g, const char* op, const Node& node, ValueId x,
-                  IntegerWeights weights, IntegerBias bias, ValueId output, ClampRange range) {
-  std::vector<ValueId> inputs{
-      x, g.graph().add_constant(node.name + "/weight", std::move(weights.codes))};
-  if (bias.tensor)
-    inputs.push_back(g.graph().add_constant(node.name + "/bias", std::move(*bias.tensor)));
-  Node& added = g.add_node(op, node, std::move(inputs), output);
-  if (node.op == "Conv") added.attributes = node.attributes;
-  added.attributes.set("weight_scale", std::move(weights.scale));
-  if (!weights.zero.empty()) added.attributes.set("weight_zero", std::move(weights.zero));
-  set_range(added, range);
-}
-
-bool is_too_deep(const IntegerWeights& weights) {
-  const Shape& shape = weights.codes.shape();
-  return shape.elements(1, shape.rank()) >
-         (weights.zero.empty() ? kMaxIntegerDepth : kMaxCentredDepth);
 }
 
 bool lower_conv(CodedGraph& g, const Node& node, ValueId output, ClampRange range) {
@@ -50,9 +27,13 @@ bool lower_conv(CodedGraph& g, const Node& node, ValueId output, ClampRange rang
   if (rank < 3 || rank > kMostSpatialRank) return false;
   if (is_too_deep(*weights)) return false;
   auto bias = integer_bias(g.graph(), g.uses(), node.inputs.size() > 2 ? node.inputs[2] : kNoValue,
-                           g.graph().value(x).quantization->scale, *weights);
+                           {.channels = weights->codes.shape()[0],
+                            .x_scale = g.graph().value(x).quantization->scale,
+                            .weight_scale = weights->scale});
   if (!bias) return false;
-  add_weighted(g, "QConv", node, x, std::move(*weights), std::move(*bias), output, range);
+  Node& added =
+      add_weighted(g, "QConv", node, x, std::move(*weights), std::move(*bias), output, range);
+  for (const auto& [name, value] : node.attributes.all()) added.attributes.set(name, value);
   return true;
 }
 
@@ -80,8 +61,12 @@ bool lower_gemm(CodedGraph& g, const Node& node, ValueId bias_id, ValueId output
   if (!weights || weights->codes.shape().rank() != 2 || is_too_deep(*weights)) return false;
   for (float& scale : weights->scale) scale *= alpha;
   if (!valid_scales(weights->scale)) return false;
-  auto bias = integer_bias(g.graph(), g.uses(), bias_id, g.graph().value(x).quantization->scale,
-                           *weights, beta, /*broadcasts=*/true);
+  auto bias = integer_bias(g.graph(), g.uses(), bias_id,
+                           {.channels = weights->codes.shape()[0],
+                            .x_scale = g.graph().value(x).quantization->scale,
+                            .weight_scale = weights->scale,
+                            .factor = beta,
+                            .broadcasts = true});
   if (!bias) return false;
   if (gemm && node.attributes.integer("transA", 0) != 0) x = transposed(g, node, x);
   add_weighted(g, "QGemm", node, x, std::move(*weights), std::move(*bias), output, range);
@@ -170,7 +155,29 @@ bool lower_concat(CodedGraph& g, const Node& node, ValueId output) {
 
 }  // namespace
 
+Node& add_weighted(CodedGraph& g, const char* op, const Node& like, ValueId x,
+                   IntegerWeights weights, IntegerBias bias, ValueId output, ClampRange range) {
+  std::vector<ValueId> inputs{
+      x, g.graph().add_constant(like.name + "/weight", std::move(weights.codes))};
+  if (bias.tensor)
+    inputs.push_back(g.graph().add_constant(like.name + "/bias", std::move(*bias.tensor)));
+  Node& added = g.add_node(op, like, std::move(inputs), output);
+  added.attributes.set("weight_scale", std::move(weights.scale));
+  if (!weights.zero.empty()) added.attributes.set("weight_zero", std::move(weights.zero));
+  set_range(added, range);
+  return added;
+}
+
+bool is_too_deep(const IntegerWeights& weights) {
+  // kernels/params.h kMaxDepthU8S8, and ops/packed_codes.h kMaxCentredDepth.
+  constexpr int64_t kMaxIntegerDepth = 65536, kMaxCentredDepth = 32768;
+  const Shape& shape = weights.codes.shape();
+  return shape.elements(1, shape.rank()) >
+         (weights.zero.empty() ? kMaxIntegerDepth : kMaxCentredDepth);
+}
+
 bool lower_node(CodedGraph& g, const Node& node, ValueId output, ClampRange range) {
+  if (node.op == "ConvTranspose") return lower_transposed_convolution(g, Node(node), output, range);
   if (node.op == "Conv") return lower_conv(g, Node(node), output, range);
   if (node.op == "Gemm")
     return lower_gemm(g, Node(node), node.inputs.size() > 2 ? node.inputs[2] : kNoValue, output,

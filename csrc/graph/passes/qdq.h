@@ -41,18 +41,36 @@ struct CodeBounds {
 };
 std::optional<CodeBounds> code_bounds(const Graph& graph, const Node& clip, DType dtype);
 
-// Follows `id` to DequantizeLinear(constant) and brings its weights into integer form.
-// `channel_axis` is the axis of output channels; Gemm and MatMul weights of [K, N] (channel_axis 1)
-// are transposed to [N, K].
+// What a DequantizeLinear of a constant says: real = scale * (codes - zero), with one scale and
+// zero point, or one per index of `axis`.
+struct ConstantCodes {
+  Tensor codes;  // int8 or uint8; codes of 4 bits become int8
+  std::vector<float> scale;
+  std::vector<int64_t> zero;  // as many
+  int64_t axis = 0;
+};
+// Follows `id` to DequantizeLinear(constant); nothing where there is none, or one in blocks.
+std::optional<ConstantCodes> constant_codes(const Graph& graph, const Uses& uses, ValueId id);
+
+// Brings weights into integer form. `channel_axis` is the axis of output channels; Gemm and MatMul
+// weights of [K, N] (channel_axis 1) are transposed to [N, K].
+std::optional<IntegerWeights> integer_form(const ConstantCodes& codes, int64_t channel_axis);
+// The same for those that `id` is the DequantizeLinear of.
 std::optional<IntegerWeights> integer_weights(const Graph& graph, const Uses& uses, ValueId id,
                                               int64_t channel_axis);
 
+// What a bias is added to: sums that count in x_scale * weight_scale.
+struct BiasUse {
+  int64_t channels;
+  float x_scale;
+  std::span<const float> weight_scale;  // one, or one per channel
+  float factor = 1.0f;                  // what it is multiplied by
+  bool broadcasts = false;              // one number may stand for all channels
+};
 // Brings a bias, constant or DequantizeLinear(int32 constant), into integer form; nothing if that
-// is not possible. It is multiplied by `factor`; where it `broadcasts` one number may stand for all
-// channels.
+// is not possible.
 std::optional<IntegerBias> integer_bias(const Graph& graph, const Uses& uses, ValueId id,
-                                        float x_scale, const IntegerWeights& weights,
-                                        float factor = 1.0f, bool broadcasts = false);
+                                        const BiasUse& use);
 
 // Takes apart what other tools have fused, operators on codes with constant scales among it:
 // lower_qdq sees their QDQ form.
