@@ -132,6 +132,43 @@ def test_tflite_by_tf2onnx(dtype, depthwise):
     assert "Transpose" not in operators  # NHWC is what the kernels read
 
 
+@BOTH
+@pytest.mark.parametrize(
+    "move", ["Reshape", "Transpose", "Flatten", "MaxPool", "Slice", "Relu Reshape", "Reshape Relu"]
+)
+def test_codes_that_come_after_a_movement(dtype, move):
+    """NNCF and others quantize what a layer gives only behind the Reshape or pool that follows it."""
+    b = Builder(["n", 4, 6, 6], dtype)
+    y = b.add("Conv", [b.start(), b.weight((4, 4, 3, 3), channels=1), b.bias(4)], "c", pads=[1, 1, 1, 1])
+    constants = {"Reshape": [np.array([0, 2, -1])], "Slice": [np.array([1]), np.array([5]), np.array([2])]}
+    settings = {"Transpose": {"perm": [0, 2, 1, 3]}, "MaxPool": {"kernel_shape": [2, 2], "strides": [2, 2]}}
+    for i, op in enumerate(move.split()):
+        names = [b.constant(f"m{i}{j}", value) for j, value in enumerate(constants.get(op, []))]
+        y = b.add(op, [y, *names], f"move{i}", **settings.get(op, {}))
+    b.finish(y)
+    b.check(["QConv"])
+
+
+@BOTH
+def test_layers_that_are_concatenated_before_their_codes(dtype):
+    b = Builder(["n", 4, 6, 6], dtype)
+    x = b.start()
+    w = b.weight((4, 4, 1, 1), channels=1)
+    pooled = b.add("MaxPool", [b.add("Conv", [x, w, b.bias(4)], "c")], "p", kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+    relu = b.add("Relu", [b.add("Conv", [x, w], "d")], "r")
+    b.finish(b.add("Concat", [pooled, relu, x, b.add("Sigmoid", [x], "s")], "cat", axis=1))
+    b.check(["QConv", "Concat", "QLookup"])
+
+
+def test_a_long_chain_of_movements():
+    b = Builder(["n", 4, 6])
+    y = b.add("MatMul", [b.start(), b.weight((6, 5), channels=1, axis=1)], "c")
+    for i in range(500):
+        y = b.add("Transpose", [y], f"t{i}", perm=[0, 2, 1])
+    b.finish(y)
+    assert "QGemm" in b.compare()
+
+
 UP = [
     ((2, 2), {"strides": [2, 2]}),  # a U-Net's
     ((4, 4), {"strides": [2, 2], "pads": [1, 1, 1, 1]}),

@@ -66,9 +66,17 @@ ValueId requantized(CodedGraph& g, const Node& like, ValueId codes, const Quanti
 // `codes` within bounds. Where nothing else reads them (`only`) the operator that makes them
 // keeps to the bounds by itself, if it can.
 ValueId clamped(CodedGraph& g, const Node& like, ValueId codes, CodeBounds bounds, bool only);
-// Looks back from the float value `x` over Relu and Clip to an operator with an integer form that
-// yields `codes`.
-bool lower_operator(CodedGraph& g, ValueId x, ValueId codes);
+// What stands between a float value and the QuantizeLinear that is looked back from.
+struct PendingQuantize {
+  ClampRange range{};
+  int depth = 0;  // movements
+};
+// Looks back from the float value `x` over Relu, Clip and movements to an operator with an integer
+// form that yields `codes`.
+bool lower_operator(CodedGraph& g, ValueId x, ValueId codes, PendingQuantize pending = {});
+// `node` on codes, where the operator before it has an integer form: rounding keeps order, so that
+// moving elements or choosing among them does not care whether it comes before or after.
+bool lower_moved(CodedGraph& g, const Node& node, ValueId codes, PendingQuantize pending);
 // A QConv or QGemm. Attributes of its own, such as strides, are the caller's to set.
 Node& add_weighted(CodedGraph& g, const char* op, const Node& like, ValueId x,
                    IntegerWeights weights, IntegerBias bias, ValueId output, ClampRange range);

@@ -5,15 +5,11 @@
 // from its input for an operator whose inputs all have codes, and adds the integer operator beside
 // the original. Originals that nothing reads any more are pruned at the end, so a pattern that is
 // only half there costs nothing and stays right.
-#include <limits>
-
 #include "graph/passes/coded_graph.h"
 #include "graph/passes/qdq.h"
 
 namespace sanderling {
 namespace {
-
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 // The table between int8 codes and the same raised by 128, as bytes: the top bit flips.
 ValueId flipped_bytes(Graph& graph, DType to) {
@@ -162,8 +158,7 @@ class Lowering {
     const auto lower_all = [&](std::initializer_list<const char*> operators) {
       for (size_t n = 0; n < originals; ++n) {
         const Node node = graph_.nodes[n];
-        if (is_one_of(node.op, operators) &&
-            lower_node(g_, node, node.outputs[0], {-kInfinity, kInfinity}))
+        if (is_one_of(node.op, operators) && lower_node(g_, node, node.outputs[0], {}))
           graph_.nodes[n].outputs[0] = retired();
       }
     };

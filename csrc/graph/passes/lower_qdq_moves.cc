@@ -7,6 +7,10 @@
 namespace sanderling {
 namespace {
 
+// Reshapes and the like between an operator and the QuantizeLinear after it; a hostile chain must
+// not exhaust the call stack.
+constexpr int kMostMovesBack = 16;
+
 // Operators that only move elements, or choose among them: they work on codes as they are.
 bool moves_elements(const Node& node) {
   if (is_one_of(node.op,
@@ -55,9 +59,9 @@ bool pad_quantized(CodedGraph& g, const Node& node, DType dtype, std::vector<Val
 
 // Pad's constant as a code; only if a code stands for it exactly.
 bool pad_codes(CodedGraph& g, const Node& node, const Quantization& quantization,
-               std::vector<ValueId>& inputs, const Attributes& attributes) {
-  if (attributes.text("mode", "constant") != "constant") return true;
-  float value = attributes.number("value", 0.0f);
+               std::vector<ValueId>& inputs) {
+  if (node.attributes.text("mode", "constant") != "constant") return true;
+  float value = 0.0f;
   if (node.opset < 11) return false;  // the attribute form cannot say a uint8 value
   if (inputs.size() > 2 && inputs[2] != kNoValue) {
     const Tensor* constant = g.graph().constant(inputs[2]);
@@ -85,7 +89,7 @@ void move_real(CodedGraph& g, const Node& node) {
       if (inputs[i] == kNoValue || g.graph().value(inputs[i]).quantization != quantization) return;
     }
   }
-  if (node.op == "Pad" && !pad_codes(g, node, quantization, inputs, node.attributes)) return;
+  if (node.op == "Pad" && !pad_codes(g, node, quantization, inputs)) return;
   const std::vector<ValueId> outputs = add_moved(g, node, std::move(inputs), quantization);
   for (size_t i = 0; i < outputs.size(); ++i)
     if (outputs[i] != kNoValue) g.set_codes(node.outputs[i], outputs[i]);
@@ -120,6 +124,45 @@ void move_codes(CodedGraph& g, const Node& node) {
     move_real(g, node);
   else if (g.quantized_of(node.inputs[0]).codes != kNoValue)
     move_quantized(g, node);
+}
+
+namespace {
+
+// The codes of `x` in the quantization `to`: those that it has, those of the operator that makes
+// it, or what Quantize makes of it. `integer` becomes true but for the last.
+ValueId quantized_input(CodedGraph& g, const Node& like, ValueId x, const Quantization& to,
+                        PendingQuantize pending, bool& integer) {
+  if (const ValueId codes = g.codes_of(x); codes != kNoValue) {
+    integer = true;
+    return requantized(g, like, codes, to);
+  }
+  const Value& real = g.graph().value(x);
+  const ValueId codes = g.add_codes(real.name + "/codes", to, real.rank);
+  if (lower_table(g, like, x, codes) || lower_operator(g, x, codes, pending))
+    integer = true;
+  else
+    g.add_node("Quantize", like, {x}, codes);
+  return codes;
+}
+
+}  // namespace
+
+bool lower_moved(CodedGraph& g, const Node& node, ValueId codes, PendingQuantize pending) {
+  if (!moves_elements(node) || node.outputs.size() != 1 || pending.depth > kMostMovesBack)
+    return false;
+  const Quantization to = *g.graph().value(codes).quantization;
+  std::vector<ValueId> inputs = node.inputs;
+  if (node.op == "Pad" && (!pending.range.is_all() || !pad_codes(g, node, to, inputs)))
+    return false;
+  ++pending.depth;
+  const bool concat = node.op == "Concat";
+  if (concat && !pending.range.is_all()) return false;  // codes that are there are not clamped
+  bool integer = false;
+  for (size_t i = 0; i < (concat ? inputs.size() : 1); ++i)
+    inputs[i] = quantized_input(g, node, node.inputs[i], to, pending, integer);
+  if (!integer) return false;
+  g.add_node(node.op, node, std::move(inputs), codes).attributes = node.attributes;
+  return true;
 }
 
 }  // namespace sanderling

@@ -141,18 +141,6 @@ bool lower_mean(CodedGraph& g, const Node& node, ValueId output) {
   return true;
 }
 
-bool lower_concat(CodedGraph& g, const Node& node, ValueId output) {
-  std::vector<ValueId> inputs;
-  for (ValueId id : node.inputs) {
-    if (g.codes_of(id) == kNoValue) return false;
-    inputs.push_back(g.codes_of(id));
-  }
-  const Quantization to = *g.graph().value(output).quantization;
-  for (ValueId& id : inputs) id = requantized(g, node, id, to);
-  g.add_node("Concat", node, std::move(inputs), output).attributes = node.attributes;
-  return true;
-}
-
 }  // namespace
 
 Node& add_weighted(CodedGraph& g, const char* op, const Node& like, ValueId x,
@@ -189,17 +177,15 @@ bool lower_node(CodedGraph& g, const Node& node, ValueId output, ClampRange rang
   if (!g.graph().value(output).quantization) return false;
   if (node.op == "Add" || node.op == "Sub" || node.op == "Mul")
     return lower_binary(g, Node(node), output, range);
-  const bool clamped = range.low != -kInfinity || range.high != kInfinity;
-  if (clamped) return false;
+  if (!range.is_all()) return false;
   if (node.op == "AveragePool" || node.op == "GlobalAveragePool")
     return lower_average(g, Node(node), output);
   if (node.op == "ReduceMean") return lower_mean(g, Node(node), output);
-  if (node.op == "Concat") return lower_concat(g, Node(node), output);
   return false;
 }
 
-bool lower_operator(CodedGraph& g, ValueId x, ValueId codes) {
-  ClampRange range{-kInfinity, kInfinity};
+bool lower_operator(CodedGraph& g, ValueId x, ValueId codes, PendingQuantize pending) {
+  ClampRange& range = pending.range;
   const Node* node = g.producer(x);
   ValueId output = x;
   while (node) {
@@ -213,7 +199,7 @@ bool lower_operator(CodedGraph& g, ValueId x, ValueId codes) {
     node = g.producer(output);
   }
   if (!node || !g.uses().read_once(output)) return false;
-  return lower_node(g, *node, codes, range);
+  return lower_node(g, *node, codes, range) || lower_moved(g, Node(*node), codes, pending);
 }
 
 }  // namespace sanderling

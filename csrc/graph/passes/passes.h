@@ -3,6 +3,8 @@
 // size.
 #pragma once
 
+#include <limits>
+
 #include "graph/graph.h"
 
 namespace sanderling {
@@ -39,7 +41,13 @@ void lower(Graph& graph);
 // Shared by passes: the real range that a Relu or Clip node clamps to, if it is one with constant
 // bounds.
 struct ClampRange {
-  float low, high;
+  float low = -std::numeric_limits<float>::infinity();
+  float high = std::numeric_limits<float>::infinity();
+
+  bool is_all() const {
+    return low == -std::numeric_limits<float>::infinity() &&
+           high == std::numeric_limits<float>::infinity();
+  }
 };
 std::optional<ClampRange> clamp_range(const Graph& graph, const Node& node);
 
