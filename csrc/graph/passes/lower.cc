@@ -8,7 +8,7 @@ void lower(Graph& graph) {
   fold_constants(graph, /*keep_dequantize=*/true);
   find_ranks(graph);
   remove_identities(graph);
-  fold_batch_normalization(graph);
+  fold_scales(graph);
   lower_qdq(graph);
   fold_constants(graph, /*keep_dequantize=*/false);
   fuse_activations(graph);

@@ -21,8 +21,9 @@ void fold_constants(Graph& graph, bool keep_dequantize);
 void find_ranks(Graph& graph);
 // Drops Identity nodes.
 void remove_identities(Graph& graph);
-// Merges BatchNormalization into the Conv or Gemm before it.
-void fold_batch_normalization(Graph& graph);
+// Merges BatchNormalization, and Mul, Div, Add and Sub by constants per channel, into the Conv,
+// ConvTranspose, Gemm or MatMul beside them.
+void fold_scales(Graph& graph);
 // Rewrites DequantizeLinear - operator - QuantizeLinear into the integer operators of
 // docs/integer-operators.md.
 void lower_qdq(Graph& graph);
