@@ -88,6 +88,30 @@ def test_depth_to_space(mode):
     check(between("DepthToSpace", blocksize=2, mode=mode), {"x": image()})
 
 
+def test_instance_normalization():
+    scale, bias = (RNG.uniform(-1, 1, 8).astype(np.float32) for _ in range(2))
+    check(between("InstanceNormalization", [scale, bias]), {"x": image()})
+
+
+def test_instance_normalization_of_many_channels():
+    """More of them than a task takes side by side."""
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"]),
+        helper.make_node("InstanceNormalization", ["a", "s", "b"], ["i"], epsilon=1e-3),
+        helper.make_node("Concat", ["i", "i"], ["y"], axis=1),
+    ]
+    values = {"w": RNG.normal(0, 0.3, (131, 3, 2, 2)), "s": RNG.uniform(-1, 1, 131), "b": RNG.uniform(-1, 1, 131)}
+    graph = helper.make_graph(
+        nodes,
+        "layout",
+        [helper.make_tensor_value_info("x", 1, ["n", 3, 6, 8])],
+        [helper.make_tensor_value_info("y", 1, None)],
+        [numpy_helper.from_array(value.astype(np.float32), name) for name, value in values.items()],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    check(made.SerializeToString(), {"x": image()})
+
+
 def test_space_to_depth():
     check(between("SpaceToDepth", blocksize=2), {"x": image()})
 

@@ -166,7 +166,8 @@ class Layout {
   // Operators that know axes by their place: their other inputs and attributes are brought to the
   // twin's order.
   static bool reads_one(const Node& node) {
-    for (const char* op : {"Pad", "Resize", "Upsample", "DepthToSpace", "SpaceToDepth"})
+    for (const char* op :
+         {"Pad", "Resize", "Upsample", "DepthToSpace", "SpaceToDepth", "InstanceNormalization"})
       if (node.op == op) return true;
     return false;
   }
@@ -174,7 +175,7 @@ class Layout {
   bool can_move(const Node& node) const {
     if (node.op == "Pad") return can_move_pad(node);
     if (node.op == "Resize" || node.op == "Upsample") return can_move_resize(node);
-    return rank(node.outputs[0]) == 4;
+    return node.op == "InstanceNormalization" || rank(node.outputs[0]) == 4;
   }
 
   // A constant that is broadcast to more axes than it has, such as [C, 1, 1].
@@ -271,7 +272,8 @@ class Layout {
   void move_axes(Node& node) {
     const int n = rank(node.outputs[0]);
     if (node.op == "Resize" || node.op == "Upsample") return move_resize(node, n);
-    if (node.op == "DepthToSpace" || node.op == "SpaceToDepth")
+    if (node.op == "DepthToSpace" || node.op == "SpaceToDepth" ||
+        node.op == "InstanceNormalization")
       node.attributes.set("channels_last", int64_t{1});
     if (node.op == "Concat")
       node.attributes.set("axis", moved_axis(node.attributes.integer("axis", 0), n));
