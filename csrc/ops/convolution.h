@@ -109,9 +109,9 @@ void gather_row(const ConvGeometry& g, const T* data, int64_t pixel, int64_t gro
   const PixelGrid::Output output = g.grid.output(pixel);
   const WindowAxis& z = g.grid.z();
   const int64_t plane = g.grid.y().input * g.grid.x().input * g.channels();
-  const int64_t kernel_plane = g.depth() / z.kernel;
+  const int64_t kernel_plane = g.grid.y().kernel * g.grid.x().kernel * g.group_inputs();
   const T* image = g.grid.image(data, output.image) + group * g.group_inputs();
-  const WindowAxis::Taps planes = z.taps(output.at[0]);
+  const WindowAxis::Taps planes = g.grid.flat() ? WindowAxis::Taps{0, 1} : z.taps(output.at[0]);
   std::fill(row, row + planes.begin * kernel_plane, padding);
   for (int64_t kz = planes.begin; kz < planes.end; ++kz)
     gather_plane(g, image + (z.start(output.at[0]) + kz * z.dilation) * plane, output, padding,
@@ -127,8 +127,8 @@ void point_taps(const ConvGeometry& g, const T* data, int64_t pixel, const T* pa
   const PixelGrid::Output output = g.grid.output(pixel);
   const T* image = g.grid.image(data, output.image);
   std::fill(taps, taps + g.taps(), padding);
-  for_each_tap(g.grid.axes, output.at.data(),
-               [&](int64_t tap, int64_t at) { taps[tap] = image + at * g.channels(); });
+  g.grid.for_each_tap_at(output,
+                         [&](int64_t tap, int64_t at) { taps[tap] = image + at * g.channels(); });
 }
 
 }  // namespace sanderling

@@ -96,14 +96,27 @@ struct PixelGrid {
     int64_t image;
     std::array<int64_t, 3> at;  // z, y, x
   };
+  // Whether there is but one plane, as with one or two spatial axes: steps then leave its axis out
+  // of what they do for each pixel.
+  bool flat() const { return z().input == 1 && z().kernel == 1 && z().output == 1; }
   Output output(int64_t i) const {
     const int64_t row = i / x().output, plane = row / y().output;
+    if (flat()) return {plane, {0, row - plane * y().output, i - row * x().output}};
     return {plane / z().output, {plane % z().output, row % y().output, i % x().output}};
   }
   // The first channel of pixel 0 of an image.
   template <typename T>
   const T* image(const T* data, int64_t index) const {
     return data + index * z().input * y().input * x().input * channels;
+  }
+  // for_each_tap of the window at `at`.
+  template <typename Body>
+  void for_each_tap_at(const Output& at, const Body& body) const {
+    const std::span<const WindowAxis> all(axes);
+    if (flat())
+      for_each_tap(all.last(2), at.at.data() + 1, body);
+    else
+      for_each_tap(all, at.at.data(), body);
   }
 };
 // Whether input 0 has such a layout.
