@@ -74,9 +74,11 @@ void for_each_tile(Workers& workers, int64_t count, int64_t rows, const Body& bo
 
 // Copies what one output pixel reads of one group in one plane into `row` [kernel y, kernel x,
 // C/group].
+// Inlined: a call per pixel is a tenth of the time of a first layer with 3 channels.
 template <typename T>
-void gather_plane(const ConvGeometry& g, const T* plane, const PixelGrid::Output& output, T padding,
-                  T* row) {
+[[gnu::always_inline]] inline void gather_plane(const ConvGeometry& g, const T* plane,
+                                                const PixelGrid::Output& output, T padding,
+                                                T* row) {
   const WindowAxis& y = g.grid.y();
   const WindowAxis& x = g.grid.x();
   const WindowAxis::Taps rows = y.taps(output.at[1]), columns = x.taps(output.at[2]);
@@ -107,11 +109,12 @@ template <typename T>
 void gather_row(const ConvGeometry& g, const T* data, int64_t pixel, int64_t group, T padding,
                 T* row) {
   const PixelGrid::Output output = g.grid.output(pixel);
+  const T* image = g.grid.image(data, output.image) + group * g.group_inputs();
+  if (g.grid.flat()) return gather_plane(g, image, output, padding, row);
   const WindowAxis& z = g.grid.z();
   const int64_t plane = g.grid.y().input * g.grid.x().input * g.channels();
   const int64_t kernel_plane = g.grid.y().kernel * g.grid.x().kernel * g.group_inputs();
-  const T* image = g.grid.image(data, output.image) + group * g.group_inputs();
-  const WindowAxis::Taps planes = g.grid.flat() ? WindowAxis::Taps{0, 1} : z.taps(output.at[0]);
+  const WindowAxis::Taps planes = z.taps(output.at[0]);
   std::fill(row, row + planes.begin * kernel_plane, padding);
   for (int64_t kz = planes.begin; kz < planes.end; ++kz)
     gather_plane(g, image + (z.start(output.at[0]) + kz * z.dilation) * plane, output, padding,
