@@ -11,6 +11,10 @@ struct ActivationRange {
   float low = -std::numeric_limits<float>::infinity();
   float high = std::numeric_limits<float>::infinity();
 
+  bool is_all() const {
+    return low == -std::numeric_limits<float>::infinity() &&
+           high == std::numeric_limits<float>::infinity();
+  }
   // NaN stays NaN.
   template <typename T>
   T clamp(T x) const {

@@ -52,12 +52,12 @@ void run(const Parameters& p, const StepArgs& args) {
       const float* image = g.image(x, output.image);
       std::fill_n(sum, g.channels, 0.0f);
       for_each_tap(
-          std::span(g.axes).first(1), output.at.data(), [&](int64_t /*tap*/, int64_t y_at) {
+          std::span(g.axes).first(2), output.at.data(), [&](int64_t /*tap*/, int64_t row_at) {
             std::fill_n(row, g.channels, 0.0f);
-            for_each_tap(std::span(g.axes).last(1), output.at.data() + 1,
+            for_each_tap(std::span(g.axes).last(1), output.at.data() + 2,
                          [&](int64_t /*tap*/, int64_t x_at) {
                            p.kernels->accumulate_f32(
-                               image + (y_at * g.x().input + x_at) * g.channels, row, g.channels);
+                               image + (row_at * g.x().input + x_at) * g.channels, row, g.channels);
                          });
             p.kernels->accumulate_f32(row, sum, g.channels);
           });

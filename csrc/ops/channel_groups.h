@@ -10,6 +10,7 @@ struct ChannelGroups {
   int64_t images, groups, channels, inner;  // channels of a group, elements of a channel
   bool scale_per_group;                     // else one scale and bias per channel
   double epsilon;
+  bool channels_last = false;  // x is [N, ..., C], and each channel a group
 };
 
 // Inputs: x [N, C, ...], scale and bias.

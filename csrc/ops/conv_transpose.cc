@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "ops/activation_range.h"
 #include "ops/node_checks.h"
 #include "ops/transposed_convolution.h"
 
@@ -43,6 +44,7 @@ template <typename T>
 void transpose_convolve(const ReferenceContext& context) {
   const TransposedConvolution g = transposed_convolution(context);
   const T* bias = context.has_input(2) ? context.in<T>(2) : nullptr;
+  const ActivationRange range = activation_range(context);
   std::vector<double> plane(static_cast<size_t>(g.y_pixels()));
   const int64_t outputs = g.groups * g.group_outputs;
   for (int64_t out = 0; out < g.images * outputs; ++out) {
@@ -58,7 +60,7 @@ void transpose_convolve(const ReferenceContext& context) {
         });
     }
     std::transform(plane.begin(), plane.end(), context.out<T>(0) + out * g.y_pixels(),
-                   [](double sum) { return static_cast<T>(sum); });
+                   [&](double sum) { return range.clamp(static_cast<T>(sum)); });
   }
 }
 

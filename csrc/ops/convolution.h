@@ -16,7 +16,7 @@ void infer_convolution(InferContext& context, DType dtype, size_t weights = 1, s
 Window convolution_window(const InferContext& context, size_t weights = 1);
 int64_t convolution_macs(const InferContext& context, const TensorType& output);
 
-// A convolution over [N, H, W, C] or [N, W, C].
+// A convolution over [N, W, C], [N, H, W, C] or [N, D, H, W, C].
 struct ConvGeometry {
   PixelGrid grid;
   int64_t out_channels, groups;
@@ -24,7 +24,7 @@ struct ConvGeometry {
   int64_t channels() const { return grid.channels; }
   int64_t group_inputs() const { return grid.channels / groups; }
   int64_t group_outputs() const { return out_channels / groups; }
-  int64_t taps() const { return grid.y().kernel * grid.x().kernel; }
+  int64_t taps() const { return grid.z().kernel * grid.y().kernel * grid.x().kernel; }
   int64_t depth() const { return taps() * group_inputs(); }  // products per output element
   int64_t pixels() const { return grid.outputs(); }          // of the output
   // A single channel is no group: kernels that take a channel per lane would use one lane.
@@ -75,35 +75,54 @@ void for_each_tile(Workers& workers, int64_t count, int64_t rows, const Body& bo
   });
 }
 
+// Copies what one output pixel reads of one group in one plane into `row` [kernel y, kernel x,
+// C/group].
+// Inlined: a call per pixel is a tenth of the time of a first layer with 3 channels.
+template <typename T>
+[[gnu::always_inline]] inline void gather_plane(const ConvGeometry& g, const T* plane,
+                                                const PixelGrid::Output& output, T padding,
+                                                T* row) {
+  const WindowAxis& y = g.grid.y();
+  const WindowAxis& x = g.grid.x();
+  const WindowAxis::Taps rows = y.taps(output.at[1]), columns = x.taps(output.at[2]);
+  const int64_t count = g.group_inputs(), kernel_row = x.kernel * count;
+  std::fill(row, row + rows.begin * kernel_row, padding);
+  for (int64_t ky = rows.begin; ky < rows.end; ++ky) {
+    T* to = row + ky * kernel_row;
+    const int64_t row_at =
+        (y.start(output.at[1]) + ky * y.dilation) * x.input + x.start(output.at[2]);
+    std::fill(to, to + columns.begin * count, padding);
+    if (columns.count() > 0 && x.dilation == 1 &&
+        g.groups == 1) {  // the pixels that the kernel row reads are contiguous
+      std::memcpy(to + columns.begin * count, plane + (row_at + columns.begin) * count,
+                  static_cast<size_t>(columns.count() * count) * sizeof(T));
+    } else {
+      for (int64_t kx = columns.begin; kx < columns.end; ++kx)
+        std::memcpy(to + kx * count, plane + (row_at + kx * x.dilation) * g.channels(),
+                    static_cast<size_t>(count) * sizeof(T));
+    }
+    std::fill(to + columns.end * count, to + kernel_row, padding);
+  }
+  std::fill(row + rows.end * kernel_row, row + y.kernel * kernel_row, padding);
+}
+
 // Copies what one output pixel reads of one group into `row` [taps, C/group]; taps on padding
 // become `padding`.
 template <typename T>
 void gather_row(const ConvGeometry& g, const T* data, int64_t pixel, int64_t group, T padding,
                 T* row) {
   const PixelGrid::Output output = g.grid.output(pixel);
-  const WindowAxis& y = g.grid.y();
-  const WindowAxis& x = g.grid.x();
-  const WindowAxis::Taps rows = y.taps(output.at[0]), columns = x.taps(output.at[1]);
-  const int64_t count = g.group_inputs(), kernel_row = x.kernel * count;
-  const T* image = g.grid.image(data, output.image) + group * count;
-  std::fill(row, row + rows.begin * kernel_row, padding);
-  for (int64_t ky = rows.begin; ky < rows.end; ++ky) {
-    T* to = row + ky * kernel_row;
-    const int64_t row_at =
-        (y.start(output.at[0]) + ky * y.dilation) * x.input + x.start(output.at[1]);
-    std::fill(to, to + columns.begin * count, padding);
-    if (columns.count() > 0 && x.dilation == 1 &&
-        g.groups == 1) {  // the pixels that the kernel row reads are contiguous
-      std::memcpy(to + columns.begin * count, image + (row_at + columns.begin) * count,
-                  static_cast<size_t>(columns.count() * count) * sizeof(T));
-    } else {
-      for (int64_t kx = columns.begin; kx < columns.end; ++kx)
-        std::memcpy(to + kx * count, image + (row_at + kx * x.dilation) * g.channels(),
-                    static_cast<size_t>(count) * sizeof(T));
-    }
-    std::fill(to + columns.end * count, to + kernel_row, padding);
-  }
-  std::fill(row + rows.end * kernel_row, row + y.kernel * kernel_row, padding);
+  const T* image = g.grid.image(data, output.image) + group * g.group_inputs();
+  if (g.grid.flat()) return gather_plane(g, image, output, padding, row);
+  const WindowAxis& z = g.grid.z();
+  const int64_t plane = g.grid.y().input * g.grid.x().input * g.channels();
+  const int64_t kernel_plane = g.grid.y().kernel * g.grid.x().kernel * g.group_inputs();
+  const WindowAxis::Taps planes = z.taps(output.at[0]);
+  std::fill(row, row + planes.begin * kernel_plane, padding);
+  for (int64_t kz = planes.begin; kz < planes.end; ++kz)
+    gather_plane(g, image + (z.start(output.at[0]) + kz * z.dilation) * plane, output, padding,
+                 row + kz * kernel_plane);
+  std::fill(row + planes.end * kernel_plane, row + z.kernel * kernel_plane, padding);
 }
 
 // Points each tap at the channels that it reads for one output pixel, or at `padding`, one row of
@@ -114,8 +133,8 @@ void point_taps(const ConvGeometry& g, const T* data, int64_t pixel, const T* pa
   const PixelGrid::Output output = g.grid.output(pixel);
   const T* image = g.grid.image(data, output.image);
   std::fill(taps, taps + g.taps(), padding);
-  for_each_tap(g.grid.axes, output.at.data(),
-               [&](int64_t tap, int64_t at) { taps[tap] = image + at * g.channels(); });
+  g.grid.for_each_tap_at(output,
+                         [&](int64_t tap, int64_t at) { taps[tap] = image + at * g.channels(); });
 }
 
 }  // namespace sanderling

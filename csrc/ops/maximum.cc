@@ -83,7 +83,7 @@ void run(const Parameters<T>& p, const StepArgs& args) {
       const T* image = g.image(x, output.image);
       T* largest = y + i * g.channels;
       bool first = true;
-      for_each_tap(g.axes, output.at.data(), [&](int64_t /*tap*/, int64_t pixel) {
+      g.for_each_tap_at(output, [&](int64_t /*tap*/, int64_t pixel) {
         if (first)
           std::memcpy(largest, image + pixel * g.channels,
                       static_cast<size_t>(g.channels) * sizeof(T));

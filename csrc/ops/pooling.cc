@@ -36,8 +36,8 @@ void infer_pool(InferContext& context, DType dtype) {
 }
 
 int64_t pool_grain(const PixelGrid& grid) {
-  const auto elements = static_cast<double>(grid.channels) * static_cast<double>(grid.y().kernel) *
-                        static_cast<double>(grid.x().kernel);
+  auto elements = static_cast<double>(grid.channels);
+  for (const WindowAxis& axis : grid.axes) elements *= static_cast<double>(axis.kernel);
   return static_cast<int64_t>(
       std::max(1.0, static_cast<double>(kStreamGrain) / std::max(elements, 1.0)));
 }

@@ -136,7 +136,7 @@ void run(const Parameters& p, const StepArgs& args) {
         filled = mean;
       }
       std::fill_n(sum, g.channels, 0);
-      for_each_tap(g.axes, output.at.data(), [&](int64_t /*tap*/, int64_t pixel) {
+      g.for_each_tap_at(output, [&](int64_t /*tap*/, int64_t pixel) {
         p.kernels->accumulate_u8s32(image + pixel * g.channels, sum, g.channels);
       });
       finish(p, sum, bias, scale, args.outputs[0], i * g.channels);

@@ -11,9 +11,9 @@ namespace {
 
 void infer(InferContext& context) {
   check_integer_weights(context);
-  if (context.input(0).shape.rank() > 4)
+  if (context.input(0).shape.rank() > 5)
     context.unsupported("input 0 has shape ", context.input(0).shape.to_string(),
-                        "; at most 2 spatial axes run on codes");
+                        "; at most 3 spatial axes run on codes");
   infer_convolution(context, integer_output_dtype(context));
   infer_residual(context);
 }

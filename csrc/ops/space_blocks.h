@@ -15,6 +15,15 @@ inline bool depth_is_outermost(const InferContext& context, int64_t mode_since) 
   return crd;
 }
 
+// Where channels, rows and columns stand in both tensors: the layout pass gives [N, H, W, C].
+struct ImageAxes {
+  size_t c, h, w;
+};
+inline ImageAxes image_axes(const InferContext& context) {
+  return context.attributes().integer("channels_last", 0) != 0 ? ImageAxes{3, 1, 2}
+                                                               : ImageAxes{1, 2, 3};
+}
+
 inline int64_t block_size(const InferContext& context) {
   const TensorType& x = context.input(0);
   if (x.shape.rank() != 4)
@@ -32,7 +41,7 @@ inline int64_t block_size(const InferContext& context) {
 struct ChannelStrides {
   int64_t depth, row, column;
 
-  // `depths` is how many values c has, `plane` the elements of a channel.
+  // `depths` is how many values c has, `plane` the step from one channel to the next.
   ChannelStrides(bool depth_outermost, int64_t depths, int64_t block, int64_t plane)
       : depth(depth_outermost ? block * block * plane : plane),
         row(block * (depth_outermost ? plane : depths * plane)),

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "kernels/table.h"
+#include "ops/activation_range.h"
 #include "ops/transposed_convolution.h"
 
 namespace sanderling {
@@ -29,12 +30,18 @@ struct Step {
   TransposedConvolution geometry;
   const KernelTable* kernels;
   bool has_bias;
+  ActivationRange range{};
   std::shared_ptr<const Tensor> weights{};  // per group and block of channels: packed columns
   int64_t block_channels = 0, blocks = 0;   // per group
   int64_t block_floats = 0;
   int64_t band_rows = 0, bands = 0;
   size_t columns_offset = 0, targets_offset = 0;  // in scratch, bytes
 };
+
+void clamp(const ActivationRange& range, float* y, int64_t count) {
+  if (range.is_all()) return;
+  for (int64_t i = 0; i < count; ++i) y[i] = range.clamp(y[i]);
+}
 
 struct Target {
   int64_t tap, pixel;
@@ -111,6 +118,8 @@ void run_task(const Step& s, const StepArgs& args, int64_t task, std::byte* scra
       }
     }
   }
+  for (int64_t m = 0; m < channels; ++m)
+    clamp(s.range, y + m * g.y_pixels() + y_begin, y_end - y_begin);
 }
 
 void run(const Step& s, const StepArgs& args) {
@@ -148,6 +157,7 @@ Tensor packed_weights(const Step& s, const float* weights) {
 struct DirectStep {
   TransposedConvolution geometry;
   bool has_bias;
+  ActivationRange range;
 };
 
 void add_row(const WindowAxis& axis, const float* x, const float* weights, float* y) {
@@ -186,6 +196,7 @@ void run_direct(const DirectStep& s, const StepArgs& args) {
                   y + (rows.start(row) + tap * rows.dilation) * columns.input);
       }
     }
+    clamp(s.range, y, g.y_pixels());
   });
 }
 
@@ -201,9 +212,13 @@ void plan_transposed_convolution(PlanContext& context) {
   const TransposedConvolution geometry = transposed_convolution(context);
   if (geometry.window.axes.size() <= 2 &&
       (geometry.group_inputs < kThin || !context.is_constant(1)))
-    return context.emit(run_direct, DirectStep{geometry, context.has_input(2)});
+    return context.emit(run_direct,
+                        DirectStep{geometry, context.has_input(2), activation_range(context)});
   if (!context.is_constant(1)) return;
-  Step s{.geometry = geometry, .kernels = &context.kernels(), .has_bias = context.has_input(2)};
+  Step s{.geometry = geometry,
+         .kernels = &context.kernels(),
+         .has_bias = context.has_input(2),
+         .range = activation_range(context)};
   const TransposedConvolution& g = s.geometry;
   const int64_t taps = g.taps();
   if (taps > kMaxTaps || g.group_inputs > kMaxDepth) return;

@@ -162,7 +162,7 @@ Shape image_shape(const InferContext& context, int64_t channels, const Window& w
 
 bool has_pixel_grid(const InferContext& context) {
   const int64_t rank = context.input(0).shape.rank();
-  return is_channels_last(context) && (rank == 3 || rank == 4);
+  return is_channels_last(context) && rank >= 3 && rank <= 5;
 }
 
 PixelGrid pixel_grid(const InferContext& context, const Window& window) {

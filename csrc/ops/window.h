@@ -82,27 +82,41 @@ struct ImageLayout {
   }
 };
 
-// The windows of a channels-last tensor with one or two spatial axes, as steps walk them; one axis
-// is a row of height 1.
+// The windows of a channels-last tensor with up to three spatial axes, as steps walk them; the
+// first are of extent 1 where it has fewer.
 struct PixelGrid {
   int64_t images, channels;
-  std::array<WindowAxis, 2> axes;
+  std::array<WindowAxis, 3> axes;
 
-  const WindowAxis& y() const { return axes[0]; }
-  const WindowAxis& x() const { return axes[1]; }
-  int64_t outputs() const { return images * y().output * x().output; }
+  const WindowAxis& z() const { return axes[0]; }
+  const WindowAxis& y() const { return axes[1]; }
+  const WindowAxis& x() const { return axes[2]; }
+  int64_t outputs() const { return images * z().output * y().output * x().output; }
   struct Output {
     int64_t image;
-    std::array<int64_t, 2> at;  // y, x
+    std::array<int64_t, 3> at;  // z, y, x
   };
+  // Whether there is but one plane, as with one or two spatial axes: steps then leave its axis out
+  // of what they do for each pixel.
+  bool flat() const { return z().input == 1 && z().kernel == 1 && z().output == 1; }
   Output output(int64_t i) const {
-    const int64_t row = i / x().output;
-    return {row / y().output, {row % y().output, i % x().output}};
+    const int64_t row = i / x().output, plane = row / y().output;
+    if (flat()) return {plane, {0, row - plane * y().output, i - row * x().output}};
+    return {plane / z().output, {plane % z().output, row % y().output, i % x().output}};
   }
   // The first channel of pixel 0 of an image.
   template <typename T>
   const T* image(const T* data, int64_t index) const {
-    return data + index * y().input * x().input * channels;
+    return data + index * z().input * y().input * x().input * channels;
+  }
+  // for_each_tap of the window at `at`.
+  template <typename Body>
+  void for_each_tap_at(const Output& at, const Body& body) const {
+    const std::span<const WindowAxis> all(axes);
+    if (flat())
+      for_each_tap(all.last(2), at.at.data() + 1, body);
+    else
+      for_each_tap(all, at.at.data(), body);
   }
 };
 // Whether input 0 has such a layout.

@@ -1,4 +1,4 @@
-"""Quantized operands of the tests of QConv and QGemm."""
+"""Quantized operands of the tests of QConv, QGemm and QMatMul."""
 
 from __future__ import annotations
 
@@ -28,17 +28,19 @@ def fitted(
     y_dtype: npt.DTypeLike = np.uint8,
     clamp: tuple[float, float] | None = None,
     plain: dict[str, Array] | None = None,
+    inputs: int = 1,
     **settings: Any,
 ) -> QdqModel:
-    """`op` on quantized tensors, the first of which is an input; its output codes span nearly all of its exact results.
+    """`op` on quantized tensors, the first of which are inputs; its output codes span nearly all of its exact results.
 
     Args:
         op: The operator.
-        tensors: Its operands; constants but for the first.
+        tensors: Its operands.
         real: Its float64 result.
         y_dtype: Of the output codes.
         clamp: A Relu (infinity above 0) or Clip that follows, in quantiles of the results: (0.3, 0.9).
         plain: float32 operands after the others.
+        inputs: How many of `tensors` are inputs; the others are constants.
         settings: Others of qdq_node.
     """
     low, high = (float(q) for q in np.quantile(real, [0.002, 0.998]))
@@ -56,7 +58,7 @@ def fitted(
     info = np.iinfo(np.dtype(y_dtype))
     y_zero = int(np.clip(np.rint(info.min - low / y_scale), info.min, info.max))
     names = [*tensors, *(plain or {})]
-    constants = [*tensors][1:]
+    constants = [*tensors][inputs:]
 
     def reference(*_: Floats) -> Floats:
         return real

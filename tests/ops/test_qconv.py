@@ -93,6 +93,11 @@ def cases() -> Iterator[Case]:
         yield qdq_case(f"pointwise{channels}", pointwise, operators={"QConv"})
         line = quantized(rng, (3, channels, 97), 17, Sliding((3,), pads=(1, 1)), **settings_of(seed + 2))
         yield qdq_case(f"line{channels}", line, operators={"QConv"})
+    uneven = Sliding((3, 2, 3), (1, 2, 2), (2, 1, 2), (2, 0, 1, 1, 1, 3))
+    for seed, group in enumerate((1, 5, 15)):
+        rng = np.random.default_rng(seed)
+        volume = quantized(rng, (2, 15, 7, 11, 12), 30 if group == 5 else 15, uneven, group=group, **settings_of(seed))
+        yield qdq_case(f"volume{group}", volume, operators={"QConv"})
 
 
 def test_codes() -> None:

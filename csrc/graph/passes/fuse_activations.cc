@@ -9,7 +9,9 @@ namespace {
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 bool takes_clamp(const Node& node) {
-  return node.op == "Conv" || node.op == "Gemm" || node.op == "MatMul";
+  for (const char* op : {"Conv", "ConvTranspose", "Gemm", "MatMul", "QConv", "QGemm", "QMatMul"})
+    if (node.op == op) return true;
+  return false;
 }
 
 }  // namespace

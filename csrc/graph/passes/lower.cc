@@ -10,7 +10,7 @@ void lower(Graph& graph) {
   remove_identities(graph);
   // Exporters give each reader its own QuantizeLinear; fusion asks for values that are read once.
   eliminate_common_subexpressions(graph);
-  fold_batch_normalization(graph);
+  fold_scales(graph);
   lower_qdq(graph);
   fold_constants(graph, /*keep_dequantize=*/false);
   fuse_activations(graph);

@@ -3,6 +3,8 @@
 // size.
 #pragma once
 
+#include <limits>
+
 #include "graph/graph.h"
 
 namespace sanderling {
@@ -21,8 +23,9 @@ void find_ranks(Graph& graph);
 void remove_identities(Graph& graph);
 // Makes equal constants one, and nodes that compute the same from the same inputs.
 void eliminate_common_subexpressions(Graph& graph);
-// Merges BatchNormalization into the Conv or Gemm before it.
-void fold_batch_normalization(Graph& graph);
+// Merges BatchNormalization, and Mul, Div, Add and Sub by constants per channel, into the Conv,
+// ConvTranspose, Gemm or MatMul beside them.
+void fold_scales(Graph& graph);
 // Rewrites DequantizeLinear - operator - QuantizeLinear into the integer operators of
 // docs/integer-operators.md.
 void lower_qdq(Graph& graph);
@@ -45,7 +48,13 @@ void lower(Graph& graph);
 // Shared by passes: the real range that a Relu or Clip node clamps to, if it is one with constant
 // bounds.
 struct ClampRange {
-  float low, high;
+  float low = -std::numeric_limits<float>::infinity();
+  float high = std::numeric_limits<float>::infinity();
+
+  bool is_all() const {
+    return low == -std::numeric_limits<float>::infinity() &&
+           high == std::numeric_limits<float>::infinity();
+  }
 };
 std::optional<ClampRange> clamp_range(const Graph& graph, const Node& node);
 

@@ -32,11 +32,15 @@ int64_t moved_axis(int64_t axis, int rank) {
 class Layout {
  public:
   explicit Layout(Graph& graph)
-      : graph_(graph), twins_(graph.values.size(), kNoValue), there_(graph.values.size(), true) {}
+      : graph_(graph),
+        twins_(graph.values.size(), kNoValue),
+        there_(graph.values.size(), true),
+        wanted_(graph.values.size(), false) {}
 
   void run() {
     std::vector<Node> originals;
     originals.swap(graph_.nodes);
+    find_wanted(originals);
     for (Node& node : originals) place(std::move(node));
     for (const GraphOutput& output : graph_.outputs) bring_back(output.value);
     sort_and_prune(graph_);
@@ -49,8 +53,27 @@ class Layout {
     return id != kNoValue && index(id) < twins_.size() && twins_[index(id)] != kNoValue;
   }
 
+  // Which values something spatial reads, perhaps behind operators that take any layout.
+  void find_wanted(const std::vector<Node>& nodes) {
+    for (auto node = nodes.rbegin(); node != nodes.rend(); ++node) {
+      const bool spatial = spatial_rank(*node) > 0;
+      const bool follower =
+          node->outputs.size() == 1 && takes_any_layout(*node) && wanted_[index(node->outputs[0])];
+      if (!spatial && !follower) continue;
+      const bool all = follower && !reads_one(*node);
+      for (size_t i = 0; i < (all ? node->inputs.size() : 1); ++i)
+        if (node->inputs[i] != kNoValue) wanted_[index(node->inputs[i])] = true;
+    }
+  }
+
+  static bool takes_any_layout(const Node& node) {
+    return node.op == "Concat" || reads_one(node) || find_operator(node.op)->elementwise;
+  }
+
   void place(Node node) {
-    if (spatial_rank(node) > 0) {
+    if (is_own_transpose(node)) {
+      place_transpose(node);
+    } else if (spatial_rank(node) > 0) {
       place_spatial(std::move(node));
     } else if (follows(node)) {
       node.inputs = twin_inputs(node);
@@ -59,6 +82,33 @@ class Layout {
     } else {
       for (ValueId id : node.inputs) bring_back(id);
       graph_.nodes.push_back(std::move(node));
+    }
+  }
+
+  // A Transpose of the model that goes from channels-last order to its own, or back: TensorFlow's
+  // models, converted, have one on each side of what is spatial.
+  bool is_own_transpose(const Node& node) const {
+    if (node.op != "Transpose" || node.inputs.size() != 1) return false;
+    const int n = rank(node.outputs[0]);
+    if (n < 3 || rank(node.inputs[0]) != n) return false;
+    const std::vector<int64_t> permutation = node.attributes.integers("perm", {});
+    if (has_twin(node.inputs[0])) return permutation == to_last(n);
+    return permutation == to_first(n) && wanted_[index(node.outputs[0])];
+  }
+
+  // The input of the one is its output's twin, and the twin of the other's input its output.
+  void place_transpose(const Node& node) {
+    const ValueId input = node.inputs[0], output = node.outputs[0];
+    if (!has_twin(input)) {
+      twins_[index(output)] = input;
+      there_[index(output)] = false;
+    } else {
+      graph_.nodes.push_back({.op = "Identity",
+                              .name = node.name,
+                              .inputs = {twins_[index(input)]},
+                              .outputs = {output},
+                              .attributes = {},
+                              .opset = 13});
     }
   }
 
@@ -78,7 +128,7 @@ class Layout {
     // A kernel whose rank is not the input's is left for the operator to refuse in the model's own
     // terms.
     if (rank(node.inputs[0]) >= 0 && rank(node.inputs[0]) != found) return 0;
-    return found == 3 || found == 4 ? found : 0;
+    return found >= 3 && found <= 5 ? found : 0;  // what PixelGrid has axes for
   }
 
   void place_spatial(Node node) {
@@ -98,18 +148,57 @@ class Layout {
     const int n = node.outputs.size() == 1 ? rank(node.outputs[0]) : 0;
     if (n < 3) return false;
     const bool concat = node.op == "Concat";
-    const bool pad = node.op == "Pad" && can_move_pad(node);
-    if (!concat && !pad && !find_operator(node.op)->elementwise) return false;
-    const size_t data_inputs = pad ? 1 : node.inputs.size();
+    const bool one = reads_one(node);
+    if (one && !can_move(node)) return false;
+    if (!concat && !one && !find_operator(node.op)->elementwise) return false;
+    const size_t data_inputs = one ? 1 : node.inputs.size();
     bool any = false;
     for (size_t i = 0; i < data_inputs; ++i) {
       const ValueId id = node.inputs[i];
       if (id == kNoValue) continue;
       any = any || has_twin(id);
-      if (stays(id, node)) continue;
+      if (stays(id, node) || has_fewer_axes(id, n)) continue;
       if (rank(id) != n) return false;
     }
     return any;
+  }
+
+  // Operators that know axes by their place: their other inputs and attributes are brought to the
+  // twin's order.
+  static bool reads_one(const Node& node) {
+    for (const char* op :
+         {"Pad", "Resize", "Upsample", "DepthToSpace", "SpaceToDepth", "InstanceNormalization"})
+      if (node.op == op) return true;
+    return false;
+  }
+
+  bool can_move(const Node& node) const {
+    if (node.op == "Pad") return can_move_pad(node);
+    if (node.op == "Resize" || node.op == "Upsample") return can_move_resize(node);
+    return node.op == "InstanceNormalization" || rank(node.outputs[0]) == 4;
+  }
+
+  // A constant that is broadcast to more axes than it has, such as [C, 1, 1].
+  bool has_fewer_axes(ValueId id, int n) const {
+    const Tensor* constant = graph_.constant(id);
+    return constant && constant->shape().rank() < n;
+  }
+
+  // Such a constant with all axes, in channels-last order.
+  ValueId spread(ValueId id, int n) {
+    const Tensor& constant = *graph_.constant(id);
+    std::vector<int64_t> dims(static_cast<size_t>(n - constant.shape().rank()), 1);
+    dims.insert(dims.end(), constant.shape().dims().begin(), constant.shape().dims().end());
+    const std::string name = graph_.value(id).name;
+    const std::optional<Quantization> quantization = graph_.value(id).quantization;
+    const ValueId made = graph_.add_constant(name, constant.reshaped(Shape(std::move(dims))));
+    const ValueId turned = graph_.add_value(name);
+    for (ValueId value : {made, turned}) {
+      graph_.value(value).quantization = quantization;
+      graph_.value(value).rank = n;
+    }
+    add_transpose(made, turned, to_last(n));
+    return turned;
   }
 
   // Inputs that mean the same in any layout: one-element constants, and the table of a lookup.
@@ -121,9 +210,12 @@ class Layout {
 
   std::vector<ValueId> twin_inputs(const Node& node) {
     std::vector<ValueId> inputs = node.inputs;
-    const size_t data_inputs = node.op == "Pad" ? 1 : inputs.size();
+    const int n = rank(node.outputs[0]);
+    const size_t data_inputs = reads_one(node) ? 1 : inputs.size();
     for (size_t i = 0; i < data_inputs; ++i)
-      if (inputs[i] != kNoValue && !stays(inputs[i], node)) inputs[i] = twin(inputs[i]);
+      if (inputs[i] != kNoValue && !stays(inputs[i], node))
+        inputs[i] = has_fewer_axes(inputs[i], n) ? spread(inputs[i], n) : twin(inputs[i]);
+    for (size_t i = data_inputs; i < inputs.size(); ++i) bring_back(inputs[i]);
     return inputs;
   }
 
@@ -134,8 +226,55 @@ class Layout {
            graph_.constant(node.inputs[1])->shape().elements() == 2 * rank(node.outputs[0]);
   }
 
+  // Not where a region is cropped: its corners would have to move too.
+  bool can_move_resize(const Node& node) const {
+    if (node.op == "Upsample" ? node.opset < 9 : node.opset < 10) return false;
+    const int64_t n = rank(node.outputs[0]);
+    // What does not fit is left for the operator to refuse in the model's own terms.
+    for (int64_t axis : node.attributes.integers("axes", {}))
+      if (axis < -n || axis >= n) return false;
+    for (size_t i = 1; i < node.inputs.size(); ++i) {
+      const Tensor* given = graph_.constant(node.inputs[i]);
+      const int64_t count = given ? given->shape().elements() : n;
+      const bool is_roi = node.op == "Resize" && node.opset >= 11 && i == 1;
+      if (!is_roi && !node.attributes.has("axes") && count != 0 && count != n) return false;
+    }
+    return rank(node.inputs[0]) == n &&
+           node.attributes.text("coordinate_transformation_mode", "") != "tf_crop_and_resize";
+  }
+
+  void move_resize(Node& node, int n) {
+    if (node.attributes.has("axes")) {
+      std::vector<int64_t> axes = node.attributes.integers("axes", {});
+      for (int64_t& axis : axes) axis = moved_axis(axis, n);
+      node.attributes.set("axes", std::move(axes));
+      return;
+    }
+    const ValueId order =
+        graph_.add_constant(node.name + "/order", Tensor::of<int64_t>(Shape{n}, to_last(n)));
+    const bool has_roi = node.op == "Resize" && node.opset >= 11;
+    for (size_t i = has_roi ? 2 : 1; i < node.inputs.size(); ++i) {
+      const Tensor* given = graph_.constant(node.inputs[i]);
+      // Exporters write an empty list for one that is left out.
+      if (node.inputs[i] == kNoValue || (given && given->shape().elements() == 0)) continue;
+      const ValueId moved = graph_.add_value(node.name + "/moved");
+      graph_.value(moved).rank = 1;
+      graph_.nodes.push_back({.op = "Gather",
+                              .name = node.name,
+                              .inputs = {node.inputs[i], order},
+                              .outputs = {moved},
+                              .attributes = {},
+                              .opset = 13});
+      node.inputs[i] = moved;
+    }
+  }
+
   void move_axes(Node& node) {
     const int n = rank(node.outputs[0]);
+    if (node.op == "Resize" || node.op == "Upsample") return move_resize(node, n);
+    if (node.op == "DepthToSpace" || node.op == "SpaceToDepth" ||
+        node.op == "InstanceNormalization")
+      node.attributes.set("channels_last", int64_t{1});
     if (node.op == "Concat")
       node.attributes.set("axis", moved_axis(node.attributes.integer("axis", 0), n));
     if (node.op == "Pad") {
@@ -192,6 +331,7 @@ class Layout {
   Graph& graph_;
   std::vector<ValueId> twins_;  // of the values that were there before this pass
   std::vector<bool> there_;     // whether the value exists in the model's own order
+  std::vector<bool> wanted_;    // find_wanted
 };
 
 }  // namespace
