@@ -222,6 +222,7 @@ void Runner::execute(Stage& stage, size_t depth, std::span<const TensorView> inp
                 .workers = &workers};
   size_t next_codes = 0;
   for (size_t s = 0; s < program.steps.size(); ++s) {
+    workers.check_stop();
     const Step& step = program.steps[s];
     args.inputs = stage.pointers.data() + step.first_input;
     args.outputs = stage.pointers.data() + step.first_output;
@@ -297,6 +298,7 @@ void Runner::compute_cut(Stage& stage, size_t depth, std::span<const TensorView>
 std::span<const TensorView> Runner::run(std::span<const TensorView> inputs,
                                         std::span<const TensorView> outputs, Workers& workers,
                                         std::vector<StepTime>* times) {
+  workers.check_stop();  // planning took time; a loop's body may have no step at all
   Stage* stage = &first_stage(inputs);
   execute(*stage, 0, inputs, outputs, workers, times);
   if (stage->program->writes_outputs) return {};
