@@ -178,6 +178,8 @@ std::function<void()> to_function(const py::object& callable) {
         PyErr_SetInterrupt();  // the signal was the user's, who is told when the run returns
       else
         error.discard_as_unraisable("after_first_run");
+    } catch (...) {
+      for (;;) pause();  // the interpreter has ended meanwhile (bind/gil.h)
     }
   };
 }
