@@ -19,6 +19,7 @@ class RunnerBody final : public Body {
       : runner_(std::move(model), threads, /*write_outputs=*/false, std::move(budget)) {}
 
   const std::vector<TensorType>* output_types(std::span<const TensorType> inputs) override {
+    check_count(inputs.size());
     try {
       planned_ = runner_.prepare(std::vector<TensorType>(inputs.begin(), inputs.end()));
     } catch (const NeedsValue&) {
@@ -28,10 +29,18 @@ class RunnerBody final : public Body {
   }
 
   std::span<const TensorView> run(std::span<const TensorView> inputs, Workers& workers) override {
+    check_count(inputs.size());
     return runner_.run(inputs, {}, workers);
   }
 
  private:
+  void check_count(size_t given) const {
+    const size_t expected = runner_.model().graph().inputs.size();
+    if (given != expected)
+      fail(ErrorCode::kModel, "[graph] a subgraph takes ", expected, " inputs, its node gives it ",
+           given, ". Export the model again");
+  }
+
   Runner runner_;
   std::shared_ptr<const Program> planned_;
 };
