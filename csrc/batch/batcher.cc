@@ -139,10 +139,22 @@ Batcher::Batcher(InputCheck check, std::unique_ptr<BatchRunner> runner, BatchPol
 
 Batcher::~Batcher() {
   close(false);
-  if (thread_.joinable()) thread_.detach();
+  if (is_here()) {
+    if (thread_.joinable()) thread_.detach();
+    return;
+  }
+  static_cast<void>(new std::thread(std::move(thread_)));  // of no thread of this process
+}
+
+void Batcher::require_here() const {
+  if (!is_here())
+    fail(ErrorCode::kUnsupported,
+         "[batcher] it was made before the process forked, and its thread is in the parent. Make a "
+         "batcher in the child");
 }
 
 bool Batcher::submit(std::span<const TensorView> inputs, std::shared_ptr<void> ticket, bool wait) {
+  require_here();
   work_->check.check_types(inputs);
   const int64_t rows = inputs[0].type.shape[0];
   for (size_t i = 1; i < inputs.size(); ++i)
@@ -153,9 +165,13 @@ bool Batcher::submit(std::span<const TensorView> inputs, std::shared_ptr<void> t
   return work_->queue.submit(inputs, std::move(ticket), alone, wait);
 }
 
-BatchStats Batcher::stats() const { return work_->queue.stats(); }
+BatchStats Batcher::stats() const {
+  require_here();
+  return work_->queue.stats();
+}
 
 void Batcher::close(bool drain) {
+  if (!is_here()) return;  // what waits there is the parent's
   work_->queue.close(drain);
   if (on_own_thread()) return;
   const std::lock_guard lock(join_mutex_);

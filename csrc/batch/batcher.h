@@ -10,6 +10,7 @@
 
 #include "batch/policy.h"
 #include "batch/stats.h"
+#include "core/fork.h"
 #include "core/tensor.h"
 #include "exec/input_check.h"
 
@@ -32,7 +33,9 @@ struct Finished {
 
 // Gathers the rows of many requests into batches, runs them on one thread of its own and hands out
 // the results. Thread-safe. Requests are not mixed with those of another row shape, nor are those
-// with NaN, which only fail alone; a request larger than a batch is cut and joined again.
+// with NaN, which only fail alone; a request larger than a batch is cut and joined again. Its
+// thread stays in the process that made it: in a child made by fork() it takes no requests
+// (kUnsupported).
 class Batcher {
  public:
   // Called by the batcher's thread, at most once per batch, without a lock; must not throw.
@@ -57,6 +60,10 @@ class Batcher {
  private:
   struct Work;
 
+  bool is_here() const { return process_ == process_number(); }
+  void require_here() const;
+
+  const uint32_t process_ = process_number();
   std::shared_ptr<Work> work_;  // the thread has a share: it may outlive the batcher by a moment
   std::mutex join_mutex_;
   std::thread thread_;

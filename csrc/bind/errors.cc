@@ -16,6 +16,10 @@ const char* class_of(ErrorCode code) {
       return "UnsupportedError";
     case ErrorCode::kInternal:
       return "InternalError";
+    case ErrorCode::kDeadline:
+      return "DeadlineError";
+    case ErrorCode::kCancelled:
+      return "CancelledError";
   }
   return "InternalError";
 }

@@ -37,13 +37,20 @@ class WithGil {
     } catch (...) {
       for (;;) pause();
     }
+    thread_ = PyThreadState_Get();
   }
-  ~WithGil() { PyGILState_Release(state_); }
+  ~WithGil() {
+    // Unwound from Python code that asked for the GIL after the end: it has not got it.
+    if (pybind11::detail::get_thread_state_unchecked() != thread_)
+      for (;;) pause();
+    PyGILState_Release(state_);
+  }
   WithGil(const WithGil&) = delete;
   WithGil& operator=(const WithGil&) = delete;
 
  private:
   PyGILState_STATE state_;
+  PyThreadState* thread_;
 };
 
 }  // namespace sanderling

@@ -4,7 +4,6 @@
 
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -26,7 +25,7 @@ class BoundModel {
   std::shared_ptr<const CompiledModel> compiled(const KernelTable& kernels, bool reference) const;
 
  private:
-  mutable std::mutex mutex_;
+  mutable ForkMutex mutex_{"model"};
   std::shared_ptr<const Graph> imported_;
   // By table and whether by reference functions.
   mutable std::map<std::pair<const KernelTable*, bool>, std::shared_ptr<const CompiledModel>>

@@ -41,23 +41,27 @@ void make_plain(Arrays& arrays) {
     if (!is_plain(array)) array = py::array::ensure(array, kPlainFlags);
 }
 
-Arrays run(Session& session, Arrays inputs) {
+using Timeout = std::optional<double>;  // seconds
+
+Arrays run(Session& session, Arrays inputs, Timeout timeout_s) {
   make_plain(inputs);
   const std::vector<TensorView> in = input_views(session.input_check(), inputs);
+  const Stop stop = session.until(timeout_s);
   std::shared_ptr<const Program> program;
   {
     const WithoutGil released;
-    program = session.program_for(in);
+    program = session.program_for(in, stop);
   }
   Arrays outputs;
   std::vector<TensorView> out;
   if (!program->writes_outputs) {
     const WithoutGil released;
-    session.run(in, [&](size_t, const TensorType& type) -> void* {
+    const Session::MakeOutput make_output = [&](size_t, const TensorType& type) -> void* {
       const WithGil gil;
       outputs.emplace_back(numpy_dtype(type.dtype), type.shape.dims());
       return outputs.back().mutable_data();
-    });
+    };
+    session.run(in, make_output, stop);
     return outputs;
   }
   for (const TensorType& type : program->output_types) {
@@ -65,11 +69,11 @@ Arrays run(Session& session, Arrays inputs) {
     out.push_back({type, outputs.back().mutable_data()});
   }
   const WithoutGil released;
-  session.run(in, out);
+  session.run(in, out, stop);
   return outputs;
 }
 
-py::dict run_by_name(Session& session, const py::dict& inputs) {
+py::dict run_by_name(Session& session, const py::dict& inputs, Timeout timeout_s) {
   const Graph& graph = session.model().graph();
   Arrays arrays;
   for (size_t i = 0; i < graph.inputs.size(); ++i) {
@@ -80,25 +84,27 @@ py::dict run_by_name(Session& session, const py::dict& inputs) {
   }
   if (inputs.size() != arrays.size())
     fail(ErrorCode::kInput, "[run] got ", inputs.size(), " inputs, the model has ", arrays.size());
-  Arrays results = run(session, std::move(arrays));
+  Arrays results = run(session, std::move(arrays), timeout_s);
   py::dict outputs;
   for (size_t i = 0; i < results.size(); ++i) outputs[graph.outputs[i].name.c_str()] = results[i];
   return outputs;
 }
 
-void run_into(Session& session, Arrays inputs, const Arrays& outputs) {
+void run_into(Session& session, Arrays inputs, const Arrays& outputs, Timeout timeout_s) {
   make_plain(inputs);
   const std::vector<TensorView> in = input_views(session.input_check(), inputs);
   const std::vector<TensorView> out = output_views(session, outputs);
+  const Stop stop = session.until(timeout_s);
   const WithoutGil released;
-  session.run(in, out);
+  session.run(in, out, stop);
 }
 
 // Fixed arrays: each call reads the inputs and writes the outputs where they are.
 class BoundCall {
  public:
-  BoundCall(std::shared_ptr<Session> session, Arrays inputs, Arrays outputs)
-      : session_(std::move(session)),
+  BoundCall(std::shared_ptr<Session> session, Arrays inputs, Arrays outputs, Timeout timeout_s)
+      : timeout_s_(timeout_s),
+        session_(std::move(session)),
         inputs_(std::move(inputs)),
         outputs_(std::move(outputs)),
         in_(input_views(session_->input_check(), inputs_)),
@@ -109,10 +115,11 @@ class BoundCall {
 
   void operator()() {
     const WithoutGil released;
-    session_->run(in_, out_);
+    session_->run(in_, out_, session_->until(timeout_s_));
   }
 
  private:
+  const Timeout timeout_s_;
   std::shared_ptr<Session> session_;
   Arrays inputs_, outputs_;  // keep the memory alive
   std::vector<TensorView> in_, out_;
@@ -131,11 +138,12 @@ PyObject* call_bound(PyObject* capsule, PyObject* /*no arguments*/) {
   }
 }
 
-py::object bind(std::shared_ptr<Session> session, Arrays inputs, Arrays outputs) {
+py::object bind(std::shared_ptr<Session> session, Arrays inputs, Arrays outputs,
+                Timeout timeout_s) {
   static PyMethodDef definition{"bound_call", &call_bound, METH_NOARGS,
                                 "Runs the model on the arrays that it was bound to."};
-  auto call =
-      std::make_unique<BoundCall>(std::move(session), std::move(inputs), std::move(outputs));
+  auto call = std::make_unique<BoundCall>(std::move(session), std::move(inputs), std::move(outputs),
+                                          timeout_s);
   const py::capsule owner(call.get(), [](void* call) { delete static_cast<BoundCall*>(call); });
   call.release();
   PyObject* const function = PyCFunction_New(&definition, owner.ptr());
@@ -170,6 +178,8 @@ std::function<void()> to_function(const py::object& callable) {
         PyErr_SetInterrupt();  // the signal was the user's, who is told when the run returns
       else
         error.discard_as_unraisable("after_first_run");
+    } catch (...) {
+      for (;;) pause();  // the interpreter has ended meanwhile (bind/gil.h)
     }
   };
 }
@@ -255,7 +265,12 @@ void bind_session(py::module_& m) {
           "output_types",
           [](Session& session, const Arrays& inputs) {
             py::list list;
-            const auto program = session.program_for(input_views(session.input_check(), inputs));
+            const std::vector<TensorView> in = input_views(session.input_check(), inputs);
+            std::shared_ptr<const Program> program;
+            {
+              const WithoutGil released;  // a run that has its turn may ask for the GIL
+              program = session.program_for(in);
+            }
             if (program->cut)
               fail(ErrorCode::kUnsupported,
                    "[session] the types of the outputs depend on data. Run the model");
@@ -264,11 +279,13 @@ void bind_session(py::module_& m) {
             return list;
           },
           py::arg("inputs"))
-      .def("run", &run, py::arg("inputs"),
+      .def("run", &run, py::arg("inputs"), py::arg("timeout_s") = py::none(),
            "Arrays in the order of input_names to arrays in the order of output_names.")
-      .def("run", &run_by_name, py::arg("inputs"))
-      .def("run_into", &run_into, py::arg("inputs"), py::arg("outputs"))
-      .def("bind", &bind, py::arg("inputs"), py::arg("outputs"))
+      .def("run", &run_by_name, py::arg("inputs"), py::arg("timeout_s") = py::none())
+      .def("run_into", &run_into, py::arg("inputs"), py::arg("outputs"),
+           py::arg("timeout_s") = py::none())
+      .def("bind", &bind, py::arg("inputs"), py::arg("outputs"), py::arg("timeout_s") = py::none())
+      .def("cancel", &Session::cancel, "Ends the runs that are going on or wait for their turn.")
       .def("profile", &profile, py::arg("inputs"),
            "Runs once: (operator, node, kernel, dtype, shape, nanoseconds) of each step, in the "
            "order in which they ran; dtype and shape are those of its first output. An empty "

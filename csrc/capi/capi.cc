@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -38,6 +39,10 @@ sanderling_status status_of(ErrorCode code) {
       return SANDERLING_INPUT_ERROR;
     case ErrorCode::kUnsupported:
       return SANDERLING_UNSUPPORTED_ERROR;
+    case ErrorCode::kDeadline:
+      return SANDERLING_DEADLINE_ERROR;
+    case ErrorCode::kCancelled:
+      return SANDERLING_CANCELLED_ERROR;
     case ErrorCode::kInternal:
       break;
   }
@@ -76,7 +81,7 @@ T& required(T* pointer, const char* what) {
   return *pointer;
 }
 
-TensorType type_of(const sanderling_tensor& tensor, const char* what, size_t index) {
+void set_type(TensorType& type, const sanderling_tensor& tensor, const char* what, size_t index) {
   const std::optional<DType> dtype = dtype_of_onnx_number(tensor.dtype);
   if (!dtype)
     fail(ErrorCode::kInput, "[c] ", what, " ", index, " has the dtype ", tensor.dtype,
@@ -84,20 +89,30 @@ TensorType type_of(const sanderling_tensor& tensor, const char* what, size_t ind
   if (tensor.rank < 0 || tensor.rank > SANDERLING_MAX_RANK)
     fail(ErrorCode::kInput, "[c] ", what, " ", index, " has the rank ", tensor.rank,
          ", expected 0 to ", SANDERLING_MAX_RANK);
-  return {*dtype, Shape(std::vector<int64_t>(tensor.dims, tensor.dims + tensor.rank))};
+  type.dtype = *dtype;
+  type.shape.assign({tensor.dims, static_cast<size_t>(tensor.rank)});
 }
 
-std::vector<TensorView> views_of(const sanderling_tensor* tensors, size_t count, const char* what,
+// A call's tensors, in memory that the thread keeps for its next call: runs must not allocate.
+class Views {
+ public:
+  std::span<const TensorView> of(const sanderling_tensor* tensors, size_t count, const char* what,
                                  bool with_data) {
-  if (count > 0) required(tensors, what);
-  std::vector<TensorView> views;
-  for (size_t i = 0; i < count; ++i) {
-    views.push_back({type_of(tensors[i], what, i), tensors[i].data});
-    if (with_data && !tensors[i].data && views.back().type.bytes() != 0)
-      fail(ErrorCode::kInput, "[c] ", what, " ", i, " has no data");
+    if (count > 0) required(tensors, what);
+    if (views_.size() < count) views_.resize(count);
+    for (size_t i = 0; i < count; ++i) {
+      set_type(views_[i].type, tensors[i], what, i);
+      views_[i].data = tensors[i].data;
+      if (with_data && !tensors[i].data && views_[i].type.bytes() != 0)
+        fail(ErrorCode::kInput, "[c] ", what, " ", i, " has no data");
+    }
+    return {views_.data(), count};
   }
-  return views;
-}
+
+ private:
+  std::vector<TensorView> views_;
+};
+thread_local Views input_views, output_views;
 
 void set_dims(const std::vector<int64_t>& dims, int32_t& rank, int64_t* to) {
   rank = static_cast<int32_t>(dims.size());
@@ -224,8 +239,9 @@ sanderling_status sanderling_session_output_types(sanderling_session* session,
                                                   size_t input_count, sanderling_tensor* outputs,
                                                   size_t output_count, sanderling_error* error) {
   return guarded(error, [&] {
-    const auto program = required(session, "session")
-                             .session.program_for(views_of(inputs, input_count, "input", false));
+    const auto program =
+        required(session, "session")
+            .session.program_for(input_views.of(inputs, input_count, "input", false));
     if (program->cut)
       fail(ErrorCode::kUnsupported, "[c] the types of the outputs depend on the inputs' elements");
     if (output_count != program->output_types.size())
@@ -243,11 +259,24 @@ sanderling_status sanderling_session_run(sanderling_session* session,
                                          const sanderling_tensor* inputs, size_t input_count,
                                          sanderling_tensor* outputs, size_t output_count,
                                          sanderling_error* error) {
+  return sanderling_session_run_for(session, inputs, input_count, outputs, output_count, INFINITY,
+                                    error);
+}
+
+sanderling_status sanderling_session_run_for(sanderling_session* session,
+                                             const sanderling_tensor* inputs, size_t input_count,
+                                             sanderling_tensor* outputs, size_t output_count,
+                                             double timeout_s, sanderling_error* error) {
   return guarded(error, [&] {
-    required(session, "session")
-        .session.run(views_of(inputs, input_count, "input", true),
-                     views_of(outputs, output_count, "output", true));
+    Session& ours = required(session, "session").session;
+    const Stop stop = ours.until(timeout_s);
+    ours.run(input_views.of(inputs, input_count, "input", true),
+             output_views.of(outputs, output_count, "output", true), stop);
   });
+}
+
+void sanderling_session_cancel(sanderling_session* session) {
+  if (session) session->session.cancel();
 }
 
 }  // extern "C"

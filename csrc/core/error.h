@@ -13,6 +13,8 @@ enum class ErrorCode {
   kInput,        // a caller's array, name, shape, dtype or setting is wrong
   kUnsupported,  // valid, but this build, host or runtime cannot do it
   kInternal,     // our own bug
+  kDeadline,     // a run did not end within its time
+  kCancelled,    // somebody stopped the run
 };
 
 class Error : public std::runtime_error {

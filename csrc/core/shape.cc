@@ -6,7 +6,14 @@
 
 namespace sanderling {
 
-Shape::Shape(std::vector<int64_t> dims) : dims_(std::move(dims)) {
+Shape::Shape(std::vector<int64_t> dims) : dims_(std::move(dims)) { count(); }
+
+void Shape::assign(std::span<const int64_t> dims) {
+  dims_.assign(dims.begin(), dims.end());
+  count();
+}
+
+void Shape::count() {
   if (rank() > kMaxRank)
     fail(ErrorCode::kInput, "rank ", rank(), " exceeds the limit of ", kMaxRank);
   for (int64_t dim : dims_)
@@ -14,6 +21,7 @@ Shape::Shape(std::vector<int64_t> dims) : dims_(std::move(dims)) {
   // A zero extent empties the tensor, yet the others are still bounded so that no product
   // overflows.
   int64_t bound = 1;
+  elements_ = 1;
   for (int64_t dim : dims_) {
     if (dim > 0 && bound > kMaxElements / dim)
       fail(ErrorCode::kInput, "shape ", to_string(), " exceeds the limit of ", kMaxElements,

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,8 @@ class Shape {
   // Throws kInput if an extent is negative, the rank exceeds kMaxRank or the elements exceed
   // kMaxElements.
   explicit Shape(std::vector<int64_t> dims);
+  // The same for one that is used again: allocates only for more dimensions than it ever had.
+  void assign(std::span<const int64_t> dims);
 
   int64_t rank() const { return static_cast<int64_t>(dims_.size()); }
   int64_t operator[](int64_t axis) const { return dims_[static_cast<size_t>(axis)]; }
@@ -34,6 +37,8 @@ class Shape {
   bool operator==(const Shape& other) const { return dims_ == other.dims_; }
 
  private:
+  void count();  // elements_ of dims_, which it checks
+
   std::vector<int64_t> dims_;
   int64_t elements_ = 1;
 };

@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <memory>
 
+#include "core/stop.h"
+
 namespace sanderling {
 
 // Runs a range of independent tasks, perhaps on several threads; exec/thread_pool.h is the real
@@ -15,7 +17,7 @@ class Workers {
   virtual int threads() const = 0;
   // Calls task(context, i, thread) once for each i in [0, count); thread is in [0, threads()).
   // Returns when all are done. Tasks do not throw. Which thread runs which index must not change
-  // any result.
+  // any result. Throws what check_stop() throws; some of the tasks may not have run then.
   virtual void run(int64_t count, Task task, const void* context) = 0;
 
   // for_each(n, [&](int64_t index, int thread) { ... }): no allocation, the callable is borrowed.
@@ -28,6 +30,15 @@ class Workers {
         },
         &body);
   }
+
+  // Throws kCancelled or kDeadline if the run is to end: asked between the steps of a plan, so in
+  // each iteration of a loop; what computes for long without tasks asks by itself.
+  void check_stop() const {
+    if (run_stop_) run_stop_->check();
+  }
+
+ protected:
+  const Stop* run_stop_ = nullptr;  // of the run that is open
 };
 
 // The calling thread alone.

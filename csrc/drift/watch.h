@@ -2,13 +2,13 @@
 
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
+#include "core/fork.h"
 #include "core/tensor.h"
 #include "drift/class_histogram.h"
 #include "drift/code_histogram.h"
@@ -77,7 +77,7 @@ class CodeTap {
   CodeHistogram take();
 
  private:
-  mutable std::mutex mutex_;
+  mutable ForkMutex mutex_{"watch"};
   CodeCounter recent_;  // what histogram_ does not hold yet
   CodeHistogram histogram_;
 };
@@ -109,7 +109,7 @@ class Watch {
 
  private:
   struct State;
-  mutable std::mutex mutex_;
+  mutable ForkMutex mutex_{"watch"};
   std::unique_ptr<State> state_;
   std::unordered_map<std::string, std::unique_ptr<CodeTap>> taps_;
 };

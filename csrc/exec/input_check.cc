@@ -73,6 +73,18 @@ std::vector<InputSpec> specs_of(const Graph& graph) {
 
 }  // namespace
 
+InputCheck::InputCheck(std::vector<InputSpec> specs, const KernelTable& kernels)
+    : specs_(std::move(specs)), kernels_(kernels) {
+  std::map<std::string_view, std::pair<size_t, size_t>> first;
+  for (size_t i = 0; i < specs_.size(); ++i) {
+    for (size_t d = 0; d < specs_[i].dims.size(); ++d) {
+      if (specs_[i].dims[d] >= 0 || specs_[i].symbols[d].empty()) continue;
+      const auto [found, added] = first.try_emplace(specs_[i].symbols[d], i, d);
+      if (!added) same_extents_.push_back({i, d, found->second.first, found->second.second});
+    }
+  }
+}
+
 InputCheck::InputCheck(const Graph& graph, const KernelTable& kernels)
     : InputCheck(specs_of(graph), kernels) {
   const Uses uses(graph);
@@ -96,11 +108,6 @@ std::string InputCheck::expected(size_t input) const {
 void InputCheck::check_types(std::span<const TensorView> inputs) const {
   if (inputs.size() != specs_.size())
     fail(ErrorCode::kInput, "[run] got ", inputs.size(), " inputs, the model has ", specs_.size());
-  struct Extent {
-    int64_t value;
-    std::string_view input;
-  };
-  std::map<std::string_view, Extent> extents;
   for (size_t i = 0; i < inputs.size(); ++i) {
     const InputSpec& spec = specs_[i];
     const TensorType& type = inputs[i].type;
@@ -113,15 +120,21 @@ void InputCheck::check_types(std::span<const TensorView> inputs) const {
     if (!spec.dims.empty() && spec.dims[0] < 0 && type.shape[0] == 0)
       fail(ErrorCode::kInput, "[run] input '", spec.name, "' is empty: ", type.to_string(),
            ". Pass at least one row");
-    for (size_t d = 0; d < spec.dims.size(); ++d) {
-      if (spec.dims[d] >= 0 || spec.symbols[d].empty()) continue;
-      const int64_t extent = type.shape[static_cast<int64_t>(d)];
-      const auto [found, added] = extents.try_emplace(spec.symbols[d], Extent{extent, spec.name});
-      if (found->second.value != extent)
-        fail(ErrorCode::kInput, "[run] input '", spec.name, "' is ", type.to_string(),
-             ", the model expects ", expected(i), " and ", spec.symbols[d], " is ",
-             found->second.value, " in input '", found->second.input, "'");
-    }
+  }
+  check_symbols(inputs);
+}
+
+void InputCheck::check_symbols(std::span<const TensorView> inputs) const {
+  const auto extent = [&](size_t input, size_t dim) {
+    return inputs[input].type.shape[static_cast<int64_t>(dim)];
+  };
+  for (const SameExtent& same : same_extents_) {
+    const int64_t first = extent(same.first_input, same.first_dim);
+    if (extent(same.input, same.dim) == first) continue;
+    const InputSpec& spec = specs_[same.input];
+    fail(ErrorCode::kInput, "[run] input '", spec.name, "' is ",
+         inputs[same.input].type.to_string(), ", the model expects ", expected(same.input), " and ",
+         spec.symbols[same.dim], " is ", first, " in input '", specs_[same.first_input].name, "'");
   }
 }
 

@@ -23,8 +23,7 @@ struct InputSpec {
 // Whether arrays fit a model, in the same words for every backend. Immutable.
 class InputCheck {
  public:
-  InputCheck(std::vector<InputSpec> specs, const KernelTable& kernels)
-      : specs_(std::move(specs)), kernels_(kernels) {}
+  InputCheck(std::vector<InputSpec> specs, const KernelTable& kernels);
   InputCheck(const Graph& graph, const KernelTable& kernels);
 
   const std::vector<InputSpec>& specs() const { return specs_; }
@@ -37,9 +36,17 @@ class InputCheck {
   bool has_nan(std::span<const TensorView> inputs) const;
 
  private:
+  // A dimension whose symbol stands at another one before it.
+  struct SameExtent {
+    size_t input, dim;
+    size_t first_input, first_dim;
+  };
+
+  void check_symbols(std::span<const TensorView> inputs) const;
   int64_t count_nan(const TensorView& input) const;
 
   std::vector<InputSpec> specs_;
+  std::vector<SameExtent> same_extents_;
   const KernelTable& kernels_;
 };
 

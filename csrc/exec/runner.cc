@@ -19,6 +19,7 @@ class RunnerBody final : public Body {
       : runner_(std::move(model), threads, /*write_outputs=*/false, std::move(budget)) {}
 
   const std::vector<TensorType>* output_types(std::span<const TensorType> inputs) override {
+    check_count(inputs.size());
     try {
       planned_ = runner_.prepare(std::vector<TensorType>(inputs.begin(), inputs.end()));
     } catch (const NeedsValue&) {
@@ -28,10 +29,18 @@ class RunnerBody final : public Body {
   }
 
   std::span<const TensorView> run(std::span<const TensorView> inputs, Workers& workers) override {
+    check_count(inputs.size());
     return runner_.run(inputs, {}, workers);
   }
 
  private:
+  void check_count(size_t given) const {
+    const size_t expected = runner_.model().graph().inputs.size();
+    if (given != expected)
+      fail(ErrorCode::kModel, "[graph] a subgraph takes ", expected, " inputs, its node gives it ",
+           given, ". Export the model again");
+  }
+
   Runner runner_;
   std::shared_ptr<const Program> planned_;
 };
@@ -228,6 +237,7 @@ void Runner::execute(Stage& stage, size_t depth, std::span<const TensorView> inp
                 .workers = &workers};
   size_t next_codes = 0;
   for (size_t s = 0; s < program.steps.size(); ++s) {
+    workers.check_stop();
     const Step& step = program.steps[s];
     args.inputs = stage.pointers.data() + step.first_input;
     args.outputs = stage.pointers.data() + step.first_output;
@@ -303,6 +313,7 @@ void Runner::compute_cut(Stage& stage, size_t depth, std::span<const TensorView>
 std::span<const TensorView> Runner::run(std::span<const TensorView> inputs,
                                         std::span<const TensorView> outputs, Workers& workers,
                                         std::vector<StepTime>* times) {
+  workers.check_stop();  // planning took time; a loop's body may have no step at all
   Stage* stage = &first_stage(inputs);
   execute(*stage, 0, inputs, outputs, workers, times);
   if (stage->program->writes_outputs) return {};

@@ -72,13 +72,14 @@ std::shared_ptr<const Program> Session::prepare(std::span<const TensorView> inpu
   return runner_.prepare(inputs);
 }
 
-std::shared_ptr<const Program> Session::program_for(std::span<const TensorView> inputs) {
-  const std::lock_guard lock(mutex_);
+std::shared_ptr<const Program> Session::program_for(std::span<const TensorView> inputs,
+                                                    const Stop& stop) {
+  const std::unique_lock lock = take_turn(stop);
   return prepare(inputs);
 }
 
 void Session::check(std::span<const TensorView> inputs, std::span<const TensorView> outputs) {
-  const std::lock_guard lock(mutex_);
+  const std::unique_lock lock = take_turn(until({}));
   check_outputs(prepare(inputs)->output_types, inputs, outputs);
 }
 
@@ -100,22 +101,35 @@ void Session::note_first_run() {
   options_.after_first_run = nullptr;
 }
 
-void Session::run(std::span<const TensorView> inputs, std::span<const TensorView> outputs) {
-  run_locked(inputs, outputs);
+void Session::run(std::span<const TensorView> inputs, std::span<const TensorView> outputs,
+                  const Stop& stop) {
+  run_in_turn(inputs, outputs, stop);
   note_first_run();
 }
 
-void Session::run(std::span<const TensorView> inputs, const MakeOutput& make_output) {
-  run_locked(inputs, make_output);
+void Session::run(std::span<const TensorView> inputs, const MakeOutput& make_output,
+                  const Stop& stop) {
+  run_in_turn(inputs, make_output, stop);
   note_first_run();
 }
 
-void Session::run_locked(std::span<const TensorView> inputs, std::span<const TensorView> outputs) {
-  const std::lock_guard lock(mutex_);
+std::unique_lock<ForkMutex> Session::take_turn(const Stop& stop) {
+  std::unique_lock lock(mutex_, std::defer_lock);
+  if (stop.deadline())
+    while (!lock.try_lock_until(*stop.deadline())) stop.check();
+  else
+    lock.lock();
+  stop.check();
+  return lock;
+}
+
+void Session::run_in_turn(std::span<const TensorView> inputs, std::span<const TensorView> outputs,
+                          const Stop& stop) {
+  const std::unique_lock lock = take_turn(stop);
   const std::shared_ptr<const Program> program = prepare(inputs);
   check_outputs(program->output_types, inputs, outputs);
   look_at(inputs);
-  const ThreadPool::OpenRun open(pool_);
+  const ThreadPool::OpenRun open(pool_, stop);
   const std::span<const TensorView> results = runner_.run(inputs, outputs, pool_);
   if (!program->writes_outputs) {
     check_outputs(types_of(results), inputs, outputs);
@@ -124,11 +138,12 @@ void Session::run_locked(std::span<const TensorView> inputs, std::span<const Ten
   observe(outputs);
 }
 
-void Session::run_locked(std::span<const TensorView> inputs, const MakeOutput& make_output) {
-  const std::lock_guard lock(mutex_);
+void Session::run_in_turn(std::span<const TensorView> inputs, const MakeOutput& make_output,
+                          const Stop& stop) {
+  const std::unique_lock lock = take_turn(stop);
   const std::shared_ptr<const Program> program = prepare(inputs);
   look_at(inputs);
-  const ThreadPool::OpenRun open(pool_);
+  const ThreadPool::OpenRun open(pool_, stop);
   std::vector<TensorView> outputs;
   if (program->writes_outputs) {
     for (size_t i = 0; i < program->output_types.size(); ++i)
@@ -145,10 +160,11 @@ void Session::run_locked(std::span<const TensorView> inputs, const MakeOutput& m
 }
 
 std::vector<StepTime> Session::profile(std::span<const TensorView> inputs) {
-  const std::lock_guard lock(mutex_);
+  const Stop stop = until({});
+  const std::unique_lock lock = take_turn(stop);
   const std::shared_ptr<const Program> program = prepare(inputs);
   check_.check_values(inputs);
-  const ThreadPool::OpenRun open(pool_);
+  const ThreadPool::OpenRun open(pool_, stop);
   std::vector<Tensor> made;
   std::vector<TensorView> outputs;
   for (const TensorType& type : program->output_types) {

@@ -3,11 +3,12 @@
 #include <atomic>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <span>
 #include <vector>
 
+#include "core/fork.h"
+#include "core/stop.h"
 #include "exec/input_check.h"
 #include "exec/runner.h"
 #include "exec/thread_pool.h"
@@ -28,7 +29,8 @@ struct SessionOptions {
 };
 
 // Runs a compiled model. Safe to call from several threads: runs take turns. One arena; after the
-// first run with a set of input shapes, a run with these shapes allocates nothing.
+// first run with a set of input shapes, a run with these shapes allocates nothing. A child made by
+// fork() can go on using it, unless it was in use by another thread just then (ForkMutex).
 class Session {
  public:
   static constexpr size_t kMaxPrograms = Runner::kMaxPrograms;
@@ -44,19 +46,36 @@ class Session {
 
   // Throws kInput when a dtype, rank or fixed extent differs from the graph's, or a batch is empty.
   // Only the types of the views matter.
-  std::shared_ptr<const Program> program_for(std::span<const TensorView> inputs);
+  std::shared_ptr<const Program> program_for(std::span<const TensorView> inputs, const Stop& stop);
+  std::shared_ptr<const Program> program_for(std::span<const TensorView> inputs) {
+    return program_for(inputs, until({}));
+  }
   // Throws what run() would for these types and addresses, as far as it is known before.
   void check(std::span<const TensorView> inputs, std::span<const TensorView> outputs);
   // Inputs and outputs in the graph's order; outputs must have the types that the model gives and
   // share no memory. Throws kInput on a NaN among the inputs, which are counted by the watch
-  // before: a sensor that sends NaN is to be seen.
-  void run(std::span<const TensorView> inputs, std::span<const TensorView> outputs);
+  // before: a sensor that sends NaN is to be seen. Throws kDeadline or kCancelled when `stop` is
+  // due: a step that began is finished, outputs may be half written.
+  void run(std::span<const TensorView> inputs, std::span<const TensorView> outputs,
+           const Stop& stop);
+  void run(std::span<const TensorView> inputs, std::span<const TensorView> outputs) {
+    run(inputs, outputs, until({}));
+  }
   // The same where the outputs' types may depend on data: asks for the memory of each output when
   // its type is known, before or after the run.
   using MakeOutput = std::function<void*(size_t output, const TensorType& type)>;
-  void run(std::span<const TensorView> inputs, const MakeOutput& make_output);
+  void run(std::span<const TensorView> inputs, const MakeOutput& make_output, const Stop& stop);
+  void run(std::span<const TensorView> inputs, const MakeOutput& make_output) {
+    run(inputs, make_output, until({}));
+  }
   // Runs once and says how long each step took; nothing is watched. Throws what run() throws.
   std::vector<StepTime> profile(std::span<const TensorView> inputs);
+  // What ends a run that begins now: its timeout, in which it may have to wait for its turn, and
+  // cancel(). Throws kInput unless the timeout is positive.
+  Stop until(std::optional<double> timeout_s) const { return {cancels_, timeout_s}; }
+  // Ends all runs that were called for and have not returned yet, also those that wait for their
+  // turn, as kCancelled; later ones are not touched. Does not wait for them.
+  void cancel() { cancels_.fetch_add(1, std::memory_order_relaxed); }
   // Bytes that this session holds for activations and scratch now, those of subgraphs included.
   size_t arena_bytes() const;
 
@@ -66,18 +85,22 @@ class Session {
                      std::span<const TensorView> outputs) const;
   void look_at(std::span<const TensorView> inputs);
   void observe(std::span<const TensorView> outputs);
-  void run_locked(std::span<const TensorView> inputs, std::span<const TensorView> outputs);
-  void run_locked(std::span<const TensorView> inputs, const MakeOutput& make_output);
+  std::unique_lock<ForkMutex> take_turn(const Stop& stop);
+  void run_in_turn(std::span<const TensorView> inputs, std::span<const TensorView> outputs,
+                   const Stop& stop);
+  void run_in_turn(std::span<const TensorView> inputs, const MakeOutput& make_output,
+                   const Stop& stop);
   void note_first_run();
 
   std::shared_ptr<const CompiledModel> model_;
   SessionOptions options_;
   ThreadPool pool_;
   const InputCheck check_;
-  mutable std::mutex mutex_;
+  ForkMutex mutex_{"session"};
   const std::shared_ptr<MemoryBudget> memory_;
   Runner runner_;
   std::atomic<bool> has_run_ = false;
+  std::atomic<uint32_t> cancels_ = 0;
 };
 
 }  // namespace sanderling

@@ -1,5 +1,7 @@
 #include "exec/thread_pool.h"
 
+#include <system_error>
+
 #include "core/error.h"
 
 namespace sanderling {
@@ -36,14 +38,38 @@ constexpr uint64_t kGeneration = uint64_t{1} << 32;
 
 ThreadPool::ThreadPool(int threads) {
   SANDERLING_ASSERT(threads >= 1, threads);
-  for (int i = 1; i < threads; ++i) helpers_.emplace_back([this, i] { help(i); });
+  start(threads - 1);
 }
 
-ThreadPool::~ThreadPool() {
+void ThreadPool::start(int helpers) {
+  try {
+    for (int i = 1; i <= helpers; ++i) helpers_.emplace_back([this, i] { help(i); });
+  } catch (const std::system_error& problem) {
+    const size_t started = helpers_.size();
+    end();
+    fail(ErrorCode::kUnsupported, "[session] the system gives ", started, " of ", helpers,
+         " more threads: ", problem.what(), ". Use fewer threads or fewer sessions");
+  }
+}
+
+void ThreadPool::end() {
   stop_ = true;
   open_.fetch_add(2);  // still even: wakes the parked ones only to let them see stop_
   open_.notify_all();
   for (std::thread& helper : helpers_) helper.join();
+  helpers_.clear();
+  stop_ = false;
+}
+
+// Helpers of the parent process are not in this one: their handles can be neither joined nor freed.
+void ThreadPool::leave_behind() {
+  static_cast<void>(new std::vector<std::thread>(std::move(helpers_)));
+  helpers_.clear();
+}
+
+ThreadPool::~ThreadPool() {
+  if (process_ != process_number()) leave_behind();
+  end();
 }
 
 bool ThreadPool::take_and_run(uint64_t& ticket, int thread) {
@@ -54,7 +80,7 @@ bool ThreadPool::take_and_run(uint64_t& ticket, int thread) {
   if (index >= count) return false;
   // Success proves that the ticket, and so the three loads above, belong to the current job.
   if (!ticket_.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel)) return true;
-  task(context, index, thread);
+  if (!stopping()) task(context, index, thread);
   done_.fetch_add(1, std::memory_order_release);
   ++ticket;
   return true;
@@ -62,7 +88,10 @@ bool ThreadPool::take_and_run(uint64_t& ticket, int thread) {
 
 void ThreadPool::run(int64_t count, Task task, const void* context) {
   if (count <= 1 || helpers_.empty()) {
-    for (int64_t i = 0; i < count; ++i) task(context, i, 0);
+    for (int64_t i = 0; i < count; ++i) {
+      if (count > 1) check_stop();
+      task(context, i, 0);
+    }
     return;
   }
   SANDERLING_ASSERT(count < static_cast<int64_t>(kGeneration), count);
@@ -81,6 +110,7 @@ void ThreadPool::run(int64_t count, Task task, const void* context) {
   while (take_and_run(ticket, 0)) ticket = ticket_.load(std::memory_order_acquire);
   Spin spin;
   while (done_.load(std::memory_order_acquire) < count) spin.once();
+  check_stop();
 }
 
 void ThreadPool::help(int thread) {
@@ -98,7 +128,14 @@ void ThreadPool::help(int thread) {
   }
 }
 
-ThreadPool::OpenRun::OpenRun(ThreadPool& pool) : pool_(pool) {
+ThreadPool::OpenRun::OpenRun(ThreadPool& pool, const Stop& stop) : pool_(pool) {
+  if (pool_.process_ != process_number()) {
+    const auto helpers = static_cast<int>(pool_.helpers_.size());
+    pool_.leave_behind();
+    pool_.process_ = process_number();
+    pool_.start(helpers);
+  }
+  pool_.run_stop_ = &stop;
   if (pool_.helpers_.empty()) return;
   pool_.open_.fetch_add(1, std::memory_order_acq_rel);
   pool_.open_.notify_all();
@@ -106,6 +143,7 @@ ThreadPool::OpenRun::OpenRun(ThreadPool& pool) : pool_(pool) {
 
 ThreadPool::OpenRun::~OpenRun() {
   if (!pool_.helpers_.empty()) pool_.open_.fetch_add(1, std::memory_order_acq_rel);
+  pool_.run_stop_ = nullptr;
 }
 
 }  // namespace sanderling

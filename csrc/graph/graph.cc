@@ -103,7 +103,8 @@ void sort_and_prune(Graph& graph) {
            " is produced by no node, input or initializer");
     const auto node = static_cast<size_t>(producer);
     if (state[node] == State::kOpen)
-      fail(ErrorCode::kModel, "node '", graph.nodes[node].name, "' depends on its own output");
+      fail(ErrorCode::kModel, "[", graph.nodes[node].op, "] node '", graph.nodes[node].name,
+           "' depends on its own output. Export the model again");
     if (state[node] == State::kNew) {
       state[node] = State::kOpen;
       stack.push_back({node, 0});

@@ -13,6 +13,14 @@
 namespace sanderling {
 namespace {
 
+// The beginning of an advice; other domains have no converter.
+std::string how_to_convert(std::string_view domain, int since_opset) {
+  constexpr int kCommonOpset = 13;
+  if (!is_default_domain(domain)) return "Export it with a newer opset of its domain, or ";
+  return cat("Convert the model with onnx.version_converter.convert_version(model, ",
+             std::max(since_opset, kCommonOpset), "), or ");
+}
+
 // Attributes of a call of a function by name, for those inside that stand for them.
 using Bindings = std::map<std::string_view, WireMessage>;
 
@@ -243,10 +251,8 @@ void Scope::add_node(const OnnxNode& source, size_t index) {
   if (node.opset < op.since_opset)
     fail(ErrorCode::kUnsupported, "[", node.op, "] node '", node.name,
          "' has the meaning of opset ", node.opset, "; the native engine knows it from opset ",
-         op.since_opset,
-         " on. Convert the model with "
-         "onnx.version_converter.convert_version(model, 13), or use backend='onnxruntime' or "
-         "backend='auto'");
+         op.since_opset, " on. ", how_to_convert(source.domain, op.since_opset),
+         "use backend='onnxruntime' or backend='auto'");
   for (std::string_view name : source.outputs)
     node.outputs.push_back(name.empty() ? kNoValue : define(name, cat("node '", node.name, "'")));
   trim(node.outputs);

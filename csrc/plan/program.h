@@ -5,12 +5,12 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
+#include "core/fork.h"
 #include "graph/graph.h"
 #include "graph/operator.h"
 #include "graph/type_inference.h"
@@ -127,7 +127,7 @@ class CompiledModel {
   const bool reference_;
   // Per node that has subgraphs.
   std::unordered_map<size_t, std::vector<std::shared_ptr<const CompiledModel>>> subgraphs_;
-  mutable std::mutex mutex_;
+  mutable ForkMutex mutex_{"model"};
   mutable std::unordered_map<std::string, std::shared_ptr<const void>> shared_;
   mutable std::map<std::string, std::shared_ptr<const Tensor>> tensors_;
   mutable bool has_made_tensors_ = false;

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sanderling._model import TensorSpec as TensorSpec
     from sanderling._model import load as load
     from sanderling._session import Session as Session
+    from sanderling.errors import CancelledError as CancelledError
     from sanderling.errors import DeadlineError as DeadlineError
     from sanderling.errors import InputError as InputError
     from sanderling.errors import InternalError as InternalError
@@ -35,6 +36,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Batcher": "sanderling._batcher",
+    "CancelledError": "sanderling.errors",
     "DeadlineError": "sanderling.errors",
     "InputError": "sanderling.errors",
     "InternalError": "sanderling.errors",
@@ -52,6 +54,7 @@ _HOMES = {
 
 __all__ = [
     "Batcher",
+    "CancelledError",
     "DeadlineError",
     "InputError",
     "InternalError",

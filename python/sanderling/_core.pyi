@@ -426,8 +426,12 @@ class Session:
     @typing.overload
     def __init__(self, data: bytes, isa: str | None = None, threads: typing.SupportsInt | typing.SupportsIndex = 1) -> None:
         ...
-    def bind(self, inputs: collections.abc.Sequence[numpy.typing.NDArray[typing.Any]], outputs: collections.abc.Sequence[numpy.typing.NDArray[typing.Any]]) -> typing.Any:
+    def bind(self, inputs: collections.abc.Sequence[numpy.typing.NDArray[typing.Any]], outputs: collections.abc.Sequence[numpy.typing.NDArray[typing.Any]], timeout_s: typing.SupportsFloat | typing.SupportsIndex | None = None) -> typing.Any:
         ...
+    def cancel(self) -> None:
+        """
+        Ends the runs that are going on or wait for their turn.
+        """
     def info(self) -> dict[str, typing.Any]:
         ...
     def output_types(self, inputs: collections.abc.Sequence[numpy.typing.NDArray[typing.Any]]) -> list[typing.Any]:
@@ -437,14 +441,14 @@ class Session:
         Runs once: (operator, node, kernel, dtype, shape, nanoseconds) of each step, in the order in which they ran; dtype and shape are those of its first output. An empty operator is a copy to an output.
         """
     @typing.overload
-    def run(self, inputs: collections.abc.Sequence[numpy.typing.NDArray[typing.Any]]) -> list[numpy.typing.NDArray[typing.Any]]:
+    def run(self, inputs: collections.abc.Sequence[numpy.typing.NDArray[typing.Any]], timeout_s: typing.SupportsFloat | typing.SupportsIndex | None = None) -> list[numpy.typing.NDArray[typing.Any]]:
         """
         Arrays in the order of input_names to arrays in the order of output_names.
         """
     @typing.overload
-    def run(self, inputs: dict[str, typing.Any]) -> dict[str, typing.Any]:
+    def run(self, inputs: dict[str, typing.Any], timeout_s: typing.SupportsFloat | typing.SupportsIndex | None = None) -> dict[str, typing.Any]:
         ...
-    def run_into(self, inputs: collections.abc.Sequence[numpy.typing.NDArray[typing.Any]], outputs: collections.abc.Sequence[numpy.typing.NDArray[typing.Any]]) -> None:
+    def run_into(self, inputs: collections.abc.Sequence[numpy.typing.NDArray[typing.Any]], outputs: collections.abc.Sequence[numpy.typing.NDArray[typing.Any]], timeout_s: typing.SupportsFloat | typing.SupportsIndex | None = None) -> None:
         ...
     @property
     def input_names(self) -> list[str]:

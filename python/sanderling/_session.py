@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from operator import index
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, SupportsIndex, cast, overload
+from typing import TYPE_CHECKING, Any, SupportsFloat, SupportsIndex, cast, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +14,9 @@ import numpy.typing as npt
 from sanderling import _core
 from sanderling._model import Model, TensorSpec, read_model
 from sanderling.backends import BackendSession, choose
+from sanderling.backends.native import NativeBackend
 from sanderling.drift import Reference, Sketches
-from sanderling.errors import InputError
+from sanderling.errors import InputError, UnsupportedError
 
 if TYPE_CHECKING:
     import torch
@@ -108,47 +109,60 @@ class Session:
         return self._outputs
 
     @overload
-    def run(self, inputs: Mapping[str, Any]) -> dict[str, Array]: ...
+    def run(self, inputs: Mapping[str, Any], *, timeout_s: float | None = None) -> dict[str, Array]: ...
     @overload
-    def run(self, inputs: Any) -> Array: ...
-    def run(self, inputs: Any) -> Array | dict[str, Array]:
+    def run(self, inputs: Any, *, timeout_s: float | None = None) -> Array: ...
+    def run(self, inputs: Any, *, timeout_s: float | None = None) -> Array | dict[str, Array]:
         """Runs the model once.
 
         Args:
             inputs: An array (NumPy, or anything with `__dlpack__` on the CPU) for a model of one input and one output;
                 or a mapping from every input name to its array. Any batch size; dtypes must match, none is cast.
+            timeout_s: Seconds that the run may take, the wait for other threads' runs included; None: any time. It is
+                looked at between steps, in every iteration of a loop and between the shares of a step that threads
+                divide, so that a run may end a little later. Native only.
 
         Returns:
             An array for an array, a dict from output name to array for a mapping. New arrays each time.
 
         Raises:
             InputError: A name, dtype, shape or count is wrong, an input is empty or has NaN.
+            DeadlineError: The run did not end within `timeout_s`; the session can run again.
+            CancelledError: Another thread called `cancel`.
         """
-        if isinstance(inputs, np.ndarray) and self._single:  # the common case, without a look at abstract classes
-            return self._run.run([inputs])[0]
+        if timeout_s is None and isinstance(inputs, np.ndarray) and self._single:
+            return self._run.run([inputs])[0]  # the common case, without a look at abstract classes
         arrays, names = self._unpack(inputs)
-        results = self._run.run(arrays)
+        results = self._run.run(arrays, **self._limits(timeout_s))
         return results[0] if names is None else dict(zip(names, results, strict=True))
 
-    def run_into(self, inputs: Any, outputs: Any) -> None:
+    def run_into(self, inputs: Any, outputs: Any, *, timeout_s: float | None = None) -> None:
         """Runs the model and writes the results into arrays that the caller owns.
 
         Args:
             inputs: As for `run`; an array also if the model has several outputs.
             outputs: A writable C-contiguous array, or a mapping from every output name to one. They share no memory
-                with each other or with the inputs.
+                with each other or with the inputs. A run that ends early leaves anything in them.
+            timeout_s: As for `run`.
 
         Raises:
             InputError: As for `run`, or an output's dtype or shape is not what the model writes.
+            DeadlineError: As for `run`.
+            CancelledError: As for `run`.
         """
-        if self._single and isinstance(inputs, np.ndarray) and isinstance(outputs, np.ndarray):
+        if timeout_s is None and self._single and isinstance(inputs, np.ndarray) and isinstance(outputs, np.ndarray):
             return self._run.run_into([inputs], [outputs])
-        return self._run.run_into(self._input_list(inputs), self._output_list(outputs))
+        return self._run.run_into(self._input_list(inputs), self._output_list(outputs), **self._limits(timeout_s))
 
-    def bind(self, inputs: Any, outputs: Any) -> Callable[[], None]:
+    def bind(self, inputs: Any, outputs: Any, *, timeout_s: float | None = None) -> Callable[[], None]:
         """Fixes the arrays of later runs and returns a callable that does one: the fastest path.
 
         Each call reads `inputs` and writes `outputs` where they are; change their contents in place.
+
+        Args:
+            inputs: As for `run_into`.
+            outputs: As for `run_into`.
+            timeout_s: As for `run`, of each call.
 
         Raises:
             InputError: As for `run_into`; also if an input is not C-contiguous.
@@ -159,7 +173,19 @@ class Session:
                 raise InputError(
                     f"[bind] input {name!r} is {type(value).__name__}, a bound call reads an array in place"
                 )
-        return self._run.bind(self._input_list(inputs), self._output_list(outputs))
+        return self._run.bind(self._input_list(inputs), self._output_list(outputs), **self._limits(timeout_s))
+
+    def cancel(self) -> None:
+        """Ends all runs of this session that other threads have called for, batches and bound calls included.
+
+        They raise CancelledError, at the latest when the step that they are at ends; this call does not wait for them.
+        Later runs are not touched.
+
+        Raises:
+            InputError: The session is closed.
+            UnsupportedError: The backend is not native.
+        """
+        self._stoppable().cancel()
 
     def info(self) -> dict[str, Any]:
         """Says what runs.
@@ -193,6 +219,20 @@ class Session:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _stoppable(self) -> NativeBackend:
+        if isinstance(self._run, NativeBackend):
+            return self._run
+        raise UnsupportedError(f"[run] a run of backend {self._run.name!r} cannot be stopped, one of 'native' can")
+
+    def _limits(self, timeout_s: float | None) -> dict[str, float]:
+        """What a run of the core is given besides arrays."""
+        if timeout_s is None:
+            return {}
+        if isinstance(timeout_s, bool) or not isinstance(timeout_s, SupportsFloat):
+            raise InputError(f"[run] timeout_s is {timeout_s!r}, expected a positive number of seconds")
+        self._stoppable()
+        return {"timeout_s": float(timeout_s)}
 
     def _unpack(self, inputs: Any) -> tuple[list[Array], tuple[str, ...] | None]:
         """Returns the arrays in order, and the names by which the caller wants the outputs: None for an array."""

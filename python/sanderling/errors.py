@@ -11,9 +11,11 @@
 | IntegrityError   | a signature, digest or version order is wrong           | 6         | DATA_LOSS           |
 | GateRefused      | a gate judged and said no                               | 7         | FAILED_PRECONDITION |
 | DeadlineError    | it did not end in time                                  | 8         | DEADLINE_EXCEEDED   |
+| CancelledError   | somebody stopped it before it ended                     | 1         | CANCELLED           |
 | InternalError    | our own bug                                             | 1         | INTERNAL            |
 
-The C++ core raises ModelError, InputError, UnsupportedError and InternalError (csrc/core/error.h). Messages read
+The C++ core raises ModelError, InputError, UnsupportedError, DeadlineError, CancelledError and InternalError
+(csrc/core/error.h). Messages read
 "[operation] what is wrong, both values. What to do".
 """
 
@@ -80,6 +82,12 @@ class DeadlineError(SanderlingError):
 
     exit_code = 8
     grpc_status = "DEADLINE_EXCEEDED"
+
+
+class CancelledError(SanderlingError):
+    """Something was stopped before it ended."""
+
+    grpc_status = "CANCELLED"
 
 
 class InternalError(SanderlingError):

@@ -61,6 +61,13 @@ int main(int count, char** arguments) {
   output.data = y;
   output.dims[1] = 4;
   EXPECT(SANDERLING_INPUT_ERROR, "the model writes", sanderling_session_run(session, &input, 1, &output, 1, &error));
+  output.dims[1] = 5;
+  EXPECT(SANDERLING_OK, "", sanderling_session_run_for(session, &input, 1, &output, 1, 60.0, &error));
+  EXPECT(SANDERLING_INPUT_ERROR, "timeout_s is 0", sanderling_session_run_for(session, &input, 1, &output, 1, 0.0, &error));
+  EXPECT(SANDERLING_DEADLINE_ERROR, "did not end within", sanderling_session_run_for(session, &input, 1, &output, 1, 1e-9, &error));
+  sanderling_session_cancel(session);
+  sanderling_session_cancel(NULL);
+  EXPECT(SANDERLING_OK, "", sanderling_session_run(session, &input, 1, &output, 1, &error));
   input.rank = 9;
   EXPECT(SANDERLING_INPUT_ERROR, "rank 9", sanderling_session_run(session, &input, 1, &output, 1, &error));
   input.rank = 2;

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from pathlib import Path
 
@@ -14,24 +13,10 @@ import sanderling
 from onnx import TensorProto, helper, numpy_helper
 
 ROOT = Path(__file__).resolve().parents[2]
-BUILDS = [Path(os.environ["SANDERLING_BUILD_DIR"])] if "SANDERLING_BUILD_DIR" in os.environ else []
-BUILDS += [ROOT / "build" / name for name in ("python", "dev", "release")]
 
 
 def run(*command: object, **settings: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False, **settings)
-
-
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the library, its header and its CMake files are."""
-    build = next((b for b in BUILDS if list(b.glob("csrc/capi/libsanderling.so"))), None)
-    if build is None:
-        pytest.skip("no build with the C interface: make test-cpp, or set SANDERLING_BUILD_DIR")
-    prefix = tmp_path_factory.mktemp("prefix")
-    done = run("cmake", "--install", build, "--prefix", prefix, "--component", "c_api")
-    assert done.returncode == 0, done.stderr
-    return prefix
 
 
 @pytest.fixture(scope="module")

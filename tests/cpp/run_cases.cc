@@ -6,7 +6,9 @@
 //
 // DIR/cases.txt has a line "NAME exact" or "NAME float ATOL RTOL" per case, DIR/NAME/ has
 // model.onnx, input_<i>.npy and output_<i>.npy in the model's order. Integer outputs must be equal
-// whatever the line says.
+// whatever the line says. A second run of a plan that has kernels for all of it must take no
+// memory.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <fstream>
@@ -15,6 +17,7 @@
 #include <span>
 #include <sstream>
 
+#include "allocations.h"
 #include "exec/session.h"
 #include "graph/passes/passes.h"
 #include "kernels/table.h"
@@ -64,6 +67,32 @@ void compare(const Tensor& got, const Tensor& wanted, const Tolerance& tolerance
            static_cast<int>(b[i]));
 }
 
+// Whether runs of this program allocate nothing: it is planned to its end, and neither reference
+// functions nor those that make their outputs while they compute are among its steps.
+bool is_steady(const Program& program) {
+  return program.writes_outputs &&
+         std::none_of(program.steps.begin(), program.steps.end(), [](const Step& step) {
+           return step.kernel == std::string_view("reference") ||
+                  step.kernel == std::string_view("compute");
+         });
+}
+
+void check_steady(Session& session, std::span<const TensorView> inputs,
+                  std::span<const TensorView> outputs) {
+  const auto program = session.program_for(inputs);
+  if (!is_steady(*program)) return;
+  session.run(inputs, outputs);
+  const size_t before = allocations();
+  session.run(inputs, outputs);
+  if (const size_t made = allocations() - before; made != 0) {
+    std::string steps;
+    for (const Step& step : program->steps)
+      steps += cat(" ", step.node < 0 ? "" : session.model().graph().nodes[step.node].op, "(",
+                   step.kernel, ")");
+    fail(ErrorCode::kInternal, "a second run allocates ", made, " times; its steps are", steps);
+  }
+}
+
 void run_case(const std::filesystem::path& folder, const Tolerance& tolerance,
               const KernelTable& kernels, bool reference) {
   std::ifstream file(folder / "model.onnx", std::ios::binary);
@@ -81,6 +110,9 @@ void run_case(const std::filesystem::path& folder, const Tolerance& tolerance,
     return outputs.emplace_back(type).mutable_raw();
   });
   for (size_t i = 0; i < outputs.size(); ++i) compare(outputs[i], wanted[i], tolerance);
+  std::vector<TensorView> output_views;
+  for (const Tensor& output : outputs) output_views.push_back(output.view());
+  check_steady(session, input_views, output_views);
 }
 
 constexpr std::string_view kReference = "reference";

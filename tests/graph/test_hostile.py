@@ -71,3 +71,13 @@ def test_a_long_padded_axis_keeps_no_table():
     assert y.shape == (length + 5,)
     np.testing.assert_array_equal(y[:6], [0, 0, 1, 2, 3, 0])
     assert not y[5:].any()
+
+
+def test_a_body_that_takes_other_inputs_than_its_node_gives():
+    row = helper.make_tensor_value_info("v", TensorProto.FLOAT, ["n"])
+    body = helper.make_graph([helper.make_node("Relu", ["v"], ["w"])], "body", [row], [row])
+    data = model(
+        [helper.make_node("Scan", ["x", "x"], ["y"], "scan", body=body, num_scan_inputs=1)], {"x": ["n", 4]}, {}
+    )
+    with pytest.raises(sanderling.ModelError, match="a subgraph takes 1 inputs, its node gives it 2"):
+        sanderling.Session(data).run(np.zeros((2, 4), np.float32))

@@ -115,6 +115,7 @@ class Layout {
   // The rank of the tensors of a convolution or pool that has kernels for channels-last, else 0.
   int spatial_rank(const Node& node) const {
     if (node.outputs.size() != 1) return 0;  // MaxPool with indices counts in the model's own order
+    if (node.inputs.empty() || node.inputs[0] == kNoValue) return 0;
     int found = 0;
     if (node.op == "Conv" || node.op == "QConv") {
       const Tensor* weights = graph_.constant(node.inputs[1]);

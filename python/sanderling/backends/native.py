@@ -54,6 +54,7 @@ class NativeBackend:
         self.run = self._session.run
         self.run_into = self._session.run_into
         self.bind = self._session.bind
+        self.cancel = self._session.cancel
         self.inputs = tuple(TensorSpec(*spec) for spec in self._plan.plan.inputs)
         self.outputs = tuple(TensorSpec(*spec) for spec in self._plan.plan.outputs)
 

@@ -31,7 +31,9 @@ typedef enum {
   SANDERLING_MODEL_ERROR = 1, /* the model's file is damaged, inconsistent or breaks a limit */
   SANDERLING_INPUT_ERROR = 2, /* a tensor, index, size or setting is wrong */
   SANDERLING_UNSUPPORTED_ERROR = 3, /* valid, but this build or CPU cannot do it */
-  SANDERLING_INTERNAL_ERROR = 4     /* a bug of ours, or no memory */
+  SANDERLING_INTERNAL_ERROR = 4,    /* a bug of ours, or no memory */
+  SANDERLING_DEADLINE_ERROR = 5,    /* the run did not end within its timeout */
+  SANDERLING_CANCELLED_ERROR = 6    /* sanderling_session_cancel() ended the run */
 } sanderling_status;
 
 /* The numbers of ONNX's TensorProto.DataType. Elements of fewer than 8 bits take a byte each. */
@@ -120,10 +122,23 @@ SANDERLING_API sanderling_status sanderling_session_output_types(
 
 /* Runs the model. Inputs and outputs stand in the model's order; outputs have the caller's memory,
  * dtype and dims that the model writes, and share no memory with each other or with inputs. After
- * the first run with inputs of one shape, a run allocates nothing. */
+ * a thread's first run with inputs of one shape, a run allocates nothing, unless types depend on
+ * data or an operator is computed by its reference function (sanderling model show). */
 SANDERLING_API sanderling_status sanderling_session_run(
     sanderling_session* session, const sanderling_tensor* inputs, size_t input_count,
     sanderling_tensor* outputs, size_t output_count, sanderling_error* error);
+
+/* The same within `timeout_s` seconds, the wait for other threads' runs included; else
+ * SANDERLING_DEADLINE_ERROR, and outputs may be half written. The time is looked at between the
+ * steps of a plan, in every iteration of a loop and between the shares of a step that threads
+ * divide, so that a run may end a little later. The session can run again. */
+SANDERLING_API sanderling_status sanderling_session_run_for(
+    sanderling_session* session, const sanderling_tensor* inputs, size_t input_count,
+    sanderling_tensor* outputs, size_t output_count, double timeout_s, sanderling_error* error);
+
+/* Ends all runs of the session that other threads have called for, as SANDERLING_CANCELLED_ERROR;
+ * does not wait for them. Later runs are not touched. The session must not be freed meanwhile. */
+SANDERLING_API void sanderling_session_cancel(sanderling_session* session);
 
 #ifdef __cplusplus
 }
