@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A QDQ network, float32 x [n, 3, 12, 12] -> y [n, 4]: convolutions, a branch, pooling, a product, Softmax."""
+    """A QDQ network, float32 x [n, 3, 12, 12] -> y [n, 4]: convolutions, sums, pooling, a product, Softmax."""
     rng = np.random.default_rng(0)
     weights = {
         "w1": rng.normal(0, 0.3, (8, 3, 3, 3)),
@@ -37,8 +37,9 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
         helper.make_node("Relu", ["c1"], ["r1"]),
         helper.make_node("Conv", ["r1", "w2"], ["c2"], pads=[1] * 4, group=8),
         helper.make_node("Conv", ["c2", "w3"], ["c3"]),
-        helper.make_node("Add", ["r1", "c3"], ["a"]),
-        helper.make_node("MaxPool", ["a"], ["p"], kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node("Add", ["r1", "c3"], ["a"]),  # a part of the convolution before it
+        helper.make_node("Add", ["a", "r1"], ["b"]),
+        helper.make_node("MaxPool", ["b"], ["p"], kernel_shape=[2, 2], strides=[2, 2]),
         helper.make_node("GlobalAveragePool", ["p"], ["g"]),
         helper.make_node("Flatten", ["g"], ["f"]),
         helper.make_node("Gemm", ["f", "w4", "b4"], ["z"]),
