@@ -10,6 +10,7 @@ import dataclasses
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -167,7 +168,8 @@ def site():
 
 @pytest.fixture
 def stolen(site):
-    """What a test does to the server is undone after it."""
+    """What a test does to the server is undone after it; no publisher signs anything above the thief's meanwhile."""
+    site.publishing.send_signal(signal.SIGSTOP)
     site.stop()
     subprocess.run(["cp", "-a", site.server, site.folder / "backup"], check=True)
     site.start()
@@ -176,6 +178,7 @@ def stolen(site):
     shutil.rmtree(site.server)
     (site.folder / "backup").rename(site.server)
     site.start()
+    site.publishing.send_signal(signal.SIGCONT)
 
 
 class Client:
@@ -254,8 +257,7 @@ def test_he_opens_neither_the_release_folder_nor_the_publishers(site):
     ("role", "said"),
     [
         ("targets", "targets was signed by 0/1 keys"),
-        # The publisher, which runs, may have put metadata of its own above the forged before a client looks.
-        (auto_role("digits"), "auto/digits was signed by 0/1 keys|signed metadata has no digits-66"),
+        (auto_role("digits"), "auto/digits was signed by 0/1 keys"),
         ("root", "root was signed by 0/1 keys"),
     ],
 )
