@@ -1,33 +1,10 @@
 // The lowering pass makes Gemm and the activation of it, which have kernels.
 #include "ops/broadcast.h"
 #include "ops/com_microsoft/fused_activation.h"
+#include "ops/gemm_extents.h"
 
 namespace sanderling {
 namespace {
-
-struct Extents {
-  int64_t rows, columns, depth;
-  int64_t a_row, a_depth, b_column, b_depth;  // strides
-};
-
-Extents extents_of(const InferContext& context) {
-  const Shape& a = context.input(0).shape;
-  const Shape& b = context.input(1).shape;
-  if (a.rank() != 2 || b.rank() != 2)
-    context.error("a has shape ", a.to_string(), " and b ", b.to_string(), ", expected matrices");
-  const int64_t ta = context.attributes().integer("transA", 0) != 0 ? 1 : 0;
-  const int64_t tb = context.attributes().integer("transB", 0) != 0 ? 1 : 0;
-  if (a[1 - ta] != b[tb])
-    context.error("a has shape ", a.to_string(), " and b ", b.to_string(), " (transA ", ta,
-                  ", transB ", tb, "): ", a[1 - ta], " columns do not meet ", b[tb], " rows");
-  return {.rows = a[ta],
-          .columns = b[1 - tb],
-          .depth = a[1 - ta],
-          .a_row = ta ? 1 : a[1],
-          .a_depth = ta ? a[1] : 1,
-          .b_column = tb ? b[1] : 1,
-          .b_depth = tb ? 1 : b[1]};
-}
 
 FusedActivation activation(const InferContext& context) {
   std::vector<float> numbers;
@@ -43,24 +20,18 @@ void infer(InferContext& context) {
   require_dtype(context, 0, {DType::kFloat32, DType::kFloat64});
   require_same_dtype(context, 0, 1);
   activation(context);
-  const Extents e = extents_of(context);
+  const GemmExtents e = gemm_extents(context);
   const Shape result = checked_shape(context, {e.rows, e.columns});
   if (context.has_input(2)) {
     require_same_dtype(context, 0, 2);
-    const Shape& c = context.input(2).shape;
-    bool fits = c.rank() <= 2;
-    for (int64_t i = 1; fits && i <= c.rank(); ++i)
-      fits = c[c.rank() - i] == 1 || c[c.rank() - i] == result[2 - i];
-    if (!fits)
-      context.error("c has shape ", c.to_string(), ", which does not broadcast to ",
-                    result.to_string());
+    check_gemm_c(context, 2, result);
   }
   context.set_output(0, context.input(0).dtype, result);
 }
 
 template <typename T>
 void multiply(const ReferenceContext& context) {
-  const Extents e = extents_of(context);
+  const GemmExtents e = gemm_extents(context);
   const FusedActivation activate = activation(context);
   const double alpha = context.attributes().number("alpha", 1.0f);
   const double beta = context.attributes().number("beta", 1.0f);
@@ -87,7 +58,7 @@ void reference(const ReferenceContext& context) {
 }
 
 int64_t macs(const InferContext& context, const TensorType& output) {
-  return output.shape.elements() * extents_of(context).depth;
+  return output.shape.elements() * gemm_extents(context).depth;
 }
 
 SANDERLING_OPERATOR(fused_gemm)({.name = "com.microsoft.FusedGemm",

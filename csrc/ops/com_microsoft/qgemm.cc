@@ -1,5 +1,6 @@
 // Where b and all scales are constant, the lowering pass makes the engine's own QGemm of it.
 #include "ops/code_operands.h"
+#include "ops/gemm_extents.h"
 
 namespace sanderling {
 namespace {
@@ -7,46 +8,16 @@ namespace {
 constexpr size_t kAScale = 1, kAZero = 2, kB = 3, kBScale = 4, kBZero = 5, kC = 6, kYScale = 7,
                  kYZero = 8;
 
-struct Extents {
-  int64_t rows, columns, depth;
-  int64_t a_row, a_depth, b_column, b_depth;  // strides
-};
-
-Extents extents_of(const InferContext& context) {
-  const Shape& a = context.input(0).shape;
-  const Shape& b = context.input(kB).shape;
-  if (a.rank() != 2 || b.rank() != 2)
-    context.error("a has shape ", a.to_string(), " and b ", b.to_string(), ", expected matrices");
-  const int64_t ta = context.attributes().integer("transA", 0) != 0 ? 1 : 0;
-  const int64_t tb = context.attributes().integer("transB", 0) != 0 ? 1 : 0;
-  if (a[1 - ta] != b[tb])
-    context.error("a has shape ", a.to_string(), " and b ", b.to_string(), " (transA ", ta,
-                  ", transB ", tb, "): ", a[1 - ta], " columns do not meet ", b[tb], " rows");
-  return {.rows = a[ta],
-          .columns = b[1 - tb],
-          .depth = a[1 - ta],
-          .a_row = ta ? 1 : a[1],
-          .a_depth = ta ? a[1] : 1,
-          .b_column = tb ? b[1] : 1,
-          .b_depth = tb ? 1 : b[1]};
-}
-
 void infer(InferContext& context) {
   require_codes(context, 0);
   require_codes(context, kB);
-  const Extents e = extents_of(context);
+  const GemmExtents e = gemm_extents(context, kB);
   require_parameters(context, context.input(0).dtype, kAScale, kAZero);
   require_parameters(context, context.input(kB).dtype, kBScale, kBZero, e.columns);
   const Shape result = checked_shape(context, {e.rows, e.columns});
   if (context.has_input(kC)) {
     require_dtype(context, kC, {DType::kInt32});
-    const Shape& c = context.input(kC).shape;
-    bool fits = c.rank() <= 2;
-    for (int64_t i = 1; fits && i <= c.rank(); ++i)
-      fits = c[c.rank() - i] == 1 || c[c.rank() - i] == result[2 - i];
-    if (!fits)
-      context.error("c has shape ", c.to_string(), ", which does not broadcast to ",
-                    result.to_string());
+    check_gemm_c(context, kC, result);
   }
   if (context.has_input(kYScale) != context.has_input(kYZero))
     context.error("has one of y_scale and y_zero_point; give both for codes or none for float32");
@@ -60,7 +31,7 @@ void infer(InferContext& context) {
 
 // c counts in alpha * a_scale * b_scale.
 void reference(const ReferenceContext& context) {
-  const Extents e = extents_of(context);
+  const GemmExtents e = gemm_extents(context, kB);
   const CodeParameters a = code_parameters(context, kAScale, kAZero);
   const CodeInput a_codes(context, 0), b_codes(context, kB);
   const bool codes = context.has_input(kYScale);
@@ -87,7 +58,7 @@ void reference(const ReferenceContext& context) {
 }
 
 int64_t macs(const InferContext& context, const TensorType& output) {
-  return output.shape.elements() * extents_of(context).depth;
+  return output.shape.elements() * gemm_extents(context, kB).depth;
 }
 
 SANDERLING_OPERATOR(qgemm)({.name = "com.microsoft.QGemm",
