@@ -74,10 +74,10 @@ test-isas: test-cpp build ## AVX-VNNI and AVX-512 emulated where SIMDe is there,
 	cmake --preset emulated
 	cmake --build --preset emulated
 	ctest --preset emulated --verbose
-	$(BIN)/python -m pytest -q -m "not slow" tests/ops
+	$(BIN)/python -m pytest -q -n $(JOBS) -m "not slow" tests/ops
 	for isa in $$($(BIN)/python -c "from sanderling import _core; print(*_core.runnable_isas())"); do \
 	  echo "SANDERLING_ISA=$$isa"; \
-	  SANDERLING_ISA=$$isa $(BIN)/python -m pytest -q -m "not slow" tests/api tests/graph tests/quantize tests/test_tiny.py || exit 1; \
+	  SANDERLING_ISA=$$isa $(BIN)/python -m pytest -q -n $(JOBS) -m "not slow" tests/api tests/graph tests/quantize tests/test_tiny.py || exit 1; \
 	done
 
 cross: build ## replay the operator cases and kernel tests on Arm under qemu (installs both as root where apt is)
