@@ -71,12 +71,12 @@ void* at(std::span<const TensorView> arrays, const Operand& operand) {
 }  // namespace
 
 void MemoryBudget::take(size_t bytes) {
-  const size_t needed = used_ + bytes;
-  if (limit_ && needed > *limit_)
-    fail(ErrorCode::kInput, "[run] these inputs need ", needed,
-         " bytes for activations, memory_limit_bytes is ", *limit_,
-         ". Run fewer rows at once or raise the limit");
-  used_ = needed;
+  const size_t needed = used_.fetch_add(bytes) + bytes;  // others may give back at the same time
+  if (!limit_ || needed <= *limit_) return;
+  give_back(bytes);
+  fail(ErrorCode::kInput, "[run] these inputs need ", needed,
+       " bytes for activations, memory_limit_bytes is ", *limit_,
+       ". Run fewer rows at once or raise the limit");
 }
 
 Runner::Runner(std::shared_ptr<const CompiledModel> model, int threads, bool write_outputs,
