@@ -71,12 +71,12 @@ void* at(std::span<const TensorView> arrays, const Operand& operand) {
 }  // namespace
 
 void MemoryBudget::take(size_t bytes) {
-  const size_t needed = used_ + bytes;
-  if (limit_ && needed > *limit_)
-    fail(ErrorCode::kInput, "[run] these inputs need ", needed,
-         " bytes for activations, memory_limit_bytes is ", *limit_,
-         ". Run fewer rows at once or raise the limit");
-  used_ = needed;
+  const size_t needed = used_.fetch_add(bytes) + bytes;  // others may give back at the same time
+  if (!limit_ || needed <= *limit_) return;
+  give_back(bytes);
+  fail(ErrorCode::kInput, "[run] these inputs need ", needed,
+       " bytes for activations, memory_limit_bytes is ", *limit_,
+       ". Run fewer rows at once or raise the limit");
 }
 
 Runner::Runner(std::shared_ptr<const CompiledModel> model, int threads, bool write_outputs,
@@ -123,6 +123,7 @@ Runner::Stage& Runner::find_or_plan(std::list<std::unique_ptr<Stage>>& stages, s
 }
 
 Runner::Stage& Runner::first_stage(std::span<const TensorView> inputs) {
+  for (CutOutputs& outputs : cut_outputs_) drop(outputs);  // a run begins: the last one's are over
   return find_or_plan(
       stages_, 0,
       [&](const std::vector<TensorType>& types) {
@@ -135,7 +136,7 @@ Runner::Stage& Runner::first_stage(std::span<const TensorView> inputs) {
 
 Runner::Stage& Runner::next_stage(Stage& stage, size_t depth) {
   const Cut& cut = *stage.program->cut;
-  const std::vector<Tensor>& outputs = stage.node_outputs;
+  const std::vector<Tensor>& outputs = cut_outputs_[depth].tensors;
   return find_or_plan(
       stage.next, depth + 1,
       [&](const std::vector<TensorType>& types) {
@@ -163,6 +164,7 @@ std::shared_ptr<const Program> Runner::prepare(const std::vector<TensorType>& ty
 
 // Forgets all plans with their memory.
 void Runner::release() {
+  for (CutOutputs& outputs : cut_outputs_) drop(outputs);
   size_t held = scratch_bytes_;
   for (const Arena& arena : arenas_) held += arena.bytes;
   stages_.clear();
@@ -274,8 +276,14 @@ void* Runner::place(const Operand& operand, size_t depth,
   }
 }
 
+void Runner::drop(CutOutputs& outputs) {
+  outputs.tensors.clear();
+  budget_->give_back(outputs.bytes);
+  outputs.bytes = 0;
+}
+
 // Runs the node of the cut and collects in given_[depth + 1] what the next stage is given.
-void Runner::compute_cut(Stage& stage, size_t depth, std::span<const TensorView> inputs,
+void Runner::compute_cut(const Stage& stage, size_t depth, std::span<const TensorView> inputs,
                          Workers& workers, std::vector<StepTime>* times) {
   const Stopwatch watch;
   const Cut& cut = *stage.program->cut;
@@ -300,13 +308,30 @@ void Runner::compute_cut(Stage& stage, size_t depth, std::span<const TensorView>
       data.push_back(live[static_cast<size_t>(at)].data);
     }
   }
-  stage.node_outputs = evaluate(graph, node, types, data, cut.bodies, &workers);
-  for (const Tensor& output : stage.node_outputs) live.push_back(output.view());
+  if (cut_outputs_.size() <= depth) cut_outputs_.resize(depth + 1);
+  CutOutputs& made = cut_outputs_[depth];
+  const auto take = [&](size_t bytes) {
+    budget_->take(bytes);
+    made.bytes += bytes;
+  };
+  try {
+    made.tensors = evaluate(graph, node, types, data, cut.bodies, &workers, take);
+  } catch (...) {
+    drop(made);
+    throw;
+  }
+  size_t kept = 0;
+  for (const Tensor& output : made.tensors) {
+    live.push_back(output.view());
+    if (output.raw()) kept += output.type().bytes();
+  }
+  budget_->give_back(made.bytes - kept);  // what the operator held for itself
+  made.bytes = kept;
   if (given_.size() <= depth + 1) given_.resize(depth + 2);
   given_[depth + 1] = std::move(live);
   if (times)
     times->push_back({static_cast<int>(cut.node), "compute",
-                      stage.node_outputs.empty() ? TensorType{} : stage.node_outputs[0].type(),
+                      made.tensors.empty() ? TensorType{} : made.tensors[0].type(),
                       watch.nanoseconds()});
 }
 

@@ -72,15 +72,19 @@ class Runner {
     std::vector<void*> pointers;  // one per operand; inputs and outputs are filled in at each run
     std::vector<CodeTap*> taps;   // one per WatchedCodes, when watching
     uint64_t resolved_for = 0;    // the arena's generation that `pointers` were made for
-    // After a cut.
-    std::vector<Tensor> node_outputs;
-    std::list<std::unique_ptr<Stage>> next;  // most recently used first
+    std::list<std::unique_ptr<Stage>> next;  // after a cut; most recently used first
   };
   // Stages follow each other, and what one leaves is read by the next: each depth has its memory.
   struct Arena {
     std::shared_ptr<std::byte[]> memory;
     size_t bytes = 0;
     uint64_t generation = 1;
+  };
+
+  // What the node of a cut gave, until the next run.
+  struct CutOutputs {
+    std::vector<Tensor> tensors;
+    size_t bytes = 0;  // taken from the budget
   };
 
   template <typename Matches, typename Make>
@@ -96,8 +100,9 @@ class Runner {
   void execute(Stage& stage, size_t depth, std::span<const TensorView> inputs,
                std::span<const TensorView> outputs, Workers& workers, std::vector<StepTime>* times);
   void count_codes(const Stage& stage, size_t step, size_t& next) const;
-  void compute_cut(Stage& stage, size_t depth, std::span<const TensorView> inputs, Workers& workers,
-                   std::vector<StepTime>* times);
+  void drop(CutOutputs& outputs);
+  void compute_cut(const Stage& stage, size_t depth, std::span<const TensorView> inputs,
+                   Workers& workers, std::vector<StepTime>* times);
   void* place(const Operand& operand, size_t depth, std::span<const TensorView> inputs) const;
   PlanOptions plan_options() const;
 
@@ -108,6 +113,7 @@ class Runner {
   const FindTap find_tap_;
   std::list<std::unique_ptr<Stage>> stages_;  // most recently used first
   std::vector<Arena> arenas_;                 // by depth
+  std::vector<CutOutputs> cut_outputs_;       // by depth of the stage before
   std::shared_ptr<std::byte[]> scratch_;
   size_t scratch_bytes_ = 0;
   size_t scratch_stride_ = 0;                   // per thread

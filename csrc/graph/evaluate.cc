@@ -25,18 +25,25 @@ Inputs inputs_of(std::span<const Tensor* const> tensors) {
 
 class MakeTensors final : public ComputeContext {
  public:
-  MakeTensors(const NodeView& view, Workers& workers, std::vector<Tensor>& outputs)
-      : ComputeContext(view, workers), results_(outputs) {}
+  MakeTensors(const NodeView& view, Workers& workers, std::vector<Tensor>& outputs,
+              const TakeMemory& take)
+      : ComputeContext(view, workers), results_(outputs), take_(take) {}
 
   void* make_output(size_t i, const TensorType& type) override {
     SANDERLING_ASSERT(has_output(i), node().op, " output ", i);
     check_size(*this, i, type);
+    hold(type.bytes());
     results_[i] = Tensor(type);
     return results_[i].mutable_raw();
   }
 
+  void hold(size_t bytes) override {
+    if (take_) take_(bytes);
+  }
+
  private:
   std::vector<Tensor>& results_;
+  const TakeMemory& take_;
 };
 
 }  // namespace
@@ -53,14 +60,15 @@ std::vector<TensorType> evaluated_types(const Graph& graph, const Node& node,
 std::vector<Tensor> evaluate(const Graph& graph, const Node& node,
                              std::span<const TensorType* const> input_types,
                              std::span<const void* const> input_data,
-                             std::span<const std::unique_ptr<Body>> bodies, Workers* workers) {
+                             std::span<const std::unique_ptr<Body>> bodies, Workers* workers,
+                             const TakeMemory& take) {
   const Operator& op = operator_of(node);
   std::vector<TensorType> types(node.outputs.size());
   std::vector<Tensor> outputs(node.outputs.size());
   const NodeView view{graph, node, input_types, input_data, types, bodies};
   if (op.compute) {
     InlineWorkers alone;
-    MakeTensors context(view, workers ? *workers : alone, outputs);
+    MakeTensors context(view, workers ? *workers : alone, outputs, take);
     op.compute(context);
     return outputs;
   }
@@ -69,6 +77,7 @@ std::vector<Tensor> evaluate(const Graph& graph, const Node& node,
   std::vector<void*> data(types.size(), nullptr);
   for (size_t i = 0; i < types.size(); ++i) {
     if (node.outputs[i] == kNoValue) continue;
+    if (take) take(types[i].bytes());
     outputs[i] = Tensor(types[i]);
     data[i] = outputs[i].mutable_raw();
   }

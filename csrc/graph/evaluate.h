@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -8,14 +9,17 @@
 
 namespace sanderling {
 
+// Told of bytes before they are allocated; refuses them by throwing.
+using TakeMemory = std::function<void(size_t bytes)>;
+
 // Runs one node, by its reference function or compute, on elements that are all known (except that
 // Operator::from_types reads none). An output that nobody wants is an empty tensor. Throws what its
-// shape rule throws.
+// shape rule throws. `take` is told of each output and of what the operator holds besides.
 std::vector<Tensor> evaluate(const Graph& graph, const Node& node,
                              std::span<const TensorType* const> input_types,
                              std::span<const void* const> input_data,
                              std::span<const std::unique_ptr<Body>> bodies = {},
-                             Workers* workers = nullptr);
+                             Workers* workers = nullptr, const TakeMemory& take = {});
 // The same for tensors; nullptr where an input is left out.
 std::vector<Tensor> evaluate(const Graph& graph, const Node& node,
                              std::span<const Tensor* const> inputs);

@@ -164,6 +164,10 @@ class ComputeContext : public InferContext {
   Workers& workers() const { return workers_; }
   // Memory for output i, which must be wanted; once per output.
   virtual void* make_output(size_t i, const TensorType& type) = 0;
+  // Says, before they are allocated, that the operator needs `bytes` more for itself than inputs
+  // and outputs of known types tell. Throws where the run may not have them; they count until the
+  // operator returns.
+  virtual void hold(size_t /*bytes*/) {}
   template <typename T>
   T* make_output(size_t i, Shape shape) {
     return static_cast<T*>(make_output(i, {dtype_of<T>(), std::move(shape)}));

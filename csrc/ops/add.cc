@@ -1,14 +1,15 @@
+#include <functional>
+
 #include "ops/binary.h"
 
 namespace sanderling {
 namespace {
 
-void reference(const ReferenceContext& context) {
-  reference_binary(
-      context, [](auto a, auto b) { return wrapping(a, b, [](auto x, auto y) { return x + y; }); });
-}
+constexpr auto sum_of = [](auto a, auto b) { return wrapping(a, b, std::plus<>()); };
 
-void plan(PlanContext& context) { plan_binary(context, context.kernels().add_f32); }
+void reference(const ReferenceContext& context) { reference_binary(context, sum_of); }
+
+void plan(PlanContext& context) { plan_binary(context, context.kernels().add_f32, sum_of); }
 
 SANDERLING_OPERATOR(add)({.name = "Add",
                           .since_opset = 7,

@@ -1,11 +1,10 @@
 // What Add, Sub, Mul and Div share: any numeric dtype with broadcasting by the reference, float32
-// by a kernel.
+// by a kernel, and by loops the integers that models compute with on their way.
 #pragma once
 
 #include "kernels/table.h"
-#include "ops/broadcast.h"
 #include "ops/element_types.h"
-#include "ops/parallel.h"
+#include "ops/pairs.h"
 
 namespace sanderling {
 
@@ -20,12 +19,7 @@ template <typename Operation>
 void reference_binary(const ReferenceContext& context, Operation operation) {
   visit_number(context.input(0).dtype, [&](auto zero) {
     using T = decltype(zero);
-    const Shape& shape = context.output(0).shape;
-    const T* a = context.in<T>(0);
-    const T* b = context.in<T>(1);
-    for (int64_t i = 0; i < shape.elements(); ++i)
-      context.out<T>(0)[i] = operation(a[broadcast_offset(shape, context.input(0).shape, i)],
-                                       b[broadcast_offset(shape, context.input(1).shape, i)]);
+    reference_pairs<T, T, T>(context, operation);
   });
 }
 
@@ -51,9 +45,23 @@ inline void run_binary(const BinaryStep& step, const StepArgs& args) {
       });
 }
 
-inline void plan_binary(PlanContext& context, void (*kernel)(const BinaryF32&)) {
-  if (context.input(0).dtype != DType::kFloat32) return;
-  context.emit(run_binary, BinaryStep{kernel, {context.input(0).shape, context.input(1).shape}});
+// `kernel` does for float32 what `operation` does for integers: the sums of ConvInteger and
+// MatMulInteger, shapes, indices and masks. Other types are the reference's.
+template <typename Operation>
+void plan_binary(PlanContext& context, void (*kernel)(const BinaryF32&), Operation operation) {
+  switch (context.input(0).dtype) {
+    case DType::kFloat32:
+      return context.emit(run_binary,
+                          BinaryStep{kernel, {context.input(0).shape, context.input(1).shape}});
+    case DType::kUInt8:
+      return emit_pairs<uint8_t, uint8_t, uint8_t>(context, operation);
+    case DType::kInt32:
+      return emit_pairs<int32_t, int32_t, int32_t>(context, operation);
+    case DType::kInt64:
+      return emit_pairs<int64_t, int64_t, int64_t>(context, operation);
+    default:
+      return;
+  }
 }
 
 }  // namespace sanderling

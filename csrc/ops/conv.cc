@@ -1,6 +1,4 @@
-#include "kernels/table.h"
-#include "ops/activation_range.h"
-#include "ops/convolution.h"
+#include "ops/conv_step.h"
 #include "ops/node_checks.h"
 #include "ops/residual.h"
 
@@ -55,20 +53,14 @@ void reference(const ReferenceContext& context) {
     convolve<double>(context);
 }
 
-struct Parameters {
-  ConvGeometry geometry;
-  ActivationRange range;
-  const KernelTable* kernels;
-  bool has_bias, has_residual;
+struct Parameters : ConvStep {
+  bool has_residual;
   std::shared_ptr<const Tensor> weights =
       nullptr;  // packed panels, `group_floats` per group; or [taps, C] for depthwise
   std::shared_ptr<const Tensor> padding = nullptr;  // one pixel of zeros
   int64_t group_floats = 0;
   int64_t rows = 0;  // pixels per tile
 
-  const float* bias(const StepArgs& args, int64_t channel) const {
-    return has_bias ? static_cast<const float*>(args.inputs[2]) + channel : nullptr;
-  }
   // What the product is clamped to.
   ActivationRange product_range() const { return has_residual ? ActivationRange{} : range; }
   // Makes the product of these pixels, which is in the output, the sum.
@@ -97,25 +89,18 @@ void run_tiles(const Parameters& p, const StepArgs& args) {
     auto* scratch =
         reinterpret_cast<float*>(args.scratch + static_cast<size_t>(thread) * args.scratch_stride);
     for (int64_t group = 0; group < g.groups; ++group) {
-      GemmF32 gemm{.rows = end - begin,
-                   .columns = g.group_outputs(),
-                   .depth = g.depth(),
-                   .a = scratch,
-                   .a_stride = g.depth(),
-                   .b = p.weights->data<float>().data() + group * p.group_floats,
-                   .bias = p.bias(args, group * g.group_outputs()),
-                   .low = p.product_range().low,
-                   .high = p.product_range().high,
-                   .c = y + begin * g.out_channels + group * g.group_outputs(),
-                   .c_stride = g.out_channels};
-      if (g.pointwise()) {
-        gemm.a = x + begin * g.channels() + group * g.group_inputs();
-        gemm.a_stride = g.channels();
-      } else {
-        for (int64_t pixel = begin; pixel < end; ++pixel)
-          gather_row(g, x, pixel, group, 0.0f, scratch + (pixel - begin) * g.depth());
-      }
-      p.kernels->gemm_f32(gemm);
+      const ConvStep::Rows a = p.input_rows(x, begin, end, group, scratch);
+      p.kernels->gemm_f32({.rows = end - begin,
+                           .columns = g.group_outputs(),
+                           .depth = g.depth(),
+                           .a = a.first,
+                           .a_stride = a.stride,
+                           .b = p.weights->data<float>().data() + group * p.group_floats,
+                           .bias = p.bias(args, group * g.group_outputs()),
+                           .low = p.product_range().low,
+                           .high = p.product_range().high,
+                           .c = y + begin * g.out_channels + group * g.group_outputs(),
+                           .c_stride = g.out_channels});
     }
     p.add_residual(args, begin, end);
   });
@@ -155,18 +140,19 @@ void plan_depthwise(PlanContext& context, Parameters p, const float* weights) {
   context.emit(run_depthwise, std::move(p), "depthwise_f32");
 }
 
-// Kernels run channels-last float32 with constant weights; everything else is left to the
-// reference, also a residual that is broadcast, which the pass does not expect.
+// Kernels run channels-last float32; everything else is left to the reference, also a residual that
+// is broadcast or follows computed weights, which the pass does not expect.
 void plan(PlanContext& context) {
   if (!has_pixel_grid(context) || context.input(0).dtype != DType::kFloat32 ||
-      !context.is_constant(1) || !is_plain_sum(context))
+      !is_plain_sum(context) || context.output(0).shape.elements() == 0)
     return;
   const KernelTable& kernels = context.kernels();
-  Parameters p{.geometry = conv_geometry(context),
-               .range = activation_range(context),
-               .kernels = &kernels,
-               .has_bias = context.has_input(2),
-               .has_residual = has_residual(context)};
+  Parameters p{{.geometry = conv_geometry(context),
+                .range = activation_range(context),
+                .kernels = &kernels,
+                .has_bias = context.has_input(2)},
+               has_residual(context)};
+  if (!context.is_constant(1)) return p.has_residual ? void() : plan_computed_weights(context, p);
   const ConvGeometry& g = p.geometry;
   const float* weights = context.constant(1).data<float>().data();
   if (g.depthwise()) return plan_depthwise(context, std::move(p), weights);

@@ -19,11 +19,11 @@ T divide(T a, T b) {
   return static_cast<T>(a / b);
 }
 
-void reference(const ReferenceContext& context) {
-  reference_binary(context, [](auto a, auto b) { return divide(a, b); });
-}
+constexpr auto quotient_of = [](auto a, auto b) { return divide(a, b); };
 
-void plan(PlanContext& context) { plan_binary(context, context.kernels().div_f32); }
+void reference(const ReferenceContext& context) { reference_binary(context, quotient_of); }
+
+void plan(PlanContext& context) { plan_binary(context, context.kernels().div_f32, quotient_of); }
 
 SANDERLING_OPERATOR(div)({.name = "Div",
                           .since_opset = 7,

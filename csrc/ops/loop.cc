@@ -59,10 +59,10 @@ class Carried {
 
   const std::vector<TensorView>& values() const { return values_; }
 
-  void take(std::span<const TensorView> results) {
+  void take(ComputeContext& context, std::span<const TensorView> results) {
     for (size_t i = 0; i < values_.size(); ++i) {
       if (!(next_[i].type() == results[i].type) || !next_[i].raw())
-        next_[i] = Tensor(results[i].type);
+        make_next(context, i, results[i].type);
       copy_elements(results[i], next_[i].mutable_raw());
     }
     now_.swap(next_);
@@ -70,8 +70,18 @@ class Carried {
   }
 
  private:
+  void make_next(ComputeContext& context, size_t i, const TensorType& type) {
+    used_ += type.bytes() - (next_[i].raw() ? next_[i].type().bytes() : 0);
+    if (used_ > held_) {
+      context.hold(used_ - held_);
+      held_ = used_;
+    }
+    next_[i] = Tensor(type);
+  }
+
   std::vector<TensorView> values_;
   std::vector<Tensor> now_, next_;
+  size_t used_ = 0, held_ = 0;  // bytes now, and the most that there were
 };
 
 void give_stack(ComputeContext& context, size_t output, const Stack& stack, size_t body_output) {
@@ -115,7 +125,7 @@ void compute(ComputeContext& context) {
       context.error("its body gives ", results[0].type.to_string(), " as the condition");
     condition = results[0].as<bool>()[0];
     for (size_t i = 0; i < stacked; ++i) stacks[i].add(context, results[1 + carried(context) + i]);
-    values.take(results.subspan(1));
+    values.take(context, results.subspan(1));
   }
   for (size_t i = 0; i < carried(context) && i < context.outputs(); ++i)
     give(context, i, values.values()[i]);

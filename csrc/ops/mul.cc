@@ -1,14 +1,15 @@
+#include <functional>
+
 #include "ops/binary.h"
 
 namespace sanderling {
 namespace {
 
-void reference(const ReferenceContext& context) {
-  reference_binary(
-      context, [](auto a, auto b) { return wrapping(a, b, [](auto x, auto y) { return x * y; }); });
-}
+constexpr auto product_of = [](auto a, auto b) { return wrapping(a, b, std::multiplies<>()); };
 
-void plan(PlanContext& context) { plan_binary(context, context.kernels().mul_f32); }
+void reference(const ReferenceContext& context) { reference_binary(context, product_of); }
+
+void plan(PlanContext& context) { plan_binary(context, context.kernels().mul_f32, product_of); }
 
 SANDERLING_OPERATOR(mul)({.name = "Mul",
                           .since_opset = 7,

@@ -29,7 +29,7 @@ enum class Rounding : uint8_t {
 struct ResampledAxis {
   int64_t input = 1, output = 1;
   double scale = 1.0;
-  double width = 1.0;             // of the output, before it is rounded down to `output`
+  double width = 1.0;             // of the output; may be what was rounded down to `output`
   double begin = 0.0, end = 1.0;  // of the region of interest, as a share of the input
 };
 

@@ -80,12 +80,26 @@ void check_count(const InferContext& context, const char* what, size_t count, si
                   context.input(0).shape.to_string());
 }
 
+// Whether align_corners puts the last input element at input * scale - 1 where that is a fraction,
+// or at the last element of the output. The text of every version says the latter ("the length of
+// the resized tensor"), and so do PyTorch and ONNX Runtime; onnx's reference, and with it the
+// cases of opset 19, say the former. What PyTorch's exporters write is known by nearest_mode, which
+// they give to every Resize although it means nothing to one that interpolates.
+bool aligns_fractions(const InferContext& context, const Resampling& resampling) {
+  constexpr int64_t kFractionsSince = 19;
+  return resampling.interpolation != Interpolation::kNearest &&
+         context.node().opset >= kFractionsSince && !context.attributes().has("nearest_mode");
+}
+
 void scale_axes(const InferContext& context, const std::vector<int64_t>& axes,
                 const std::vector<float>& scales, Resampling& resampling) {
   check_count(context, "scales", scales.size(), axes.size());
+  const bool whole = resampling.coordinates == Coordinates::kAlignCorners &&
+                     !aligns_fractions(context, resampling);
   for (size_t i = 0; i < axes.size(); ++i) {
     ResampledAxis& axis = resampling.axes[static_cast<size_t>(axes[i])];
     axis = scaled_axis(context, axis.input, scales[i]);
+    if (whole) axis.width = static_cast<double>(axis.output);
   }
 }
 

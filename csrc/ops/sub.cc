@@ -1,14 +1,15 @@
+#include <functional>
+
 #include "ops/binary.h"
 
 namespace sanderling {
 namespace {
 
-void reference(const ReferenceContext& context) {
-  reference_binary(
-      context, [](auto a, auto b) { return wrapping(a, b, [](auto x, auto y) { return x - y; }); });
-}
+constexpr auto difference_of = [](auto a, auto b) { return wrapping(a, b, std::minus<>()); };
 
-void plan(PlanContext& context) { plan_binary(context, context.kernels().sub_f32); }
+void reference(const ReferenceContext& context) { reference_binary(context, difference_of); }
+
+void plan(PlanContext& context) { plan_binary(context, context.kernels().sub_f32, difference_of); }
 
 SANDERLING_OPERATOR(sub)({.name = "Sub",
                           .since_opset = 7,

@@ -1,6 +1,7 @@
 // What If, Loop and Scan share: handing values to a subgraph and taking them from it.
 #pragma once
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
 #include <vector>
@@ -34,13 +35,14 @@ inline Tensor copy_of(const TensorView& value) {
 // Values of one type that are gathered one after another and stacked along a new or given axis.
 class Stack {
  public:
-  void add(const InferContext& context, const TensorView& value) {
+  void add(ComputeContext& context, const TensorView& value) {
     if (count_ == 0) type_ = value.type;
     if (!(value.type == type_))
       context.error("an output that is stacked is ", value.type.to_string(), " in iteration ",
                     count_, " and ", type_.to_string(), " in the first");
+    reserve(context, bytes_.size() + type_.bytes());
     const auto* const bytes = static_cast<const std::byte*>(value.data);
-    bytes_.insert(bytes_.end(), bytes, bytes + value.type.bytes());
+    bytes_.insert(bytes_.end(), bytes, bytes + type_.bytes());
     ++count_;
   }
 
@@ -52,6 +54,17 @@ class Stack {
   }
 
  private:
+  void reserve(ComputeContext& context, size_t bytes) {
+    if (bytes <= bytes_.capacity()) return;
+    if (bytes > kMaxTensorBytes)
+      context.error("an output that is stacked has grown to ", bytes, " bytes in iteration ",
+                    count_, ", more than the limit of ", kMaxTensorBytes,
+                    ". Check the condition of the loop");
+    const size_t more = std::min(std::max(bytes, 2 * bytes_.capacity()), kMaxTensorBytes);
+    context.hold(more - bytes_.capacity());
+    bytes_.reserve(more);
+  }
+
   TensorType type_;
   std::vector<std::byte> bytes_;
   int64_t count_ = 0;

@@ -39,8 +39,9 @@ class Session:
         float_products: "float32", or "bfloat16" to round both factors of float matrix products and convolutions (but
             depthwise ones) to 8 significant bits (half to even, sums in float32): faster where the CPU has
             instructions for it, and less exact, by up to 2^-7 of the sum of the products' absolute values. Native only.
-        memory_limit_bytes: What runs may take for activations and scratch, by their plan; a run that needs more is an
-            InputError before anything is allocated. Native only. None: what the system gives.
+        memory_limit_bytes: What runs may take for activations and scratch; a run that needs more is an InputError
+            before that is allocated: when the run is planned, or when the data has decided how large a tensor will be.
+            Native only. None: what the system gives.
         watch: A `drift.Reference`: inputs, outputs and (native only) interior codes are counted against it;
             `sketches()` returns the counts.
 

@@ -112,6 +112,24 @@ def test_instance_normalization_of_many_channels():
     check(made.SerializeToString(), {"x": image()})
 
 
+def test_weights_that_another_convolution_makes():
+    """They come back into the model's layout, in which kernels take them."""
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["a"], ["r"]),
+        helper.make_node("Conv", ["a", "r"], ["y"], pads=[2, 2, 2, 2]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "layout",
+        [helper.make_tensor_value_info("x", 1, ["n", 3, 6, 8])],
+        [helper.make_tensor_value_info("y", 1, None)],
+        [numpy_helper.from_array(RNG.normal(0, 0.3, (8, 3, 3, 3)).astype(np.float32), "w")],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    check(made.SerializeToString(), {"x": image()}, transposes=3)
+
+
 def test_space_to_depth():
     check(between("SpaceToDepth", blocksize=2), {"x": image()})
 

@@ -116,6 +116,19 @@ def test_moves_pass_codes_on(dtype, codes, same, op, outputs, constants, attribu
 
 @CODES
 @BOTH
+@pytest.mark.parametrize("reads", [["f0", "f1", "f2"], ["f1", "f2"], ["f2"]], ids=len)
+def test_every_part_of_codes_is_read_as_real_numbers(dtype, codes, reads):
+    """Parts of a Split that only products with float weights read."""
+    b = Builder(["n", 6, 3, 3], dtype, code_input=codes)
+    b.add("Split", [b.start(), b.constant("parts", np.array([2, 2, 2]))], ["f0", "f1", "f2"], axis=1)
+    weights = b.constant("w", b.rng.standard_normal((3, 3)).astype(np.float32))
+    products = [b.add("MatMul", [name, weights], f"p{name}") for name in reads]
+    b.add("Sum", products, "y")
+    assert {"Split", "Dequantize"} <= b.compare()
+
+
+@CODES
+@BOTH
 @pytest.mark.parametrize("op", ["AveragePool", "GlobalAveragePool", "ReduceMean", "ReduceMean flat"])
 def test_averages(dtype, codes, op):
     b = Builder(["n", 5, 6, 8], dtype, code_input=codes, code_output=codes)

@@ -9,6 +9,7 @@ import numpy as np
 from onnx_models import Array, one_node
 from runner import Case
 from samples import name_of, values
+from sanderling import _core
 
 # Equal shapes; a scalar; trailing, leading and middle dimensions repeated, on either side and on both; many short
 # runs; one run that threads share.
@@ -29,6 +30,15 @@ PAIRS: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (
     ((3, 32771), (3, 32771)),
     ((3, 32771), (3, 1)),
     ((700, 91), (91,)),
+)
+
+INTEGER_PAIRS = (
+    ((3, 5, 7), (3, 5, 7)),
+    ((3, 5, 7), (5, 1)),
+    ((7,), (8, 7)),
+    ((), (3, 33)),
+    ((3, 32771), (3, 1)),
+    ((1, 1, 32771), (3, 1, 32771)),
 )
 
 
@@ -53,7 +63,7 @@ def float_cases(op: str, reference: Callable[[Array, Array], Array], opset: int)
 def integer_cases(op: str, reference: Callable[[Array, Array], Array]) -> Iterator[Case]:
     """Integers of the whole range, which wrap around."""
     for dtype in (np.uint8, np.int8, np.int32, np.int64):
-        for a_shape, b_shape in (((3, 5, 7), (3, 5, 7)), ((3, 5, 7), (5, 1)), ((7,), (8, 7)), ((), (3, 33))):
+        for a_shape, b_shape in INTEGER_PAIRS:
             rng = np.random.default_rng(np.dtype(dtype).itemsize)
             inputs = {"a": values(rng, a_shape, dtype), "b": values(rng, b_shape, dtype)}
             with np.errstate(over="ignore"):
@@ -78,3 +88,13 @@ def batched(op: str, reference: Callable[[Array, Array], Array]) -> Iterator[Cas
             {"y": reference(inputs["a"].astype(np.float64), inputs["b"].astype(np.float64))},
             magnitude=float(np.abs(inputs["a"]).max() + inputs["b"].max()) if op in ("Add", "Sub") else None,
         )
+
+
+def check_integers_are_planned(op: str) -> None:
+    """Integers that models compute with have a step of their own on every instruction set."""
+    for dtype in (np.uint8, np.int32, np.int64):
+        inputs = {"a": np.ones((2, 3), dtype), "b": np.ones(3, dtype)}
+        model = _core.Model(one_node(op, inputs, output_dtype=dtype, opset=14).SerializeToString())
+        for isa in _core.runnable_isas():
+            [(name, _, kernel, *_)] = _core.Session(model, isa=isa).profile(list(inputs.values()))
+            assert (name, kernel) == (op, "loops"), f"{np.dtype(dtype)} on {isa}"

@@ -27,19 +27,23 @@ def conv(
     bias: bool = True,
     onnxruntime: bool = True,
     dtype: type[np.floating[Any]] = np.float32,
+    computed: bool = False,
     **settings: Any,
 ) -> Case:
+    """A Conv of random constant weights, or of weights that are an input of the model."""
     rng = np.random.default_rng(len(name) + outputs)
     x = values(rng, x_shape, dtype)
     weights = values(rng, (outputs, x_shape[1] // group, *sliding.kernel), dtype)
     b = values(rng, (outputs,), dtype) if bias else None
-    constants = {"w": weights} | ({"b": b} if b is not None else {})
+    inputs = {"x": x} | ({"w": weights} if computed else {})
+    constants = ({} if computed else {"w": weights}) | ({"b": b} if b is not None else {})
     attributes = sliding.attributes() | ({"group": group} if group > 1 else {})
-    model = one_node("Conv", {"x": x}, constants=constants, output_dtype=dtype, **attributes, **settings)
+    settings["order"] = ["x", "w", "b"] if bias else ["x", "w"]
+    model = one_node("Conv", inputs, constants=constants, output_dtype=dtype, **attributes, **settings)
     return Case(
         name,
         model,
-        {"x": x},
+        inputs,
         {"y": convolve(x, weights, b, sliding, group)},
         length=weights[0].size,
         magnitude=float(convolve(abs(x), abs(weights), None if b is None else abs(b), sliding, group).max()),
@@ -125,6 +129,54 @@ def test_a_clamp_after_it_is_part_of_it(low: float, high: float | None, group: i
     check(Case(f"clamp{low}-{high}-{group}", model, {"x": x}, {"y": y}, length=45 // group, magnitude=magnitude))
     operators = _core.Session(_core.Model(model.SerializeToString())).info()["operators"]
     assert not {"Relu", "Clip"} & set(operators)
+
+
+def computed_cases() -> Iterator[Case]:
+    """Weights that are packed in each run: fewer and more channels than a task takes, one tile of pixels and many."""
+    for channels in (1, 5, 33, 65, 130):
+        yield conv(f"plain{channels}", (3, 17, 6, 7), channels, Sliding((3, 3), pads=SAME), computed=True)
+        yield conv(f"pointwise{channels}", (3, channels, 5, 7), channels + 2, Sliding((1, 1)), computed=True)
+        sliding = Sliding((3, 3), (1, 2), (2, 1), SAME)
+        yield conv(f"depthwise{channels}", (3, channels, 9, 8), channels, sliding, group=channels, computed=True)
+    yield conv("groups", (3, 15, 6, 7), 3 * 70, Sliding((3, 2), (2, 1), pads=SAME), group=3, bias=False, computed=True)
+    yield conv("groups-pointwise", (3, 15, 6, 7), 25, Sliding((1, 1)), group=5, computed=True)
+    yield conv("line", (3, 7, 13), 9, Sliding((3,), pads=(1, 1)), computed=True)
+    yield conv(
+        "volume", (3, 5, 4, 5, 6), 7, Sliding((2, 3, 2), (1, 2, 1), (2, 1, 1), (1, 1, 0, 1, 1, 1)), computed=True
+    )
+    yield conv("many-tiles", (3, 31, 29, 30), 33, Sliding((3, 3), pads=SAME), computed=True)
+    yield conv("depthwise-tiles", (3, 34, 29, 30), 34, Sliding((3, 3), pads=SAME), group=34, computed=True)
+    # Correlation of one image's features with another's, as trackers do it.
+    yield conv("template", (1, 64, 22, 22), 64, Sliding((6, 6)), group=64, bias=False, computed=True)
+    yield conv("float64", (3, 5, 6, 7), 4, Sliding((3, 3)), dtype=np.float64, onnxruntime=False, computed=True)
+
+
+@pytest.mark.parametrize("case", list(computed_cases()), ids=str)
+def test_computed_weights(case: Case) -> None:
+    check(case)
+    model = _core.Model(case.model.SerializeToString())
+    for isa in _core.runnable_isas():
+        steps = _core.Session(model, isa=isa).profile(list(case.inputs.values()))
+        kernels = [kernel for op, _, kernel, *_ in steps if op == "Conv"]
+        assert (kernels == ["reference"]) == (case.name == "float64"), isa
+
+
+def test_computed_weights_of_other_shapes() -> None:
+    """One session, and weights whose extents are chosen at each run."""
+    rng = np.random.default_rng(5)
+    shapes = [("n", 6, "h", "w"), ("o", 3, "a", "b")]
+    model = model_of(
+        [helper.make_node("Conv", ["x", "w"], ["y"], name="node", group=2)],
+        {name: (np.float32, shape) for name, shape in zip("xw", shapes, strict=True)},
+        {"y": np.float32},
+        {},
+    )
+    session = _core.Session(_core.Model(model.SerializeToString()), threads=2)
+    for outputs, kernel in ((4, (3, 3)), (140, (1, 2)), (2, (5, 4))):
+        x, weights = values(rng, (2, 6, 11, 9)), values(rng, (outputs, 3, *kernel))
+        wanted = convolve(x, weights, None, Sliding(kernel), 2)
+        bound = 1e-4 * abs(wanted).max() + 1e-5
+        np.testing.assert_allclose(session.run({"x": x, "w": weights})["y"], wanted, rtol=0, atol=bound)
 
 
 @pytest.mark.parametrize("weights_too", [False, True])

@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from binary_cases import batched, float_cases
+from binary_cases import INTEGER_PAIRS, batched, check_integers_are_planned, float_cases
 from onnx_models import Array, one_node
 from runner import Case, check, check_refused
 from samples import values
@@ -20,6 +20,10 @@ from sanderling.errors import ModelError
 )
 def test_div(case: Case) -> None:
     check(case)
+
+
+def test_integers_are_planned() -> None:
+    check_integers_are_planned("Div")
 
 
 def truncated(a: Array, b: Array) -> Array:
@@ -45,6 +49,17 @@ def test_integers_truncate(dtype: Any) -> None:
     # ONNX leaves division by zero open, and ONNX Runtime traps on it.
     model, expected = one_node("Div", inputs, output_dtype=dtype, opset=14), {"y": truncated(*inputs.values())}
     check(Case(f"integers-{np.dtype(dtype).name}", model, inputs, expected, onnxruntime=False))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64])
+@pytest.mark.parametrize(("a_shape", "b_shape"), INTEGER_PAIRS)
+def test_integers_are_broadcast(dtype: Any, a_shape: tuple[int, ...], b_shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(3)
+    divisors = np.array([-3, -1, 0, 1, 2, 9]).astype(dtype)
+    inputs = {"a": values(rng, a_shape, dtype), "b": np.asarray(rng.choice(divisors, b_shape), dtype)}
+    model = one_node("Div", inputs, output_dtype=dtype, opset=14)
+    expected = {"y": truncated(*np.broadcast_arrays(*inputs.values()))}
+    check(Case("integers", model, inputs, expected, onnxruntime=False))
 
 
 def test_float_division_by_zero() -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from binary_cases import batched, float_cases, integer_cases
+from binary_cases import batched, check_integers_are_planned, float_cases, integer_cases
 from onnx_models import one_node
 from runner import Case, check, check_refused
 from sanderling.errors import ModelError
@@ -18,6 +18,10 @@ from sanderling.errors import ModelError
 )
 def test_mul(case: Case) -> None:
     check(case)
+
+
+def test_integers_are_planned() -> None:
+    check_integers_are_planned("Mul")
 
 
 def test_shapes_that_do_not_broadcast() -> None:

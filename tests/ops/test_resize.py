@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,8 @@ def case(
     )
     if scales is not None:
         axes = [scaled(n, s) for n, s in zip(x.shape, scales, strict=True)]
+        if coordinates == "align_corners" and (opset < 19 or "nearest_mode" in attributes):
+            axes = [replace(axis, width=None) for axis in axes]
     else:
         assert sizes is not None
         axes = [sized(n, m) for n, m in zip(x.shape, sizes, strict=True)]
@@ -99,9 +102,16 @@ def cases() -> Iterator[Case]:
             yield case(f"{mode}-up-{coordinates}", image, sizes=(3, 5, 16, 13), **settings)
             yield case(f"{mode}-down-{coordinates}", image, sizes=(3, 5, 3, 4), **settings)
             yield case(f"{mode}-one-{coordinates}", image, sizes=(3, 5, 1, 1), **settings)
-            # ONNX Runtime aligns the corners of the output's whole pixels, onnx of its fractional width.
+            # ONNX Runtime aligns the corners of the output's whole pixels, onnx's cases of its fractional width.
             theirs = coordinates != "align_corners"
             yield case(f"{mode}-scales-{coordinates}", image, scales=(1, 1, 1.3, 0.6), onnxruntime=theirs, **settings)
+    for mode in ("nearest", "linear", "cubic"):
+        for opset in (13, 18, 20):
+            # PyTorch's exporters write nearest_mode into every Resize.
+            whole: dict[str, Any] = {"coordinates": "align_corners", "opset": opset}
+            whole |= {"nearest": "floor"} if mode == "nearest" else {"nearest_mode": "floor"} if opset > 18 else {}
+            for scales in ((1, 1, 0.5, 1.3), (1, 1, 1.05, 0.15)):
+                yield case(f"{mode}-corners-{scales}-{opset}", image, scales=scales, mode=mode, **whole)
     for a in (-0.5, -0.75):
         for outside in (0, 1):
             extra = {"cubic_coeff_a": a, "exclude_outside": outside}
@@ -160,6 +170,17 @@ def integer_case(name: str, x: Array, mode: str) -> Case:
 @pytest.mark.parametrize("case", list(cases()), ids=str)
 def test_resize(case: Case) -> None:
     check(case)
+
+
+@pytest.mark.parametrize("opset", [13, 18, 20])
+def test_corners_as_torch_aligns_them(opset: int) -> None:
+    """What torch's exporters write for interpolate(x, scale_factor=0.5, mode="bilinear", align_corners=True)."""
+    x = np.arange(35, dtype=np.float32).reshape(1, 1, 5, 7)
+    constants, order = inputs_of(scales=(1, 1, 0.5, 0.5))
+    more = {"coordinate_transformation_mode": "align_corners", "cubic_coeff_a": -0.75}
+    more |= {"mode": "linear", "nearest_mode": "floor"}
+    model = one_node("Resize", {"x": x}, constants=constants, order=order, opset=opset, more=more)
+    check(Case("torch", model, {"x": x}, {"y": np.array([[[[0.0, 3, 6], [28, 31, 34]]]])}))
 
 
 @pytest.mark.parametrize("axes", [[2, 3], [3, 2], [-1, -2]])

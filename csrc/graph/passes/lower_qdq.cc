@@ -113,19 +113,16 @@ class Lowering {
     g_.set_quantized(node.outputs[0], {clamped(g_, node, from.codes, *bounds, only), from.dtype});
   }
 
+  // Every real value that stands for codes is made of them: each output of a Split, too.
   void replace_dequantize(size_t originals) {
     for (size_t n = 0; n < originals; ++n) {
-      Node& node = graph_.nodes[n];
-      if (node.outputs.empty()) continue;
-      const ValueId codes = g_.codes_of(node.outputs[0]);
-      if (codes == kNoValue || graph_.constant(codes)) continue;
-      const std::string name = node.name;
-      node = {.op = "Dequantize",
-              .name = name,
-              .inputs = {codes},
-              .outputs = {node.outputs[0]},
-              .attributes = {},
-              .opset = node.opset};
+      for (size_t i = 0; i < graph_.nodes[n].outputs.size(); ++i) {
+        const ValueId real = graph_.nodes[n].outputs[i];
+        const ValueId codes = g_.codes_of(real);
+        if (codes == kNoValue || graph_.constant(codes)) continue;
+        graph_.nodes[n].outputs[i] = retired();
+        g_.add_node("Dequantize", graph_.nodes[n], {codes}, real);
+      }
     }
   }
 

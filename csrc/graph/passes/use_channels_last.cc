@@ -119,7 +119,7 @@ class Layout {
     int found = 0;
     if (node.op == "Conv" || node.op == "QConv") {
       const Tensor* weights = graph_.constant(node.inputs[1]);
-      found = weights ? static_cast<int>(weights->shape().rank()) : 0;
+      found = weights ? static_cast<int>(weights->shape().rank()) : rank(node.inputs[1]);
     } else if (node.op == "MaxPool" || node.op == "AveragePool") {
       found = static_cast<int>(node.attributes.integers("kernel_shape", {}).size()) + 2;
     } else if (node.op == "QAveragePool" || node.op == "GlobalAveragePool" ||
