@@ -156,6 +156,7 @@ void Batcher::require_here() const {
 bool Batcher::submit(std::span<const TensorView> inputs, std::shared_ptr<void> ticket, bool wait) {
   require_here();
   work_->check.check_types(inputs);
+  work_->check.require_rows(0, inputs[0].type);
   const int64_t rows = inputs[0].type.shape[0];
   for (size_t i = 1; i < inputs.size(); ++i)
     if (inputs[i].type.shape[0] != rows)

@@ -64,6 +64,11 @@ bool can_hide_nan(const Graph& graph, const Uses& uses, ValueId id) {
   return false;
 }
 
+// The types that ONNX's operators take axes, sizes and indices in.
+bool is_list(const InputSpec& spec) {
+  return spec.dims.size() == 1 && (spec.dtype == DType::kInt32 || spec.dtype == DType::kInt64);
+}
+
 std::vector<InputSpec> specs_of(const Graph& graph) {
   std::vector<InputSpec> specs;
   for (const GraphInput& input : graph.inputs)
@@ -117,11 +122,15 @@ void InputCheck::check_types(std::span<const TensorView> inputs) const {
            ", the model expects ", expected(i),
            cast ? cat(". Convert it with .astype('", name_of(spec.dtype), "')") : "");
     }
-    if (!spec.dims.empty() && spec.dims[0] < 0 && type.shape[0] == 0)
-      fail(ErrorCode::kInput, "[run] input '", spec.name, "' is empty: ", type.to_string(),
-           ". Pass at least one row");
+    if (!spec.dims.empty() && spec.dims[0] < 0 && !is_list(spec)) require_rows(i, type);
   }
   check_symbols(inputs);
+}
+
+void InputCheck::require_rows(size_t input, const TensorType& type) const {
+  if (type.shape[0] == 0)
+    fail(ErrorCode::kInput, "[run] input '", specs_[input].name, "' is empty: ", type.to_string(),
+         ". Pass at least one row");
 }
 
 void InputCheck::check_symbols(std::span<const TensorView> inputs) const {

@@ -29,8 +29,11 @@ class InputCheck {
   const std::vector<InputSpec>& specs() const { return specs_; }
   std::string expected(size_t input) const;  // "float32[N, 3, 32, 32]"
   // Throws kInput when the number of inputs, a dtype, a rank or a fixed extent differs, one symbol
-  // has two extents, or an input has no rows: axis 0 is chosen at run time and is 0.
+  // has two extents, or an input has no rows: axis 0 is chosen at run time and is 0. A list of
+  // integers (rank 1: axes, sizes, indices) may have none, and gives what its readers make of it.
   void check_types(std::span<const TensorView> inputs) const;
+  // Throws kInput when axis 0 of an input is 0, for who needs rows of a list too.
+  void require_rows(size_t input, const TensorType& type) const;
   // Throws kInput when a float input has NaN that it does not take. The types must be right.
   void check_values(std::span<const TensorView> inputs) const;
   bool has_nan(std::span<const TensorView> inputs) const;

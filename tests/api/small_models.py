@@ -26,10 +26,10 @@ BIAS = _rng.standard_normal(CLASSES).astype(np.float32)
 def onnx_bytes(
     nodes: Sequence[Node],
     inputs: Mapping[str, tuple[int, Dims]],
-    outputs: Mapping[str, tuple[int, Dims]],
+    outputs: Mapping[str, tuple[int, Dims | None]],
     constants: Mapping[str, Array] | None = None,
 ) -> bytes:
-    """A model of these nodes; inputs and outputs are (element type, shape) by name."""
+    """A model of these nodes; inputs and outputs are (element type, shape) by name, None is any."""
     graph = helper.make_graph(
         [
             helper.make_node(op, list(ins), [out], name=f"{op}_{out}", **attributes)
@@ -37,7 +37,7 @@ def onnx_bytes(
         ],
         "small",
         [helper.make_tensor_value_info(name, kind, list(dims)) for name, (kind, dims) in inputs.items()],
-        [helper.make_tensor_value_info(name, kind, list(dims)) for name, (kind, dims) in outputs.items()],
+        [helper.make_tensor_value_info(name, kind, dims) for name, (kind, dims) in outputs.items()],
         [numpy_helper.from_array(np.asarray(array), name) for name, array in (constants or {}).items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)

@@ -10,7 +10,7 @@ from concurrent.futures import CancelledError, Future, wait
 
 import numpy as np
 import pytest
-from small_models import FEATURES, FLOAT, affine, onnx_bytes, quantized_mlp, relu, sine, two_by_two
+from small_models import FEATURES, FLOAT, INT64, affine, onnx_bytes, quantized_mlp, relu, sine, two_by_two
 
 from sanderling import Batcher, InputError, ModelError, Session, UnsupportedError
 
@@ -227,6 +227,13 @@ def test_inputs_that_do_not_fit_are_refused_at_once():
             with pytest.raises(InputError, match=message):
                 batcher.submit(x)
     assert batcher.stats()["requests"] == 0
+    ids = onnx_bytes(
+        [("Gather", ["w", "ids"], "y", {})], {"ids": (INT64, ("N",))}, {"y": (FLOAT, None)}, {"w": rows(4)}
+    )
+    with Batcher(Session(ids)) as batcher:
+        with pytest.raises(InputError, match=r"'ids' is empty: int64\[0\]. Pass at least one row"):
+            batcher.submit(np.zeros(0, np.int64))  # a list may be empty, a request is at least one row
+        assert batcher.run(np.array([2, 0])).shape == (2, FEATURES)
 
 
 @pytest.mark.parametrize("delay", [0, 60_000_000])

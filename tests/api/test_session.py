@@ -209,6 +209,25 @@ def test_outputs_share_no_memory_with_inputs_or_each_other():
         Session(two_by_two()).run_into({"a": rows(1, 4), "b": rows(1, 2)}, outputs)
 
 
+@pytest.mark.parametrize("backend", ["native", "onnxruntime"])
+@pytest.mark.parametrize(("op", "wanted"), [("ReduceSum", [[15]]), ("Gather", []), ("Expand", [range(6)])])
+def test_a_list_of_integers_may_be_empty_and_a_batch_may_not(backend, op, wanted):
+    inputs = {"x": (FLOAT, ("N", 6)), "list": (INT64, ("K",))}
+    session = Session(onnx_bytes([(op, ["x", "list"], "y", {})], inputs, {"y": (FLOAT, None)}), backend=backend)
+    x, none = np.arange(6, dtype=np.float32).reshape(1, 6), np.zeros(0, np.int64)
+    found = session.run({"x": x, "list": none})["y"]
+    np.testing.assert_array_equal(found, np.array(wanted, np.float32).reshape(found.shape))
+    assert found.shape == (len(wanted), np.shape(wanted)[1] if wanted else 6)
+    with pytest.raises(InputError, match=r"'x' is empty: float32\[0, 6\]. Pass at least one row"):
+        session.run({"x": x[:0], "list": none})
+
+
+def test_a_list_of_reals_is_a_batch():
+    session = Session(onnx_bytes([("Relu", ["x"], "y", {})], {"x": (FLOAT, ("N",))}, {"y": (FLOAT, ("N",))}))
+    with pytest.raises(InputError, match=r"'x' is empty: float32\[0\]. Pass at least one row"):
+        session.run(np.zeros(0, np.float32))
+
+
 @pytest.mark.parametrize(
     ("x", "message"),
     [

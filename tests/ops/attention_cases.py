@@ -45,6 +45,27 @@ def window(queries: int, keys: int, offset: int = 0, left: int = -1, right: int 
     return np.where(seen, 0.0, -np.inf)
 
 
+def filtered(mask: Array | None, batch: int, rows: int, total: int, value: float) -> Array:
+    """What ONNX Runtime's int32 masks add to the scores: [batch, 1, rows, total].
+
+    Args:
+        mask: The end of each sequence, then perhaps the start of each, or what to keep, [batch, total] or
+            [batch, rows, total]; one number for all keys changes nothing.
+        batch: Sequences.
+        rows: Queries of each.
+        total: Keys of each.
+        value: What is added where a key is not to be seen.
+    """
+    sums, place = np.zeros((batch, 1, rows, total)), np.arange(total)
+    for b in range(batch):
+        if mask is not None and mask.ndim == 1:
+            start = mask[batch + b] if mask.size == 2 * batch else 0
+            sums[b, 0, :, (place >= mask[b]) | (place < start)] = value
+        elif mask is not None and mask.shape[-1] == total:
+            sums[b, 0] = np.where(mask[b] > 0, 0.0, value)
+    return sums
+
+
 def rotated(x: Array, cosines: Array, sines: Array, interleaved: bool) -> Array:
     """Rotary embedding of [batch, heads, rows, size] by angles of [batch, rows, pairs], in float64."""
     y = x.astype(np.float64)

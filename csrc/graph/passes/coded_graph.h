@@ -68,7 +68,7 @@ ValueId requantized(CodedGraph& g, const Node& like, ValueId codes, const Quanti
 ValueId clamped(CodedGraph& g, const Node& like, ValueId codes, CodeBounds bounds, bool only);
 // What stands between a float value and the QuantizeLinear that is looked back from.
 struct PendingQuantize {
-  ClampRange range{};
+  ActivationRange range{};
   int depth = 0;  // movements
 };
 // Looks back from the float value `x` over Relu, Clip and movements to an operator with an integer
@@ -79,13 +79,13 @@ bool lower_operator(CodedGraph& g, ValueId x, ValueId codes, PendingQuantize pen
 bool lower_moved(CodedGraph& g, const Node& node, ValueId codes, PendingQuantize pending);
 // A QConv or QGemm. Attributes of its own, such as strides, are the caller's to set.
 Node& add_weighted(CodedGraph& g, const char* op, const Node& like, ValueId x,
-                   IntegerWeights weights, IntegerBias bias, ValueId output, ClampRange range);
+                   IntegerWeights weights, IntegerBias bias, ValueId output, ActivationRange range);
 // Whether its sums could leave int32: such a layer stays in float.
 bool is_too_deep(const IntegerWeights& weights);
 // ConvTranspose as a QConv that computes all phases of its stride as channels, and DepthToSpace.
 bool lower_transposed_convolution(CodedGraph& g, const Node& node, ValueId output,
-                                  ClampRange range);
+                                  ActivationRange range);
 // The node's integer form, with `output` codes or real; false where it has none.
-bool lower_node(CodedGraph& g, const Node& node, ValueId output, ClampRange range);
+bool lower_node(CodedGraph& g, const Node& node, ValueId output, ActivationRange range);
 
 }  // namespace sanderling

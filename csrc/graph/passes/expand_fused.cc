@@ -2,6 +2,7 @@
 // wrote it:
 //   QLinearConv and the like    DequantizeLinear of each input, the operator, QuantizeLinear
 //   DynamicQuantizeMatMul       DynamicQuantizeLinear, MatMulIntegerToFloat
+//   QAttention                  MatMulIntegerToFloat, Split, MultiHeadAttention
 //   DynamicQuantizeLSTM         (codes - zero point) * scale, transposed, of its weights, LSTM
 //   FusedConv, FusedGemm        the operator, Add, the activation
 // and gives QuantizeLinear and DequantizeLinear of com.microsoft ONNX's own names.
@@ -61,8 +62,8 @@ class Expansion {
       // The same but for the domain, in which older opsets have more types.
       if (node.op == kMicrosoft + "QuantizeLinear" || node.op == kMicrosoft + "DequantizeLinear")
         node.op = node.op.substr(kMicrosoft.size());
-      if (!expand_codes(node) && !expand_dynamic(node) && !expand_dynamic_lstm(node) &&
-          !expand_activation(node))
+      if (!expand_codes(node) && !expand_dynamic(node) && !expand_attention(node) &&
+          !expand_dynamic_lstm(node) && !expand_activation(node))
         graph_.nodes.push_back(std::move(node));
     }
     sort_and_prune(graph_);
@@ -229,6 +230,31 @@ class Expansion {
     add_node(kMicrosoft + "MatMulIntegerToFloat", node,
              {codes, node.inputs[1], scale, node.inputs[2], zero, input(node, 3), input(node, 4)},
              node.outputs, 1);
+    return true;
+  }
+
+  // One without a past: MultiHeadAttention has past and present in two tensors each. What does not
+  // fit is left to its shape rule to name.
+  bool expand_attention(const Node& node) {
+    if (node.op != kMicrosoft + "QAttention" || node.outputs.size() != 1) return false;
+    const Tensor* const weights = constant(node, 1);
+    const int64_t heads = node.attributes.integer("num_heads", 0);
+    const bool fits = weights && weights->shape().rank() == 2 && heads > 0 &&
+                      weights->shape()[1] % 3 == 0 && weights->shape()[1] / 3 % heads == 0;
+    const bool plain = input(node, 8) == kNoValue && rank(node.inputs[0]) == 3 &&
+                       node.attributes.integer("do_rotary", 0) == 0 &&
+                       node.attributes.integer("past_present_share_buffer", 0) == 0;
+    if (!fits || !plain) return false;
+    const ValueId product = add_value(node, "product", 3), q = add_value(node, "q", 3),
+                  k = add_value(node, "k", 3), v = add_value(node, "v", 3);
+    add_node(kMicrosoft + "MatMulIntegerToFloat", node,
+             {node.inputs[0], node.inputs[1], node.inputs[3], node.inputs[4], input(node, 6),
+              input(node, 7), node.inputs[2]},
+             {product}, 1);
+    add_node("Split", node, {product}, {q, k, v}, 13).attributes.set("axis", int64_t{2});
+    add_node(kMicrosoft + "MultiHeadAttention", node, {q, k, v, kNoValue, input(node, 5)},
+             node.outputs, 1)
+        .attributes = node.attributes;
     return true;
   }
 

@@ -16,13 +16,13 @@ bool takes_clamp(const Node& node) {
 
 }  // namespace
 
-std::optional<ClampRange> clamp_range(const Graph& graph, const Node& node) {
-  if (node.op == "Relu") return ClampRange{0.0f, kInfinity};
+std::optional<ActivationRange> clamp_range(const Graph& graph, const Node& node) {
+  if (node.op == "Relu") return ActivationRange{0.0f, kInfinity};
   if (node.op != "Clip") return std::nullopt;
   if (node.opset < 11)
-    return ClampRange{node.attributes.number("min", -kInfinity),
-                      node.attributes.number("max", kInfinity)};
-  ClampRange range{-kInfinity, kInfinity};
+    return ActivationRange{node.attributes.number("min", -kInfinity),
+                           node.attributes.number("max", kInfinity)};
+  ActivationRange range{-kInfinity, kInfinity};
   const auto read = [&](size_t i, float& bound) {
     if (i >= node.inputs.size() || node.inputs[i] == kNoValue) return true;
     const Tensor* tensor = graph.constant(node.inputs[i]);
@@ -40,7 +40,7 @@ std::optional<ClampRange> clamp_range(const Graph& graph, const Node& node) {
 void fuse_activations(Graph& graph) {
   const Uses uses(graph);
   for (Node& node : graph.nodes) {
-    const std::optional<ClampRange> range = clamp_range(graph, node);
+    const std::optional<ActivationRange> range = clamp_range(graph, node);
     if (!range || !uses.read_once(node.inputs[0])) continue;
     const int producer = uses.producer(node.inputs[0]);
     if (producer < 0) continue;

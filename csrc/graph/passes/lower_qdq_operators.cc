@@ -13,12 +13,12 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 // Of tensors with up to three spatial axes, which is what ops/window.h PixelGrid has.
 constexpr int64_t kMostSpatialRank = 5;
 
-void set_range(Node& node, ClampRange range) {
+void set_range(Node& node, ActivationRange range) {
   if (range.low != -kInfinity) node.attributes.set("low", range.low);
   if (range.high != kInfinity) node.attributes.set("high", range.high);
 }
 
-bool lower_conv(CodedGraph& g, const Node& node, ValueId output, ClampRange range) {
+bool lower_conv(CodedGraph& g, const Node& node, ValueId output, ActivationRange range) {
   const ValueId x = g.codes_of(node.inputs[0]);
   if (x == kNoValue || g.graph().constant(x)) return false;
   auto weights = integer_weights(g.graph(), g.uses(), node.inputs[1], 0);
@@ -49,7 +49,7 @@ ValueId transposed(CodedGraph& g, const Node& like, ValueId codes) {
 
 // alpha * x * weights + beta * bias
 bool lower_gemm(CodedGraph& g, const Node& node, ValueId bias_id, ValueId output,
-                ClampRange range) {
+                ActivationRange range) {
   ValueId x = g.codes_of(node.inputs[0]);
   if (x == kNoValue || g.graph().constant(x)) return false;
   const bool gemm = node.op == "Gemm";
@@ -75,7 +75,7 @@ bool lower_gemm(CodedGraph& g, const Node& node, ValueId bias_id, ValueId output
 
 // MatMul and an Add of a constant vector: a linear layer on tensors of rank 3 and more, as
 // exporters write it.
-bool lower_biased_product(CodedGraph& g, const Node& add, ValueId output, ClampRange range) {
+bool lower_biased_product(CodedGraph& g, const Node& add, ValueId output, ActivationRange range) {
   const int rank = g.graph().value(add.outputs[0]).rank;
   for (size_t side = 0; side < 2; ++side) {
     const Node* product = g.producer(add.inputs[side]);
@@ -88,14 +88,14 @@ bool lower_biased_product(CodedGraph& g, const Node& add, ValueId output, ClampR
 }
 
 // Where the right side is no constant matrix: the product of two tensors of codes.
-bool lower_product(CodedGraph& g, const Node& node, ValueId output, ClampRange range) {
+bool lower_product(CodedGraph& g, const Node& node, ValueId output, ActivationRange range) {
   const ValueId a = g.codes_of(node.inputs[0]), b = g.codes_of(node.inputs[1]);
   if (a == kNoValue || b == kNoValue) return false;
   set_range(g.add_node("QMatMul", node, {a, b}, output), range);
   return true;
 }
 
-bool lower_binary(CodedGraph& g, const Node& node, ValueId output, ClampRange range) {
+bool lower_binary(CodedGraph& g, const Node& node, ValueId output, ActivationRange range) {
   const ValueId a = g.codes_of(node.inputs[0]), b = g.codes_of(node.inputs[1]);
   if (a == kNoValue || b == kNoValue) return false;
   Node& added = g.add_node(node.op == "Mul" ? "QMul" : "QAdd", node, {a, b}, output);
@@ -144,7 +144,8 @@ bool lower_mean(CodedGraph& g, const Node& node, ValueId output) {
 }  // namespace
 
 Node& add_weighted(CodedGraph& g, const char* op, const Node& like, ValueId x,
-                   IntegerWeights weights, IntegerBias bias, ValueId output, ClampRange range) {
+                   IntegerWeights weights, IntegerBias bias, ValueId output,
+                   ActivationRange range) {
   std::vector<ValueId> inputs{
       x, g.graph().add_constant(like.name + "/weight", std::move(weights.codes))};
   if (bias.tensor)
@@ -164,7 +165,7 @@ bool is_too_deep(const IntegerWeights& weights) {
          (weights.zero.empty() ? kMaxIntegerDepth : kMaxCentredDepth);
 }
 
-bool lower_node(CodedGraph& g, const Node& node, ValueId output, ClampRange range) {
+bool lower_node(CodedGraph& g, const Node& node, ValueId output, ActivationRange range) {
   if (node.op == "ConvTranspose") return lower_transposed_convolution(g, Node(node), output, range);
   if (node.op == "Conv") return lower_conv(g, Node(node), output, range);
   if (node.op == "Gemm")
@@ -185,7 +186,7 @@ bool lower_node(CodedGraph& g, const Node& node, ValueId output, ClampRange rang
 }
 
 bool lower_operator(CodedGraph& g, ValueId x, ValueId codes, PendingQuantize pending) {
-  ClampRange& range = pending.range;
+  ActivationRange& range = pending.range;
   const Node* node = g.producer(x);
   ValueId output = x;
   while (node) {

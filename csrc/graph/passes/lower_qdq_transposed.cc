@@ -221,7 +221,7 @@ bool cuts(const Phases& phases) {
 }  // namespace
 
 bool lower_transposed_convolution(CodedGraph& g, const Node& node, ValueId output,
-                                  ClampRange range) {
+                                  ActivationRange range) {
   const ValueId x = g.codes_of(node.inputs[0]);
   if (x == kNoValue || g.graph().constant(x)) return false;
   const auto codes = constant_codes(g.graph(), g.uses(), node.inputs[1]);

@@ -3,8 +3,7 @@
 // size.
 #pragma once
 
-#include <limits>
-
+#include "graph/activation_range.h"
 #include "graph/graph.h"
 
 namespace sanderling {
@@ -45,17 +44,7 @@ void lower_subgraphs(Graph& graph);
 // All of the above.
 void lower(Graph& graph);
 
-// Shared by passes: the real range that a Relu or Clip node clamps to, if it is one with constant
-// bounds.
-struct ClampRange {
-  float low = -std::numeric_limits<float>::infinity();
-  float high = std::numeric_limits<float>::infinity();
-
-  bool is_all() const {
-    return low == -std::numeric_limits<float>::infinity() &&
-           high == std::numeric_limits<float>::infinity();
-  }
-};
-std::optional<ClampRange> clamp_range(const Graph& graph, const Node& node);
+// Shared by passes: what a Relu or Clip node clamps to, if it is one with constant bounds.
+std::optional<ActivationRange> clamp_range(const Graph& graph, const Node& node);
 
 }  // namespace sanderling

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from attention_cases import attended, heads_of, rows_of, window
+from attention_cases import attended, filtered, heads_of, rows_of, window
 from onnx_models import Array
 from runner import Case, check, check_refused
 from sanderling.errors import ModelError, UnsupportedError
@@ -49,14 +49,7 @@ def attention(
     if cache is not None:
         k, v = np.concatenate([cache[0], k], 2), np.concatenate([cache[1], v], 2)
     total = k.shape[2]
-    sums = np.zeros((batch, 1, rows, total))
-    place, value = np.arange(total), attributes.get("mask_filter_value", FILTER)
-    for b in range(batch):
-        if mask is not None and mask.ndim == 1:
-            start = mask[batch + b] if mask.size == 2 * batch else 0
-            sums[b, 0, :, (place >= mask[b]) | (place < start)] = value
-        elif mask is not None and mask.shape[-1] == total:
-            sums[b, 0] = np.where(mask[b] > 0, 0.0, value)
+    sums = filtered(mask, batch, rows, total, attributes.get("mask_filter_value", FILTER))
     bias_array = None if added is None else drawn(*added)
     if bias_array is not None:
         sums = sums + bias_array
