@@ -1,10 +1,11 @@
 // What Add, Sub, Mul and Div share: any numeric dtype with broadcasting by the reference, float32
-// by a kernel.
+// by a kernel, the types of indices and float64 by loops.
 #pragma once
 
 #include "kernels/table.h"
 #include "ops/broadcast.h"
 #include "ops/element_types.h"
+#include "ops/pairs.h"
 #include "ops/parallel.h"
 
 namespace sanderling {
@@ -51,9 +52,22 @@ inline void run_binary(const BinaryStep& step, const StepArgs& args) {
       });
 }
 
-inline void plan_binary(PlanContext& context, void (*kernel)(const BinaryF32&)) {
-  if (context.input(0).dtype != DType::kFloat32) return;
-  context.emit(run_binary, BinaryStep{kernel, {context.input(0).shape, context.input(1).shape}});
+// The kernel for float32, loops of `operation` for the other types that models compute with.
+template <typename Operation>
+void plan_binary(PlanContext& context, void (*kernel)(const BinaryF32&), Operation operation) {
+  switch (context.input(0).dtype) {
+    case DType::kFloat32:
+      return context.emit(run_binary,
+                          BinaryStep{kernel, {context.input(0).shape, context.input(1).shape}});
+    case DType::kFloat64:
+      return emit_pairs<double, double, double>(context, operation);
+    case DType::kInt32:
+      return emit_pairs<int32_t, int32_t, int32_t>(context, operation);
+    case DType::kInt64:
+      return emit_pairs<int64_t, int64_t, int64_t>(context, operation);
+    default:
+      return;
+  }
 }
 
 }  // namespace sanderling

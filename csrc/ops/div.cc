@@ -19,11 +19,11 @@ T divide(T a, T b) {
   return static_cast<T>(a / b);
 }
 
-void reference(const ReferenceContext& context) {
-  reference_binary(context, [](auto a, auto b) { return divide(a, b); });
-}
+constexpr auto operation = [](auto a, auto b) { return divide(a, b); };
 
-void plan(PlanContext& context) { plan_binary(context, context.kernels().div_f32); }
+void reference(const ReferenceContext& context) { reference_binary(context, operation); }
+
+void plan(PlanContext& context) { plan_binary(context, context.kernels().div_f32, operation); }
 
 SANDERLING_OPERATOR(div)({.name = "Div",
                           .since_opset = 7,

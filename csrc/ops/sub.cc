@@ -3,12 +3,13 @@
 namespace sanderling {
 namespace {
 
-void reference(const ReferenceContext& context) {
-  reference_binary(
-      context, [](auto a, auto b) { return wrapping(a, b, [](auto x, auto y) { return x - y; }); });
-}
+constexpr auto operation = [](auto a, auto b) {
+  return wrapping(a, b, [](auto x, auto y) { return x - y; });
+};
 
-void plan(PlanContext& context) { plan_binary(context, context.kernels().sub_f32); }
+void reference(const ReferenceContext& context) { reference_binary(context, operation); }
+
+void plan(PlanContext& context) { plan_binary(context, context.kernels().sub_f32, operation); }
 
 SANDERLING_OPERATOR(sub)({.name = "Sub",
                           .since_opset = 7,
