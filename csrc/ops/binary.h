@@ -1,5 +1,5 @@
 // What Add, Sub, Mul and Div share: any numeric dtype with broadcasting by the reference, float32
-// by a kernel, and by loops the integers that models compute with on their way.
+// by a kernel, and by loops float64 and the integers that models compute with on their way.
 #pragma once
 
 #include "kernels/table.h"
@@ -46,13 +46,15 @@ inline void run_binary(const BinaryStep& step, const StepArgs& args) {
 }
 
 // `kernel` does for float32 what `operation` does for integers: the sums of ConvInteger and
-// MatMulInteger, shapes, indices and masks. Other types are the reference's.
+// MatMulInteger, shapes, indices and masks. Float64 too; other types are the reference's.
 template <typename Operation>
 void plan_binary(PlanContext& context, void (*kernel)(const BinaryF32&), Operation operation) {
   switch (context.input(0).dtype) {
     case DType::kFloat32:
       return context.emit(run_binary,
                           BinaryStep{kernel, {context.input(0).shape, context.input(1).shape}});
+    case DType::kFloat64:
+      return emit_pairs<double, double, double>(context, operation);
     case DType::kUInt8:
       return emit_pairs<uint8_t, uint8_t, uint8_t>(context, operation);
     case DType::kInt32:

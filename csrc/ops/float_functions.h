@@ -96,44 +96,7 @@ inline float log1p_to_one(float u) {
   return 2.0f * (s + s * z * p);
 }
 
-// exp(-factor t^2) for t >= 0 and a factor of 1 or 1/2: within 3 ulp.
-inline float exp_of_negative_square(float t, float factor) {
-  const float inside = choose(t > 15.0f, 15.0f, t);  // 0 as a float from there on
-  // The square in two parts: the first is of the upper 12 bits of t, so it is exact; the second is
-  // below 0.2, where exp_parts has the exponent 0.
-  const float upper = std::bit_cast<float>(std::bit_cast<uint32_t>(inside) & 0xfffff000u);
-  const float lower = (inside - upper) * (inside + upper);
-  return exp_float(-factor * (upper * upper)) * (1.0f + exp_parts(-factor * lower).rest);
-}
-
-// exp(t^2) (1 - erf(t)) for t >= 0: within 9 ulp.
-inline float scaled_erfc(float t) {
-  const float u = 1.0f / (1.0f + 0.35f * t);
-  // 7.3e-9 for t up to 10.2, where 1 - erf(t) is 0 as a float.
-  const float p = polynomial(u, 0.19748229f, 0.19716552f, 0.1876893f, 0.15212932f, 0.1434428f,
-                             0.09165266f, -0.033058397f, 0.18533152f, -0.16052058f, 0.03868554f);
-  return p * u;
-}
-
-// Within 2 ulp.
-inline float erf_float(float x) {
-  const float t = std::fabs(x);
-  const float z = x * x;
-  // 1.2e-8 for |x| up to 0.9.
-  const float p = polynomial(z, 0.12837915f, -0.37612525f, 0.11282141f, -0.026778916f,
-                             0.0050119716f, -0.00060903985f);
-  const float near = x + x * p;
-  const float far = std::copysign(1.0f - exp_of_negative_square(t, 1.0f) * scaled_erfc(t), x);
-  return choose(t < 0.9f, near, far);
-}
-
 // Within 3 ulp. Where exp is infinite the quotient is 0, as it should be.
 inline float sigmoid_float(float x) { return 1.0f / (1.0f + exp_float(-x)); }
-
-// Within 4 ulp.
-inline float tanh_float(float x) {
-  const float e = expm1_below_zero(-2.0f * std::fabs(x));
-  return std::copysign(e / (2.0f + e), x);
-}
 
 }  // namespace sanderling

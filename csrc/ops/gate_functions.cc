@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "ops/vector_functions.h"
-
 namespace sanderling {
 namespace {
 
@@ -90,12 +88,12 @@ double GateFunction::operator()(double x) const {
   return x;
 }
 
-void GateFunction::apply(float* x, int64_t count) const {
+void GateFunction::apply(const KernelTable& kernels, float* x, int64_t count) const {
   switch (kind) {
     case Kind::kSigmoid:
-      return for_all(x, count, sigmoid_in_vectors);
+      return kernels.sigmoid_f32(x, x, count);
     case Kind::kTanh:
-      return for_all(x, count, tanh_in_vectors);
+      return kernels.tanh_f32(x, x, count);
     case Kind::kRelu:
       return for_all(x, count, [](float v) { return v < 0.0f ? 0.0f : v; });
     default:

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "graph/operator.h"
+#include "kernels/table.h"
 
 namespace sanderling {
 
@@ -27,7 +28,7 @@ struct GateFunction {
 
   double operator()(double x) const;
   // The same for each of x, in place.
-  void apply(float* x, int64_t count) const;
+  void apply(const KernelTable& kernels, float* x, int64_t count) const;
 };
 
 // The attribute "activations", or the defaults repeated; `count` functions in all. The numbers of

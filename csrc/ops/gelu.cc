@@ -19,9 +19,9 @@ struct Gelu {
 
 void plan(PlanContext& context) {
   if (Gelu(context).approximate)
-    plan_unary_function<tanh_gelu>(context);
+    plan_unary_kernel(context, context.kernels().tanh_gelu_f32, "tanh_gelu_f32");
   else
-    plan_unary_function<gelu>(context);
+    plan_unary_kernel(context, context.kernels().gelu_f32, "gelu_f32");
 }
 
 SANDERLING_OPERATOR(gelu)({.name = "Gelu",

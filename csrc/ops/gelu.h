@@ -1,5 +1,5 @@
-// x times the normal distribution function of x, and its approximations: each in double for
-// references and in float for plans.
+// x times the normal distribution function of x, and its approximations, as references have them.
+// Their kernels are in kernels/cpu/functions.h.
 #pragma once
 
 #include <cmath>
@@ -13,20 +13,11 @@ constexpr double kSqrtHalf = std::numbers::sqrt2 / 2;
 
 // 0.5 x (1 + erf(x / sqrt(2))), without cancellation where erf is near -1.
 inline double gelu(double x) { return 0.5 * x * std::erfc(-x * kSqrtHalf); }
-inline float gelu(float x) {
-  const float size = std::fabs(x);
-  const float tail = exp_of_negative_square(size, 0.5f) *
-                     scaled_erfc(size * static_cast<float>(kSqrtHalf));  // 1 - erf(size / sqrt(2))
-  return 0.5f * x * choose(x > 0.0f, 2.0f - tail, tail);
-}
 
 // 0.5 x (1 + tanh(u)) = x sigmoid(2 u).
 constexpr double kTwoSqrtTwoOverPi = 1.5957691216057308;
 inline double tanh_gelu(double x) {
   return x / (1.0 + std::exp(-kTwoSqrtTwoOverPi * (x + 0.044715 * x * x * x)));
-}
-inline float tanh_gelu(float x) {
-  return x * sigmoid_float(static_cast<float>(kTwoSqrtTwoOverPi) * (x + 0.044715f * x * x * x));
 }
 
 // x sigmoid(alpha x).

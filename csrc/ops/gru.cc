@@ -60,7 +60,7 @@ void gate(const RecurrentPlan& s, const CellBlock& b, int64_t g, int64_t k, cons
     for (int64_t j = 0; j < b.width; ++j) x[j] += r[j];
   if (q.clip > 0.0f)
     for (int64_t j = 0; j < b.width; ++j) x[j] = q.clipped(x[j]);
-  q.function(b.direction, function).apply(x, b.width);
+  q.function(b.direction, function).apply(*s.kernels, x, b.width);
 }
 
 void mix(const CellBlock& b) {

@@ -55,7 +55,7 @@ void gate(const RecurrentPlan& s, const CellBlock& b, int64_t g, size_t function
   }
   if (q.clip > 0.0f)
     for (int64_t j = 0; j < b.width; ++j) x[j] = q.clipped(x[j]);
-  q.function(b.direction, function).apply(x, b.width);
+  q.function(b.direction, function).apply(*s.kernels, x, b.width);
 }
 
 void cell(const RecurrentPlan& s, const CellBlock& b) {
@@ -72,7 +72,7 @@ void cell(const RecurrentPlan& s, const CellBlock& b) {
   for (int64_t j = 0; j < b.width; ++j) b.c[j] = forget[j] * b.c[j] + in[j] * fresh[j];
   gate(s, b, kOutputGate, kF);
   std::copy_n(b.c, b.width, b.next_h);
-  q.function(b.direction, kHiddenFunction).apply(b.next_h, b.width);
+  q.function(b.direction, kHiddenFunction).apply(*s.kernels, b.next_h, b.width);
   const float* const out = b.x + kOutputGate * b.width;
   for (int64_t j = 0; j < b.width; ++j) b.next_h[j] *= out[j];
 }

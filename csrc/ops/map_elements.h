@@ -30,4 +30,26 @@ void emit_map(PlanContext& context, Function function, int64_t grain = kFunction
                MapStep<Function>{context.input(0).shape.elements(), grain, function});
 }
 
+template <typename Function>
+struct MapRangesStep {
+  int64_t count;
+  Function function;
+};
+
+template <typename Function>
+void run_map_ranges(const MapRangesStep<Function>& step, const StepArgs& args) {
+  const auto* x = static_cast<const float*>(args.inputs[0]);
+  auto* y = static_cast<float*>(args.outputs[0]);
+  for_each_range(*args.workers, step.count, kFunctionGrain, [&](int64_t begin, int64_t end) {
+    step.function(x + begin, y + begin, end - begin);
+  });
+}
+
+// function(x, y, count) for ranges of input 0 and output 0, both float32. It calls `kernel`.
+template <typename Function>
+void emit_map_ranges(PlanContext& context, Function function, const char* kernel) {
+  context.emit(run_map_ranges<Function>,
+               MapRangesStep<Function>{context.input(0).shape.elements(), function}, kernel);
+}
+
 }  // namespace sanderling

@@ -7,6 +7,7 @@ namespace {
 template <typename T>
 struct Mean {
   using Total = WideTotal<T>;
+  static constexpr bool kIsSum = true;
   static constexpr Total nothing() { return 0; }
   static Total add(Total total, T x) { return total + widen_term(x); }
   static Total join(Total a, Total b) { return a + b; }

@@ -8,6 +8,7 @@ constexpr int64_t kAxesAreInputSince = 13;
 template <typename T>
 struct Sum {
   using Total = WideTotal<T>;
+  static constexpr bool kIsSum = true;
   static constexpr Total nothing() { return 0; }
   static Total add(Total total, T x) { return total + widen_term(x); }
   static Total join(Total a, Total b) { return a + b; }

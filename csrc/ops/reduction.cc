@@ -90,7 +90,7 @@ ReductionWalk::ReductionWalk(const Shape& shape, const std::vector<bool>& reduce
 ReductionStep reduction_step(const PlanContext& context, int64_t axes_are_input_since) {
   ReductionStep step{
       ReductionWalk(context.input(0).shape, reduced_axes(context, axes_are_input_since)),
-      kReductionTile};
+      &context.kernels(), kReductionTile};
   // Few long rows are cut so that each thread has some, but by no less than 4 cache lines of float.
   constexpr int64_t kLeast = 64;
   const int64_t threads = context.threads();

@@ -6,12 +6,14 @@
 //   static Total add(Total total, T x);
 //   static Total join(Total a, Total b);
 //   static T result(Total total, int64_t count);  // of `count` elements
+//   static constexpr bool kIsSum = true;          // if Total is their plain sum; optional
 #pragma once
 
 #include <array>
 #include <type_traits>
 #include <vector>
 
+#include "kernels/table.h"
 #include "ops/convert.h"
 #include "ops/parallel.h"
 
@@ -123,6 +125,7 @@ struct ReductionWalk {
 
 struct ReductionStep {
   ReductionWalk walk;
+  const KernelTable* kernels;
   int64_t tile;  // columns that a task reduces together where runs are kept
 };
 
@@ -132,8 +135,20 @@ constexpr int64_t kReductionTile = 1024;
 // GCC unrolls before it looks for vectors (16), which it then often misses.
 constexpr int64_t kReductionLanes = 32;
 
+// Shorter runs are not worth the call of a kernel.
+constexpr int64_t kShortestSummed = 8;
+
 template <typename R, typename T>
-T reduce_runs(const ReductionWalk& walk, const T* x) {
+T reduce_runs(const ReductionStep& step, const T* x) {
+  const ReductionWalk& walk = step.walk;
+  if constexpr (std::is_same_v<T, float> && requires { R::kIsSum; }) {
+    if (walk.run >= kShortestSummed) {
+      double total = 0.0;
+      walk.for_each_run(
+          [&](int64_t offset) { total += step.kernels->sum_f32(x + offset, walk.run); });
+      return R::result(total, walk.count);
+    }
+  }
   if (walk.run < kReductionLanes) {
     typename R::Total total = R::nothing();
     walk.for_each_run([&](int64_t offset) {
@@ -182,7 +197,7 @@ void run_reduction(const ReductionStep& step, const StepArgs& args) {
       const int64_t row = i / tiles;
       const T* from = x + walk.kept.offset(row);
       if (walk.run_is_reduced) {
-        y[row] = reduce_runs<R, T>(walk, from);
+        y[row] = reduce_runs<R, T>(step, from);
       } else {
         const int64_t column = i % tiles * step.tile;
         reduce_columns<R, T>(walk, from + column, y + row * walk.run + column,

@@ -23,7 +23,7 @@ void reference(const ReferenceContext& context) {
 void cell(const RecurrentPlan& s, const CellBlock& b) {
   const Recurrence& q = s.recurrence;
   for (int64_t j = 0; j < b.width; ++j) b.next_h[j] = q.clipped(b.x[j] + b.r[j]);
-  q.function(b.direction, 0).apply(b.next_h, b.width);
+  q.function(b.direction, 0).apply(*s.kernels, b.next_h, b.width);
 }
 
 void plan(PlanContext& context) {

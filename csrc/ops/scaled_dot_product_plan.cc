@@ -157,14 +157,19 @@ struct Task {
   void normalise(int64_t row, float* x, int64_t count) const {
     std::fill(x + count, x + s().total(), 0.0f);
     write_scores(0, row, x);
-    if (s().softcap > 0.0f)
-      for (int64_t t = 0; t < count; ++t) x[t] = s().softcap * tanh_in_vectors(x[t] / s().softcap);
+    if (s().softcap > 0.0f) cap(x, count);
     write_scores(1, row, x);
     if (s().masks.empty() && !(p.scores && s().scores_mode == 2))
       keep_visible(row, x, count);
     else
       add_bias(row, x, count);
     write_scores(3, row, x);
+  }
+
+  void cap(float* x, int64_t count) const {
+    for (int64_t t = 0; t < count; ++t) x[t] /= s().softcap;
+    plan.kernels->tanh_f32(x, x, count);
+    for (int64_t t = 0; t < count; ++t) x[t] *= s().softcap;
   }
 
   // Where nothing is added but -inf to keys at both ends.
@@ -177,12 +182,12 @@ struct Task {
 
   // Probabilities of scores, as the reference has them: zeros where all are -inf. A row of NaN has
   // no largest number either.
-  static void soften(float* x, int64_t count) {
-    const float largest = largest_in_vectors(x, count, -kInfinity);
+  void soften(float* x, int64_t count) const {
+    const float largest = plan.kernels->largest_f32(x, count);
     if (largest == -kInfinity && std::none_of(x, x + count, [](float v) { return v != v; }))
       std::fill_n(x, count, 0.0f);
     else
-      softmax_in_vectors(x, count, largest);
+      plan.kernels->softmax_f32(x, x, count, largest);
   }
 
   void add_bias(int64_t row, float* x, int64_t count) const {
@@ -190,7 +195,7 @@ struct Task {
     if (s().has_bias()) {
       float* const bias = floats(plan.bias);
       fill_bias(s(), p.inputs, b, head(row), query(row), bias);
-      most_bias = largest_in_vectors(bias, s().total(), -kInfinity);
+      most_bias = plan.kernels->largest_f32(bias, s().total());
       for (int64_t t = 0; t < count; ++t) x[t] += bias[t];
     }
     write_scores(2, row, x);

@@ -1,6 +1,8 @@
 #include "ops/strided_copy.h"
 
 #include <algorithm>
+#include <cstring>
+#include <type_traits>
 
 #include "ops/element_types.h"
 #include "ops/parallel.h"
@@ -26,6 +28,35 @@ std::vector<CopyAxis> merged(const std::vector<CopyAxis>& axes) {
   }
   if (kept.empty() || kept.front().to != 1) kept.insert(kept.begin(), CopyAxis{1, 1, 1});
   return kept;
+}
+
+using Four = uint32_t __attribute__((vector_size(16)));
+
+// 4 x 4 elements of 4 bytes, in registers: to[r * to_row + c] = from[r + c * from_column].
+void transpose_block(const uint32_t* from, int64_t from_column, uint32_t* to, int64_t to_row) {
+  Four columns[4];
+  for (int c = 0; c < 4; ++c) std::memcpy(&columns[c], from + c * from_column, sizeof(Four));
+  const Four low_left = __builtin_shufflevector(columns[0], columns[1], 0, 4, 1, 5);
+  const Four low_right = __builtin_shufflevector(columns[2], columns[3], 0, 4, 1, 5);
+  const Four high_left = __builtin_shufflevector(columns[0], columns[1], 2, 6, 3, 7);
+  const Four high_right = __builtin_shufflevector(columns[2], columns[3], 2, 6, 3, 7);
+  const Four rows[4] = {__builtin_shufflevector(low_left, low_right, 0, 1, 4, 5),
+                        __builtin_shufflevector(low_left, low_right, 2, 3, 6, 7),
+                        __builtin_shufflevector(high_left, high_right, 0, 1, 4, 5),
+                        __builtin_shufflevector(high_left, high_right, 2, 3, 6, 7)};
+  for (int r = 0; r < 4; ++r) std::memcpy(to + r * to_row, &rows[r], sizeof(Four));
+}
+
+// The same for any number of rows and columns.
+void transpose(const uint32_t* from, int64_t from_column, uint32_t* to, int64_t to_row,
+               int64_t rows, int64_t columns) {
+  const int64_t whole_rows = rows / 4 * 4, whole_columns = columns / 4 * 4;
+  for (int64_t c = 0; c < whole_columns; c += 4)
+    for (int64_t r = 0; r < whole_rows; r += 4)
+      transpose_block(from + r + c * from_column, from_column, to + r * to_row + c, to_row);
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t c = r < whole_rows ? whole_columns : 0; c < columns; ++c)
+      to[r * to_row + c] = from[r + c * from_column];
 }
 
 int64_t tiles_of(int64_t extent, int64_t tile) { return (extent + tile - 1) / tile; }
@@ -68,6 +99,11 @@ StridedCopy::StridedCopy(DType dtype, const std::vector<CopyAxis>& axes, int64_t
 
 template <typename T>
 void StridedCopy::copy_tile(const T* from, T* to, int64_t rows, int64_t columns) const {
+  if constexpr (std::is_same_v<T, uint32_t>) {
+    const bool strided = column_.from != 1 && column_.from != 0 && row_.from == 1;
+    if (strided && rows >= 4 && columns >= 4)
+      return transpose(from, column_.from, to, row_.to, rows, columns);
+  }
   if (column_.from == 1) {
     for (int64_t r = 0; r < rows; ++r) std::copy_n(from + r * row_.from, columns, to + r * row_.to);
   } else if (column_.from == 0) {

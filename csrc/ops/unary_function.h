@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "kernels/table.h"
 #include "ops/float_functions.h"
 #include "ops/map_elements.h"
 #include "ops/node_checks.h"
@@ -33,6 +34,24 @@ template <float (*kFunction)(float)>
 void plan_unary_function(PlanContext& context) {
   if (context.input(0).dtype == DType::kFloat32)
     emit_map<float>(context, [](float x) { return kFunction(x); });
+}
+
+// The kernel for float32: one of context.kernels(), and its name.
+inline void plan_unary_kernel(PlanContext& context,
+                              void (*kernel)(const float* x, float* y, int64_t count),
+                              const char* name) {
+  if (context.input(0).dtype == DType::kFloat32) emit_map_ranges(context, kernel, name);
+}
+
+// x sigmoid(factor x).
+inline void plan_swish(PlanContext& context, float factor) {
+  if (context.input(0).dtype == DType::kFloat32)
+    emit_map_ranges(
+        context,
+        [kernel = context.kernels().swish_f32, factor](const float* x, float* y, int64_t count) {
+          kernel(x, y, count, factor);
+        },
+        "swish_f32");
 }
 
 // The same three for a function with attributes. A Function is made of a node, whose attributes it

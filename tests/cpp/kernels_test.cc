@@ -33,7 +33,7 @@ constexpr const char* kKernels[] = {
 
 std::vector<KernelTest> all_tests() {
   std::vector<KernelTest> all = product_tests();
-  for (const auto& more : {code_tests(), float_tests()})
+  for (const auto& more : {code_tests(), float_tests(), function_tests()})
     all.insert(all.end(), more.begin(), more.end());
   return all;
 }

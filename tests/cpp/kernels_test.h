@@ -23,9 +23,10 @@ struct KernelTest {
   const char* kernels;
   void (*body)(const KernelTable& table, const KernelTable& scalar, uint64_t seed);
 };
-std::vector<KernelTest> product_tests();  // kernels_test_products.cc
-std::vector<KernelTest> code_tests();     // kernels_test_codes.cc
-std::vector<KernelTest> float_tests();    // kernels_test_floats.cc
+std::vector<KernelTest> product_tests();   // kernels_test_products.cc
+std::vector<KernelTest> code_tests();      // kernels_test_codes.cc
+std::vector<KernelTest> float_tests();     // kernels_test_floats.cc
+std::vector<KernelTest> function_tests();  // kernels_test_functions.cc
 
 // `count` elements and `slack` readable bytes that end where an unreadable page begins, so that the
 // start is as unaligned as T allows. The page before is unreadable too, but the array rarely starts

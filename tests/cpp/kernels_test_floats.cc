@@ -112,6 +112,27 @@ void accumulate_f32(const KernelTable& table, const KernelTable&, uint64_t seed)
   }
 }
 
+void sum_f32(const KernelTable& table, const KernelTable&, uint64_t seed) {
+  Random random(seed);
+  for (int64_t count : interesting_sizes()) {
+    if (count > 0) count += random.pick({int64_t{0}, int64_t{0}, int64_t{3000}});
+    Guarded<float> x(count);
+    random.fill_real(x, -100, 1000);
+    double wanted = 0, magnitude = 0;
+    for (const float each : x) {
+      wanted += double{each};
+      magnitude += std::fabs(double{each});
+    }
+    const double sum = table.sum_f32(x.data(), count);
+    // 8 terms per lane, at most 16 lanes in 4 more additions.
+    CHECK(std::fabs(sum - wanted) <= float_tolerance(11, magnitude), sum, " instead of ", wanted,
+          " of ", count);
+    if (count == 0) continue;
+    x[random.in(0, count - 1)] = kNan;
+    CHECK(std::isnan(table.sum_f32(x.data(), count)), "a NaN was lost, ", count);
+  }
+}
+
 void count_nan_f32(const KernelTable& table, const KernelTable&, uint64_t seed) {
   Random random(seed);
   for (const int64_t count : interesting_sizes()) {
@@ -137,6 +158,7 @@ std::vector<KernelTest> float_tests() {
           {"clip_f32", clip_f32},
           {"max_f32", max_f32},
           {"accumulate_f32", accumulate_f32},
+          {"sum_f32", sum_f32},
           {"count_nan_f32", count_nan_f32}};
 }
 

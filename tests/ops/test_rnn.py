@@ -28,7 +28,7 @@ def test_rnn(case: Case) -> None:
     [("Tanh", np.tanh, 4 * 2.0**-24), ("Sigmoid", lambda x: 1 / (1 + np.exp(-x)), 4 * 2.0**-24)],
 )
 def test_functions_over_their_whole_range(name: str, function: Callable[[Array], Array], bound: float) -> None:
-    """The plan's own sigmoid and tanh, which are loops of vectors: see csrc/ops/vector_functions.h."""
+    """The plan's own sigmoid and tanh, which are kernels: see csrc/kernels/cpu/functions.h."""
     sizes = np.geomspace(1e-6, 200, 50_000)
     x = np.concatenate([-sizes, [0.0], sizes]).astype(np.float32)
     one, none = np.ones((1, 1, 1), np.float32), np.zeros((1, 1, 1), np.float32)

@@ -10,6 +10,7 @@ void lower(Graph& graph) {
   remove_identities(graph);
   // Exporters give each reader its own QuantizeLinear; fusion asks for values that are read once.
   eliminate_common_subexpressions(graph);
+  fuse_functions(graph);  // before a factor of theirs goes into the weights behind them
   fold_scales(graph);
   lower_qdq(graph);
   fold_constants(graph, /*keep_dequantize=*/false);

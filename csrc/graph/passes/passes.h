@@ -22,6 +22,8 @@ void find_ranks(Graph& graph);
 void remove_identities(Graph& graph);
 // Makes equal constants one, and nodes that compute the same from the same inputs.
 void eliminate_common_subexpressions(Graph& graph);
+// Makes Swish, Gelu and Mish of the products that exporters write for them.
+void fuse_functions(Graph& graph);
 // Merges BatchNormalization, and Mul, Div, Add and Sub by constants per channel, into the Conv,
 // ConvTranspose, Gemm or MatMul beside them.
 void fold_scales(Graph& graph);

@@ -41,6 +41,13 @@ inline void for_each_vector(int64_t count, const Body& body) {
   if (i < count) body(i, FirstLanes{count - i});
 }
 
+// y[i] = function(x[i])
+template <typename Function>
+inline void map(const float* x, float* y, int64_t count, const Function& function) {
+  for_each_vector(count,
+                  [&](int64_t i, auto lanes) { lanes.store(y + i, function(lanes.load(x + i))); });
+}
+
 // x < low ? low : x, then the same with high; NaN stays NaN.
 inline F clip(F x, F low, F high) { return min_or_second(high, max_or_second(low, x)); }
 

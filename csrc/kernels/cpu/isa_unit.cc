@@ -6,6 +6,7 @@
 
 #include "kernels/cpu/elementwise.h"
 #include "kernels/cpu/gemm_tiles.h"
+#include "kernels/cpu/softmax.h"
 #include "kernels/kernel_table.h"
 
 #define SANDERLING_TEXT_OF(x) #x

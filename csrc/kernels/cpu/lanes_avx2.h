@@ -100,6 +100,33 @@ inline I sub(I a, I b) { return _mm256_sub_epi32(a, b); }
 inline I mul(I a, I b) { return _mm256_mullo_epi32(a, b); }
 inline F to_float(I x) { return _mm256_cvtepi32_ps(x); }
 inline I round_to_int(F x) { return _mm256_cvtps_epi32(x); }
+inline I bits_of(F x) { return _mm256_castps_si256(x); }
+inline F float_of(I x) { return _mm256_castsi256_ps(x); }
+template <int kBits>
+inline I shift_left(I x) {
+  return _mm256_slli_epi32(x, kBits);
+}
+inline I bit_and(I a, I b) { return _mm256_and_si256(a, b); }
+inline I bit_or(I a, I b) { return _mm256_or_si256(a, b); }
+
+inline F if_less(F a, F b, F yes, F no) {
+  return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(a, b, _CMP_LT_OQ));
+}
+inline F first_or(F x, int64_t n, F other) {
+  return _mm256_blendv_ps(other, x, _mm256_castsi256_ps(first_lanes(n)));
+}
+
+inline float sum_of(F x) {
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+inline float largest_of(F x) {
+  const __m128 four = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+  const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+}
+
 // The upper 16 bits of a code's lane are zero, so the pair product of vpmaddwd is the product:
 // cheaper than vpmulld.
 inline I add_product(I sum, I x, I w) { return _mm256_add_epi32(sum, _mm256_madd_epi16(x, w)); }
@@ -109,3 +136,5 @@ constexpr int kFloatVectors = 2;
 
 }  // namespace
 }  // namespace sanderling::SANDERLING_ISA_NAME
+
+#include "kernels/cpu/power_of_two.h"

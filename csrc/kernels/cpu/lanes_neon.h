@@ -96,8 +96,29 @@ inline F to_float(I x) { return vcvtq_f32_s32(x); }
 inline I round_to_int(F x) { return vcvtnq_s32_f32(x); }
 inline I add_product(I sum, I x, I w) { return vmlaq_s32(sum, x, w); }
 
+inline I bits_of(F x) { return vreinterpretq_s32_f32(x); }
+inline F float_of(I x) { return vreinterpretq_f32_s32(x); }
+template <int kBits>
+inline I shift_left(I x) {
+  return vshlq_n_s32(x, kBits);
+}
+inline I bit_and(I a, I b) { return vandq_s32(a, b); }
+inline I bit_or(I a, I b) { return vorrq_s32(a, b); }
+
+inline F if_less(F a, F b, F yes, F no) { return vbslq_f32(vcltq_f32(a, b), yes, no); }
+inline F first_or(F x, int64_t n, F other) {
+  const int32_t places[4] = {0, 1, 2, 3};
+  const uint32x4_t is_first = vcltq_s32(vld1q_s32(places), vdupq_n_s32(static_cast<int32_t>(n)));
+  return vbslq_f32(is_first, x, other);
+}
+
+inline float sum_of(F x) { return vaddvq_f32(x); }
+inline float largest_of(F x) { return vmaxvq_f32(x); }
+
 constexpr int kFloatRows = 5;  // 5 x 4 sums, 4 weights, 5 codes: 29 of 32 registers
 constexpr int kFloatVectors = 4;
 
 }  // namespace
 }  // namespace sanderling::SANDERLING_ISA_NAME
+
+#include "kernels/cpu/power_of_two.h"

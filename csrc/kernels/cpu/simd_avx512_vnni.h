@@ -67,6 +67,37 @@ inline I sub(I a, I b) { return _mm512_sub_epi32(a, b); }
 inline I mul(I a, I b) { return _mm512_mullo_epi32(a, b); }
 inline F to_float(I x) { return _mm512_cvtepi32_ps(x); }
 inline I round_to_int(F x) { return _mm512_cvtps_epi32(x); }
+inline I bits_of(F x) { return _mm512_castps_si512(x); }
+inline F float_of(I x) { return _mm512_castsi512_ps(x); }
+template <int kBits>
+inline I shift_left(I x) {
+  return _mm512_slli_epi32(x, kBits);
+}
+inline F times_power_of_two(F x, F n) { return _mm512_scalef_ps(x, n); }
+inline I bit_and(I a, I b) { return _mm512_and_si512(a, b); }
+inline I bit_or(I a, I b) { return _mm512_or_si512(a, b); }
+
+inline F if_less(F a, F b, F yes, F no) {
+  return _mm512_mask_mov_ps(no, _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), yes);
+}
+inline F first_or(F x, int64_t n, F other) { return _mm512_mask_mov_ps(other, first_lanes(n), x); }
+
+inline __m256 upper_half(F x) {
+  return _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(x), 1));
+}
+inline float sum_of(F x) {
+  const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(x), upper_half(x));
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+inline float largest_of(F x) {
+  const __m256 eight = _mm256_max_ps(_mm512_castps512_ps256(x), upper_half(x));
+  const __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+}
+
 // The upper 16 bits of a code's lane are zero, so the pair product of vpmaddwd is the product:
 // cheaper than vpmulld.
 inline I add_product(I sum, I x, I w) { return _mm512_add_epi32(sum, _mm512_madd_epi16(x, w)); }

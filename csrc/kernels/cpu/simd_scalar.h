@@ -59,6 +59,31 @@ inline F to_float(I x) { return static_cast<float>(x); }
 // itself rounds.
 inline I round_to_int(F x) { return static_cast<int32_t>((x + 12582912.0f) - 12582912.0f); }
 
+// Lanes as bits and back.
+inline I bits_of(F x) {
+  I bits;
+  memcpy(&bits, &x, sizeof(bits));
+  return bits;
+}
+inline F float_of(I x) {
+  F lanes;
+  memcpy(&lanes, &x, sizeof(lanes));
+  return lanes;
+}
+template <int kBits>
+inline I shift_left(I x) {
+  return static_cast<int32_t>(static_cast<uint32_t>(x) << kBits);
+}
+inline I bit_and(I a, I b) { return a & b; }
+inline I bit_or(I a, I b) { return a | b; }
+
+inline F if_less(F a, F b, F yes, F no) { return a < b ? yes : no; }  // no if a or b is NaN
+inline F first_or(F, int64_t, F other) { return other; }              // x in the first n lanes
+
+// Of all lanes; the largest of numbers.
+inline float sum_of(F x) { return x; }
+inline float largest_of(F x) { return x; }
+
 // Lane-wise sum + x * w, where x holds codes and w weights as load() widens them.
 inline I add_product(I sum, I x, I w) { return sum + x * w; }
 
@@ -87,3 +112,5 @@ constexpr int kFloatVectors = 2;
 
 }  // namespace
 }  // namespace sanderling::SANDERLING_ISA_NAME
+
+#include "kernels/cpu/power_of_two.h"

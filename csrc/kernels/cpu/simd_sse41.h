@@ -96,6 +96,31 @@ inline I sub(I a, I b) { return _mm_sub_epi32(a, b); }
 inline I mul(I a, I b) { return _mm_mullo_epi32(a, b); }
 inline F to_float(I x) { return _mm_cvtepi32_ps(x); }
 inline I round_to_int(F x) { return _mm_cvtps_epi32(x); }
+inline I bits_of(F x) { return _mm_castps_si128(x); }
+inline F float_of(I x) { return _mm_castsi128_ps(x); }
+template <int kBits>
+inline I shift_left(I x) {
+  return _mm_slli_epi32(x, kBits);
+}
+inline I bit_and(I a, I b) { return _mm_and_si128(a, b); }
+inline I bit_or(I a, I b) { return _mm_or_si128(a, b); }
+
+inline F if_less(F a, F b, F yes, F no) { return _mm_blendv_ps(no, yes, _mm_cmplt_ps(a, b)); }
+inline F first_or(F x, int64_t n, F other) {
+  const I is_first =
+      _mm_cmpgt_epi32(_mm_set1_epi32(static_cast<int32_t>(n)), _mm_setr_epi32(0, 1, 2, 3));
+  return _mm_blendv_ps(other, x, _mm_castsi128_ps(is_first));
+}
+
+inline float sum_of(F x) {
+  const F two = _mm_add_ps(x, _mm_movehl_ps(x, x));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+inline float largest_of(F x) {
+  const F two = _mm_max_ps(x, _mm_movehl_ps(x, x));
+  return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+}
+
 // The upper 16 bits of a code's lane are zero, so the pair product of pmaddwd is the product:
 // cheaper than pmulld.
 inline I add_product(I sum, I x, I w) { return _mm_add_epi32(sum, _mm_madd_epi16(x, w)); }
@@ -130,3 +155,5 @@ constexpr int kFloatVectors = 2;
 
 }  // namespace
 }  // namespace sanderling::SANDERLING_ISA_NAME
+
+#include "kernels/cpu/power_of_two.h"

@@ -8,9 +8,7 @@ void reference(const ReferenceContext& context) {
   reference_biased(context, [](double x) { return gelu(x); });
 }
 
-void plan(PlanContext& context) {
-  plan_biased(context, [](float x) { return gelu(x); });
-}
+void plan(PlanContext& context) { plan_biased(context, context.kernels().gelu_f32, "gelu_f32"); }
 
 SANDERLING_OPERATOR(bias_gelu)({.name = "com.microsoft.BiasGelu",
                                 .since_opset = 1,

@@ -1,8 +1,12 @@
 // What operators share that add a bias along the last dimension before all else.
 #pragma once
 
+#include <algorithm>
+
+#include "kernels/table.h"
+#include "ops/broadcast.h"
 #include "ops/map_elements.h"
-#include "ops/pairs.h"
+#include "ops/node_checks.h"
 
 namespace sanderling {
 
@@ -38,15 +42,47 @@ void reference_biased(const ReferenceContext& context, Function function) {
     of_type(double{});
 }
 
-// The same in float.
-template <typename Function>
-void plan_biased(PlanContext& context, Function function) {
+struct BiasedStep {
+  BroadcastWalk walk;
+  const KernelTable* kernels;
+  void (*function)(const float* x, float* y, int64_t count);
+};
+
+inline void run_biased(const BiasedStep& step, const StepArgs& args) {
+  const auto* x = static_cast<const float*>(args.inputs[0]);
+  const auto* bias = static_cast<const float*>(args.inputs[1]);
+  auto* y = static_cast<float*>(args.outputs[0]);
+  // Sums are in the first-level cache where the function reads them.
+  const int64_t count = step.walk.elements(),
+                ranges = (count + kFunctionGrain - 1) / kFunctionGrain;
+  for_each_range(*args.workers, ranges, 1, [&](int64_t first, int64_t last) {
+    for (int64_t range = first; range < last; ++range) {
+      const int64_t begin = range * kFunctionGrain, end = std::min(count, begin + kFunctionGrain);
+      step.walk(begin, end, [&](int64_t at_y, int64_t at_x, int64_t at_bias, int64_t run) {
+        step.kernels->add_f32({.count = run,
+                               .a = x + at_x,
+                               .a_step = step.walk.a_step(),
+                               .b = bias + at_bias,
+                               .b_step = step.walk.b_step(),
+                               .y = y + at_y});
+      });
+      step.function(y + begin, y + begin, end - begin);
+    }
+  });
+}
+
+// The same for float32 by a kernel, one of context.kernels(), and its name.
+inline void plan_biased(PlanContext& context,
+                        void (*function)(const float* x, float* y, int64_t count),
+                        const char* name) {
   if (context.input(0).dtype != DType::kFloat32) return;
   if (context.has_input(1))
-    emit_pairs<float, float, float>(
-        context, [function](float x, float bias) { return function(x + bias); }, kFunctionGrain);
+    context.emit(
+        run_biased,
+        BiasedStep{{context.input(0).shape, context.input(1).shape}, &context.kernels(), function},
+        name);
   else
-    emit_map<float>(context, function);
+    emit_map_ranges(context, function, name);
 }
 
 }  // namespace sanderling

@@ -9,7 +9,7 @@ void reference(const ReferenceContext& context) {
 }
 
 void plan(PlanContext& context) {
-  plan_biased(context, [](float x) { return tanh_gelu(x); });
+  plan_biased(context, context.kernels().tanh_gelu_f32, "tanh_gelu_f32");
 }
 
 SANDERLING_OPERATOR(fast_gelu)({.name = "com.microsoft.FastGelu",

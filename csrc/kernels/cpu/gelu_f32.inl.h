@@ -1,0 +1,3 @@
+static void gelu_f32(const float* x, float* y, int64_t count) {
+  map(x, y, count, [](F lanes) { return gelu(lanes); });
+}
