@@ -45,8 +45,9 @@ inline void run_binary(const BinaryStep& step, const StepArgs& args) {
       });
 }
 
-// `kernel` does for float32 what `operation` does for integers: the sums of ConvInteger and
-// MatMulInteger, shapes, indices and masks. Float64 too; other types are the reference's.
+// `kernel` does for float32 what `operation` does for float64 and for the integers that models
+// compute with: the sums of ConvInteger and MatMulInteger, shapes, indices, masks. Other types are
+// the reference's.
 template <typename Operation>
 void plan_binary(PlanContext& context, void (*kernel)(const BinaryF32&), Operation operation) {
   switch (context.input(0).dtype) {
