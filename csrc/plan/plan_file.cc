@@ -44,14 +44,15 @@ Header header_for(const PlanKey& key, const KernelTable& kernels) {
   return header;
 }
 
-// Gives tensors their places; those that share memory share one.
+// Gives tensors their places; those that are the same bytes share one.
 class Layout {
  public:
   size_t operator()(const Tensor& tensor) {
-    const auto [found, added] = places_.try_emplace(tensor.raw(), end_);
+    const size_t bytes = tensor.type().bytes();
+    const auto [found, added] = places_.try_emplace({tensor.raw(), bytes}, end_);
     if (added) {
       tensors_.push_back(tensor);
-      end_ += with_slack(tensor.type().bytes());
+      end_ += with_slack(bytes);
     }
     return found->second;
   }
@@ -59,7 +60,7 @@ class Layout {
   size_t end() const { return end_; }
 
  private:
-  std::map<const void*, size_t> places_;
+  std::map<std::pair<const void*, size_t>, size_t> places_;  // by address and size
   std::vector<Tensor> tensors_;
   size_t end_ = kHeaderBytes;
 };

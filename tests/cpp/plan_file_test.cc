@@ -136,6 +136,25 @@ void test_elements_are_aligned_and_stay() {
     CHECK(reinterpret_cast<uintptr_t>(tensor->raw()) % kAlignment == 0, name);
 }
 
+// Tensors of other sizes at one address are not one tensor.
+void test_tensors_may_share_their_beginning() {
+  const auto model = compiled(product(true));
+  const std::vector<float> elements(15, 3.0f);
+  const auto owner = std::make_shared<const Tensor>(
+      Tensor::of<float>(Shape{5, 3}, std::span<const float>(elements)));
+  for (const int64_t rows : {1, 5})  // the smaller is written first
+    model->keep_tensor("rows " + std::to_string(rows),
+                       Tensor::borrowed({DType::kFloat32, Shape{rows, 3}},
+                                        static_cast<const std::byte*>(owner->raw()), owner));
+  const auto again = read(written(*model));
+  CHECK(again != nullptr);
+  for (const auto& [name, tensor] : model->tensors()) {
+    const std::shared_ptr<const Tensor> kept = again->tensors().at(name);
+    CHECK(kept->type() == tensor->type(), name);
+    CHECK(std::memcmp(kept->raw(), tensor->raw(), tensor->type().bytes()) == 0, name);
+  }
+}
+
 void test_another_type_is_made_anew() {
   const auto model = read(written(*compiled(product(true))));
   const TensorType other{DType::kInt8, Shape{1000}};
@@ -213,6 +232,7 @@ int main() {
   test::name_crashes();
   test::run("what is written is read", test_what_is_written_is_read);
   test::run("elements are aligned and stay", test_elements_are_aligned_and_stay);
+  test::run("tensors may share their beginning", test_tensors_may_share_their_beginning);
   test::run("another type is made anew", test_another_type_is_made_anew);
   test::run("damage is no plan", test_damage_is_no_plan);
   test::run("another key, version or ISA is no plan", test_another_key_version_or_isa_is_no_plan);
