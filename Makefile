@@ -4,8 +4,8 @@ VENV ?= .venv
 JOBS ?= 2
 BIN := $(VENV)/bin
 BUILD := build
-# Tests that start processes and wait for what these do run one at a time; the others share the cores.
-WAITING := tests/agent tests/capi tests/cli tests/demo tests/fleet tests/loop tests/simulation
+# Tests of whole devices and fleets, many processes each, run one at a time; the others share the cores.
+WHOLE := tests/agent tests/loop
 # The tools of the environment come first, so that builds use its cmake and ninja.
 export PATH := $(abspath $(BIN)):$(PATH)
 export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
@@ -49,8 +49,8 @@ tiny: build ## ten seconds that prove an install
 	$(BIN)/python -m pytest -q tests/test_tiny.py
 
 test: servers build lint test-cpp fuzz ## what CI runs: linters, C++ tests, a minute of fuzzing, the fast suite
-	$(BIN)/python -m pytest -q -m "not slow" -rs -n $(JOBS) tests $(addprefix --ignore=,$(WAITING))
-	$(BIN)/python -m pytest -q -m "not slow" -rs $(WAITING)
+	$(BIN)/python -m pytest -q -m "not slow" -rs -n $(JOBS) tests $(addprefix --ignore=,$(WHOLE))
+	$(BIN)/python -m pytest -q -m "not slow" -rs $(WHOLE)
 
 test-all: test test-isas cross sanitize models ## also: slow tests, every ISA, emulated AVX-512 and Arm, sanitizers, models
 	$(BIN)/python -m pytest -q -m slow -rs --ignore=tests/models
